@@ -1,0 +1,50 @@
+import { TinsmithError } from '../errors.ts';
+import { type CexecParams, cexec } from './cexec.ts';
+import type { ActionDeclaration } from './declaration.ts';
+import { type Image2diskParams, image2disk } from './image2disk.ts';
+import { type KexecParams, kexec } from './kexec.ts';
+import { type RebootParams, reboot } from './reboot.ts';
+import { type RootioParams, rootio } from './rootio.ts';
+import { type WritefileParams, writefile } from './writefile.ts';
+
+/** Built-in action → its parameters. The agent's registry is complete over this type or does not compile. */
+export interface ActionParams {
+  readonly image2disk: Image2diskParams;
+  readonly writefile: WritefileParams;
+  readonly cexec: CexecParams;
+  readonly rootio: RootioParams;
+  readonly reboot: RebootParams;
+  readonly kexec: KexecParams;
+}
+
+export type ActionName = keyof ActionParams;
+
+export const catalog: { readonly [N in ActionName]: ActionDeclaration<ActionParams[N]> } = {
+  image2disk,
+  writefile,
+  cexec,
+  rootio,
+  reboot,
+  kexec,
+};
+
+export function isActionName(text: string): text is ActionName {
+  return Object.hasOwn(catalog, text);
+}
+
+/**
+ * Maps an action's image reference to a built-in by its base name: registry, path (`hub/`, `actions/`, `embedded/`), tag and
+ * digest do not count. Throws `unknown_action` with the list of what exists.
+ */
+export function actionNameOf(image: string): ActionName {
+  const name = imageBaseName(image);
+  if (isActionName(name)) return name;
+  const known = Object.keys(catalog).toSorted().join(', ');
+  throw new TinsmithError('unknown_action', `the action image ${image} names no built-in action: use one of ${known}`);
+}
+
+function imageBaseName(image: string): string {
+  const withoutDigest = image.split('@', 1)[0] ?? '';
+  const last = withoutDigest.slice(withoutDigest.lastIndexOf('/') + 1);
+  return last.split(':', 1)[0] ?? '';
+}

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Regenerates proto/gen from proto/**/*.proto (committed; `npm run check` verifies that it is fresh).
+set -euo pipefail
+cd "$(dirname "$0")/../proto"
+export PATH="$PWD/../node_modules/.bin:$PATH"
+rm -rf "${1:-gen}"
+buf lint
+buf generate --output "${2:-.}"

@@ -1,0 +1,162 @@
+import { TinsmithError } from '#proto/errors.ts';
+
+/** One setting: its environment variable is `TINSMITH_<NAME>` with dots as underscores, its flag `--<name>` with dots as dashes. */
+interface Setting {
+  readonly type: 'string' | 'number' | 'boolean' | 'list';
+  readonly default: string;
+  readonly summary: string;
+}
+
+/** Every setting of `tinsmith serve`. README lists exactly these (tested). Times in the unit that the name says. */
+export const SETTINGS = {
+  'data.dir': {
+    type: 'string',
+    default: '/var/lib/tinsmith',
+    summary: 'Folder of the database, keys, boot files and images.',
+  },
+  address: {
+    type: 'string',
+    default: '',
+    summary: 'IPv4 address that machines reach the server at; empty: the address of `interface`.',
+  },
+  interface: {
+    type: 'string',
+    default: '',
+    summary: 'Network interface that faces the machines; empty: the one that owns `address`.',
+  },
+  'dhcp.mode': {
+    type: 'string',
+    default: 'reservation',
+    summary: '`reservation` (answers known machines), `proxy` (beside another DHCP server) or `off`.',
+  },
+  'dhcp.port': { type: 'number', default: '67', summary: 'UDP port of DHCP.' },
+  'dhcp.pool': {
+    type: 'string',
+    default: '',
+    summary: 'Addresses for unknown machines, `10.0.0.50-10.0.0.99`; empty: unknown machines get no answer.',
+  },
+  'dhcp.netmask': { type: 'string', default: '', summary: 'Netmask for pool addresses; empty: that of `interface`.' },
+  'dhcp.gateway': { type: 'string', default: '', summary: 'Gateway for pool addresses.' },
+  'dhcp.nameservers': { type: 'list', default: '', summary: 'Name servers for pool addresses, comma separated.' },
+  'dhcp.lease': { type: 'number', default: '86400', summary: 'Lease time in seconds where Hardware names none.' },
+  discovery: {
+    type: 'boolean',
+    default: 'false',
+    summary: 'Whether unknown machines are booted and become Hardware with their inventory.',
+  },
+  'tftp.port': { type: 'number', default: '69', summary: 'UDP port of TFTP.' },
+  'http.port': { type: 'number', default: '7171', summary: 'Machine-facing HTTP: iPXE scripts, boot files, images.' },
+  'metadata.port': {
+    type: 'number',
+    default: '7172',
+    summary: 'Machine-facing HTTP: instance metadata and user data.',
+  },
+  'grpc.port': { type: 'number', default: '42114', summary: 'gRPC over TLS for agents.' },
+  'admin.address': {
+    type: 'string',
+    default: '127.0.0.1',
+    summary: 'Address of the admin API; only loopback addresses are accepted.',
+  },
+  'admin.port': { type: 'number', default: '7180', summary: 'Admin API.' },
+  'boot.dir': {
+    type: 'string',
+    default: '',
+    summary: 'Folder with `vmlinuz` and `initramfs` of the boot environment; empty: `boot` in the data folder.',
+  },
+  'boot.ipxe.dir': {
+    type: 'string',
+    default: '/usr/lib/ipxe',
+    summary: 'Folder with undionly.kpxe, snponly.efi and the like, served by TFTP and HTTP.',
+  },
+  'boot.kernel.args': {
+    type: 'string',
+    default: 'console=tty0 console=ttyS0,115200',
+    summary: 'Extra arguments for the boot environment’s kernel.',
+  },
+  'boot.giveup': {
+    type: 'number',
+    default: '600',
+    summary: 'Seconds after which a machine that cannot reach the server restarts.',
+  },
+  'images.dir': {
+    type: 'string',
+    default: '',
+    summary: 'Folder served at /images/; empty: `images` in the data folder.',
+  },
+  'agent.heartbeat': { type: 'number', default: '5', summary: 'Seconds between an agent’s signs of life.' },
+  'agent.lease': {
+    type: 'number',
+    default: '30',
+    summary: 'Seconds without a sign of life after which a running action counts as lost.',
+  },
+  'workflow.attempts': {
+    type: 'number',
+    default: '3',
+    summary: 'How often a workflow whose actions are all repeatable is started before it fails.',
+  },
+  'action.timeout': {
+    type: 'number',
+    default: '3600',
+    summary: 'Seconds an action may take where its template names no timeout.',
+  },
+  'log.level': { type: 'string', default: 'info', summary: '`debug`, `info`, `warn` or `error`.' },
+} as const satisfies Readonly<Record<string, Setting>>;
+
+export type SettingName = keyof typeof SETTINGS;
+
+type ValueOf<T extends Setting['type']> = T extends 'number'
+  ? number
+  : T extends 'boolean'
+    ? boolean
+    : T extends 'list'
+      ? readonly string[]
+      : string;
+export type Config = { readonly [N in SettingName]: ValueOf<(typeof SETTINGS)[N]['type']> };
+
+/** Flag of a setting: `dhcp.pool` → `dhcp-pool`. */
+export function flagOf(name: string): string {
+  return name.replaceAll('.', '-');
+}
+
+/** Environment variable of a setting: `dhcp.pool` → `TINSMITH_DHCP_POOL`. */
+export function variableOf(name: string): string {
+  return `TINSMITH_${name.replaceAll('.', '_').toUpperCase()}`;
+}
+
+/**
+ * Builds the configuration: a flag beats the environment, the environment beats the default.
+ * Throws `invalid_input` that names the setting, its value and where it came from.
+ */
+export function readConfig(
+  flags: Readonly<Record<string, string | undefined>>,
+  environment: NodeJS.ProcessEnv,
+): Config {
+  const values: Record<string, unknown> = {};
+  for (const [name, setting] of Object.entries<Setting>(SETTINGS)) {
+    const flag = flags[flagOf(name)];
+    const variable = environment[variableOf(name)];
+    const origin = flag === undefined ? variableOf(name) : `--${flagOf(name)}`;
+    values[name] = parseSetting(setting, flag ?? variable ?? setting.default, `${origin} (${setting.summary})`);
+  }
+  return values as Config;
+}
+
+function parseSetting(setting: Setting, text: string, origin: string): unknown {
+  switch (setting.type) {
+    case 'string':
+      return text;
+    case 'list':
+      return text === '' ? [] : text.split(',').map((piece) => piece.trim());
+    case 'boolean':
+      if (text === 'true' || text === '1') return true;
+      if (text === 'false' || text === '0' || text === '') return false;
+      throw new TinsmithError('invalid_input', `${origin} is "${text}": use true or false`);
+    case 'number': {
+      const value = Number(text);
+      if (text.trim() === '' || !Number.isInteger(value) || value < 0) {
+        throw new TinsmithError('invalid_input', `${origin} is "${text}": use a whole number of 0 or more`);
+      }
+      return value;
+    }
+  }
+}

@@ -1,0 +1,54 @@
+import type { JsonObject } from '../manifests/hardware-kind.ts';
+
+/** Every name that the event log (and the server's own log) may carry, with what it means. */
+export const EVENT_NAMES = {
+  'hardware.applied': 'a Hardware was created or changed',
+  'hardware.deleted': 'a Hardware was deleted',
+  'hardware.inventory': 'a machine reported what it is made of',
+  'hardware.netboot': 'network boot was switched on or off for a machine',
+  'template.applied': 'a Template was created or changed',
+  'template.deleted': 'a Template was deleted',
+  'machine.discovered': 'an unknown machine was seen for the first time and became a Hardware',
+  'machine.booting': 'a machine fetched its boot script',
+  'machine.enrolled': 'an agent proved which machine it is',
+  'machine.provisioning': 'a machine began to run a workflow',
+  'machine.installed': 'a machine finished its workflow',
+  'machine.failed': 'a machine failed',
+  'machine.retired': 'a machine was taken out of service',
+  'machine.ready': 'the installed system asked for its metadata or phoned home',
+  'agent.connected': 'an agent opened its stream',
+  'agent.disconnected': 'an agent’s stream ended',
+  'enroll.refused': 'an agent showed a token that is unknown, used, expired or for another machine',
+  'workflow.created': 'a workflow was created and rendered',
+  'workflow.started': 'an attempt of a workflow was accepted by an agent',
+  'workflow.lost': 'the agent of a running workflow went away',
+  'workflow.succeeded': 'a workflow succeeded',
+  'workflow.failed': 'a workflow failed',
+  'workflow.timedOut': 'a workflow took longer than its global timeout',
+  'workflow.cancelled': 'a workflow was cancelled',
+  'workflow.retried': 'a new run of a finished workflow was asked for',
+  'workflow.deleted': 'a workflow was deleted',
+  'action.started': 'an action began on a machine',
+  'action.progress': 'an action moved on (live only, never stored)',
+  'action.finished': 'an action ended, with its state',
+  'action.log': 'an action printed lines (live only; the lines are in the log table)',
+} as const;
+
+export type EventName = keyof typeof EVENT_NAMES;
+
+export interface TinsmithEvent {
+  /** Ascending, without gaps that matter; 0 for live-only events. */
+  readonly id: number;
+  readonly at: Date;
+  readonly name: EventName;
+  readonly hardware?: string;
+  readonly workflow?: string;
+  /** Who caused it: `operator`, `agent`, `machine` or `server`. */
+  readonly actor: Actor;
+  /** Address it came from, if any. */
+  readonly from?: string;
+  /** Facts, never secrets. */
+  readonly data: JsonObject;
+}
+
+export type Actor = 'operator' | 'agent' | 'machine' | 'server';

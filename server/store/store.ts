@@ -1,0 +1,146 @@
+import type { ErrorCode } from '#proto/errors.ts';
+import type { Inventory } from '#proto/inventory.ts';
+import type { ActionState } from '../life/action-life.ts';
+import type { Actor, EventName, TinsmithEvent } from '../life/events.ts';
+import type { MachineStage } from '../life/machine-life.ts';
+import type { WorkflowState } from '../life/workflow-life.ts';
+import type { HardwareManifest } from '../manifests/hardware-kind.ts';
+import type { RenderedTemplate, TemplateManifest } from '../manifests/template-kind.ts';
+import type { WorkflowManifest } from '../manifests/workflow-kind.ts';
+
+/** A machine's record. `spec.userData` is never in it: see `userData()`. */
+export interface Hardware extends HardwareManifest {
+  /** Grows with every change; for optimistic updates. */
+  readonly version: number;
+  readonly createdAt: Date;
+  readonly stage: MachineStage;
+  readonly stageAt: Date;
+  /** False once a workflow has succeeded: the machine then boots its disk. A new workflow switches it on again. */
+  readonly netboot: boolean;
+  readonly hasUserData: boolean;
+  /** When the installed system first asked for its metadata. */
+  readonly readyAt?: Date;
+  readonly lastSeenAt?: Date;
+  readonly inventory?: Inventory;
+  /** One sentence when the stage is `failed`. */
+  readonly failure?: string;
+}
+
+export interface Template extends TemplateManifest {
+  readonly version: number;
+  readonly createdAt: Date;
+}
+
+/** A workflow and its newest attempt. */
+export interface Workflow extends WorkflowManifest {
+  readonly version: number;
+  readonly createdAt: Date;
+  readonly state: WorkflowState;
+  readonly stateAt: Date;
+  /** Names of the Hardware records that its tasks run on, in task order. */
+  readonly hardware: readonly string[];
+  readonly rendered: RenderedTemplate;
+  /** 1 from the first run; grows with every attempt and retry. */
+  readonly attempt: number;
+  /** Attempts since the last `retry`; at most `maxAttempts`. */
+  readonly attemptsOfRun: number;
+  /** Index of the task that runs or waits. */
+  readonly task: number;
+  readonly startedAt?: Date;
+  readonly finishedAt?: Date;
+  readonly error?: { readonly code: ErrorCode; readonly message: string };
+  /** Rows of the newest attempt. */
+  readonly actions: readonly ActionRun[];
+}
+
+/** One action in one attempt of a workflow; rows of older attempts are the history. */
+export interface ActionRun {
+  readonly attempt: number;
+  readonly task: number;
+  readonly action: number;
+  readonly taskName: string;
+  readonly name: string;
+  readonly image: string;
+  readonly state: ActionState;
+  readonly startedAt?: Date;
+  readonly finishedAt?: Date;
+  readonly exitCode?: number;
+  readonly tries?: number;
+  readonly error?: { readonly code: ErrorCode; readonly message: string };
+  readonly progress?: {
+    readonly done: number;
+    readonly total?: number;
+    readonly perSecond: number;
+    readonly unit: string;
+  };
+}
+
+export interface StoredLogLine {
+  readonly id: number;
+  readonly workflow: string;
+  readonly attempt: number;
+  readonly task: number;
+  readonly action: number;
+  readonly at: Date;
+  readonly stream: string;
+  readonly text: string;
+}
+
+export interface EventFilter {
+  /** Only events with a greater id. */
+  readonly after?: number;
+  readonly hardware?: string;
+  readonly workflow?: string;
+  readonly names?: readonly EventName[];
+  readonly limit?: number;
+}
+
+/** Who asked for a change: kept with its event. */
+export interface Cause {
+  readonly actor: Actor;
+  readonly from?: string;
+}
+
+/**
+ * What is remembered: reading, and the manifests. Stages and states change in transitions.ts only.
+ * All verbs are one transaction each. A missing name is `undefined` when read and `not_found` when changed.
+ */
+export interface Store {
+  hardware(name: string): Promise<Hardware | undefined>;
+  /** Any interface's MAC; any notation. */
+  hardwareByMac(mac: string): Promise<Hardware | undefined>;
+  /** Any interface's reserved address; for metadata. */
+  hardwareByAddress(address: string): Promise<Hardware | undefined>;
+  /** Sorted by name. `labels`: all must match. */
+  listHardware(filter?: { readonly labels?: Readonly<Record<string, string>> }): Promise<readonly Hardware[]>;
+  /** Decrypted. For the metadata service and nobody else. */
+  userData(hardware: string): Promise<string | undefined>;
+
+  template(name: string): Promise<Template | undefined>;
+  listTemplates(): Promise<readonly Template[]>;
+
+  workflow(name: string): Promise<Workflow | undefined>;
+  /** Sorted by creation. */
+  listWorkflows(filter?: {
+    readonly hardware?: string;
+    readonly states?: readonly WorkflowState[];
+  }): Promise<readonly Workflow[]>;
+  /** All attempts, oldest first. */
+  actionHistory(workflow: string): Promise<readonly ActionRun[]>;
+  logLines(
+    workflow: string,
+    filter?: { readonly after?: number; readonly attempt?: number; readonly limit?: number },
+  ): Promise<readonly StoredLogLine[]>;
+
+  events(filter?: EventFilter): Promise<readonly TinsmithEvent[]>;
+  /** Stored events after `after` (default: from now on), then live ones, including live-only progress and log events, until the signal. */
+  followEvents(filter: EventFilter, signal: AbortSignal): AsyncIterable<TinsmithEvent>;
+
+  /** Small persistent values: CA key, cluster ids, DHCP leases. Values are encrypted when `secret`. */
+  setting(key: string): Promise<string | undefined>;
+  putSetting(key: string, value: string, options?: { readonly secret?: boolean }): Promise<void>;
+  listSettings(prefix: string): Promise<readonly { readonly key: string; readonly value: string }[]>;
+  deleteSetting(key: string): Promise<void>;
+
+  close(): Promise<void>;
+}

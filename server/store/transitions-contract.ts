@@ -1,0 +1,129 @@
+import type { ErrorCode } from '#proto/errors.ts';
+import type { Inventory } from '#proto/inventory.ts';
+import type { HardwareManifest } from '../manifests/hardware-kind.ts';
+import type { RenderedTemplate, TemplateManifest } from '../manifests/template-kind.ts';
+import type { WorkflowManifest } from '../manifests/workflow-kind.ts';
+import type { ActionProgress, ActionResult, LogLine, TaskRef } from '../provision/engine.ts';
+import type { Cause, Hardware, Workflow } from './store.ts';
+
+/**
+ * The verbs of transitions.ts: the ONLY place where a stage or state changes. Each is one transaction that writes the change
+ * and its event; each may be called twice with the same effect as once.
+ */
+export interface Transitions {
+  /** Creates or replaces records, all or none. Unchanged records make no event. Throws `conflict` as described at PlannedWorkflow. */
+  apply(change: ApplyChange, cause: Cause): Promise<readonly AppliedRecord[]>;
+  /** Throws `conflict` while the Hardware has an unfinished workflow. */
+  deleteHardware(name: string, cause: Cause): Promise<void>;
+  deleteTemplate(name: string, cause: Cause): Promise<void>;
+  /** Throws `conflict` while it runs: cancel first. */
+  deleteWorkflow(name: string, cause: Cause): Promise<void>;
+  setNetboot(hardware: string, netboot: boolean, cause: Cause): Promise<void>;
+
+  /** DHCP heard from a known machine: keeps `lastSeenAt`; the first time it is an event `machine.discovered`. */
+  noteSeen(hardware: string, cause: Cause): Promise<void>;
+  /** An unknown machine becomes a Hardware named `machine-<mac without colons>` (label `tinsmith.dev/discovered=true`). Returns the existing one the second time. */
+  discover(machine: DiscoveredMachine, cause: Cause): Promise<Hardware>;
+  /** The boot script was fetched: stage → booting; this token replaces older unused ones of the machine. */
+  startBoot(boot: { readonly hardware: string; readonly token: BootToken }, cause: Cause): Promise<void>;
+  /**
+   * Uses up a boot token: stage → enrolled, inventory stored. The same token with the same nonce and key is answered again.
+   * Anything else throws `unauthenticated` after an event `enroll.refused` on the hardware the token names (or the MAC's).
+   */
+  enroll(request: EnrollAttempt, cause: Cause): Promise<Hardware>;
+  /** The installed system asked for its metadata or phoned home; the first time per installation it is an event. */
+  noteReady(hardware: string, cause: Cause): Promise<void>;
+  storeInventory(hardware: string, inventory: Inventory, cause: Cause): Promise<void>;
+  agentConnected(hardware: string, session: string, cause: Cause): Promise<void>;
+  agentDisconnected(hardware: string, session: string, cause: Cause): Promise<void>;
+
+  /** Final states stay: cancelling a finished workflow throws `conflict`. */
+  cancelWorkflow(name: string, reason: string, cause: Cause): Promise<void>;
+  /** A failed, timed-out or cancelled workflow starts again from its first action as its next attempt; netboot is switched on. */
+  retryWorkflow(name: string, cause: Cause): Promise<void>;
+
+  // The engine's. `stored`: session and sequence are remembered in the same transaction; a sequence that is known already does nothing.
+  taskAccepted(ref: TaskRef, stored: StoredSequence, cause: Cause): Promise<void>;
+  actionStarted(ref: TaskRef, action: number, at: Date, stored: StoredSequence, cause: Cause): Promise<void>;
+  /** The last action of the last task: workflow → succeeded, netboot off, stage → installed, all in this transaction. */
+  actionFinished(
+    ref: TaskRef,
+    action: number,
+    result: ActionResult,
+    stored: StoredSequence,
+    cause: Cause,
+  ): Promise<void>;
+  actionLog(
+    ref: TaskRef,
+    action: number,
+    lines: readonly LogLine[],
+    stored: StoredSequence,
+    cause: Cause,
+  ): Promise<void>;
+  /** Kept on the action's row and sent to followers; not an event. */
+  actionProgress(ref: TaskRef, action: number, progress: ActionProgress): Promise<void>;
+  /** Marks the attempt's running actions lost and the workflow `waiting`. */
+  attemptLost(ref: TaskRef, reason: string, cause: Cause): Promise<void>;
+  /** Makes the rows of the next attempt (every action again, from the task that was lost). Returns the new reference. */
+  nextAttempt(ref: TaskRef, cause: Cause): Promise<Workflow>;
+  failWorkflow(
+    name: string,
+    error: { readonly code: ErrorCode; readonly message: string },
+    cause: Cause,
+  ): Promise<void>;
+  timeOutWorkflow(name: string, message: string, cause: Cause): Promise<void>;
+}
+
+export interface ApplyChange {
+  readonly hardware: readonly HardwareManifest[];
+  readonly templates: readonly TemplateManifest[];
+  readonly workflows: readonly PlannedWorkflow[];
+}
+
+/** A workflow that was rendered and checked. An existing workflow of that name with another spec is a `conflict`; with the same spec it is unchanged. */
+export interface PlannedWorkflow {
+  readonly manifest: WorkflowManifest;
+  readonly rendered: RenderedTemplate;
+  /** Hardware of each task, in task order. */
+  readonly hardware: readonly string[];
+  /** The machine was chosen by label: apply throws `conflict` if it got an unfinished workflow in the meantime. */
+  readonly chosen: boolean;
+}
+
+export interface AppliedRecord {
+  readonly kind: 'Hardware' | 'Template' | 'Workflow';
+  readonly name: string;
+  readonly outcome: 'created' | 'configured' | 'unchanged';
+}
+
+export interface DiscoveredMachine {
+  readonly mac: string;
+  /** Address from the pool or as seen. */
+  readonly address?: { readonly address: string; readonly netmask: string; readonly gateway?: string };
+  readonly arch?: string;
+  readonly uefi?: boolean;
+}
+
+export interface BootToken {
+  /** SHA-256 of the token, hex: the token itself is never stored. */
+  readonly hash: string;
+  readonly mac: string;
+  readonly expiresAt: Date;
+}
+
+export interface EnrollAttempt {
+  readonly tokenHash: string;
+  readonly mac: string;
+  readonly nonce: string;
+  /** SHA-256 of the public key, hex. */
+  readonly keyHash: string;
+  readonly bootId: string;
+  readonly agentVersion: string;
+  readonly inventory: Inventory;
+}
+
+export interface StoredSequence {
+  readonly session: string;
+  readonly sequence: number;
+  readonly hardware: string;
+}
