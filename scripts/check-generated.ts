@@ -1,0 +1,23 @@
+/** Fails when proto/gen is not what `npm run generate` makes of proto/**.proto. */
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+const root = resolve(import.meta.dirname, '..');
+const generated = 'gen/tinsmith/agent/v1/agent_pb.ts';
+const folder = mkdtempSync(join(tmpdir(), 'tinsmith-generated-'));
+try {
+  for (const part of ['tinsmith', 'buf.yaml', 'buf.gen.yaml']) {
+    cpSync(join(root, 'proto', part), join(folder, part), { recursive: true });
+  }
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  const path = `${join(root, 'node_modules/.bin')}:${process.env['PATH'] ?? ''}`;
+  execFileSync('buf', ['generate'], { cwd: folder, env: { ...process.env, PATH: path }, stdio: 'inherit' });
+  if (readFileSync(join(folder, generated), 'utf8') !== readFileSync(join(root, 'proto', generated), 'utf8')) {
+    console.error(`proto/${generated} is stale: run npm run generate and commit the result`);
+    process.exitCode = 1;
+  }
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
