@@ -1,0 +1,31 @@
+import type { HardwareFacts } from '#proto/actions/facts.ts';
+import type { Machine } from '../machine/machine.ts';
+
+/** Everything that an action may touch. */
+export interface ActionContext {
+  readonly machine: Machine;
+  /** What the server's record says of this machine. */
+  readonly facts: HardwareFacts;
+  /** Aborted when the action is cancelled or its time is over; its reason is a meaningful error. */
+  readonly signal: AbortSignal;
+  /** One line, never a secret. */
+  log(stream: 'stdout' | 'stderr' | 'agent', text: string): void;
+  /** The latest state only; may be called often. */
+  progress(progress: ActionProgress): void;
+  /** Asks for the machine to go down after every report is acknowledged. The last request counts. */
+  requestPower(kind: PowerRequest): void;
+}
+
+export interface ActionProgress {
+  readonly done: number;
+  /** Absent: not known. */
+  readonly total?: number;
+  /** Default: bytes. */
+  readonly unit?: string;
+}
+
+/** `kexec`: a kernel is loaded and is started instead of the firmware. */
+export type PowerRequest = 'reboot' | 'poweroff' | 'kexec';
+
+/** An action's function: parse came before it, a report comes after it. */
+export type Action<Params> = (params: Params, context: ActionContext) => Promise<void>;

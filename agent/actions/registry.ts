@@ -1,0 +1,18 @@
+import type { ActionName, ActionParams } from '#proto/actions/catalog.ts';
+import type { Action } from './action-context.ts';
+import { cexec } from './cexec.ts';
+import { image2disk } from './image2disk.ts';
+import { kexec } from './kexec.ts';
+import { reboot } from './reboot.ts';
+import { rootio } from './rootio.ts';
+import { writefile } from './writefile.ts';
+
+/** Every declared action has its function here, or this file does not compile. */
+export const registry: { readonly [N in ActionName]: Action<ActionParams[N]> } = {
+  image2disk,
+  writefile,
+  cexec,
+  rootio,
+  reboot,
+  kexec,
+};

@@ -1,0 +1,100 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ActionName } from '#proto/actions/catalog.ts';
+import { catalog } from '#proto/actions/catalog.ts';
+import { ERROR_CODES, TinsmithError } from '#proto/errors.ts';
+import type { ActionContext } from './action-context.ts';
+import { ProgramFailure } from './program-failure.ts';
+import { registry } from './registry.ts';
+
+/** What the server asked for. */
+export interface ActionCall {
+  readonly builtIn: ActionName;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly command: readonly string[];
+  /** For all tries together; 0: no limit. */
+  readonly timeoutMs: number;
+  /** Further tries after a failure; only repeatable actions get them. */
+  readonly retries: number;
+}
+
+export interface ActionRunResult {
+  readonly outcome: 'succeeded' | 'failed' | 'timedOut' | 'cancelled';
+  /** 0, or the exit code of the failed program, or the one of the error table. */
+  readonly exitCode: number;
+  readonly error?: TinsmithError;
+  /** 1 or more. */
+  readonly tries: number;
+}
+
+/** Parses and runs one action once. Throws TinsmithError. */
+export async function runAction<N extends ActionName>(
+  name: N,
+  call: Pick<ActionCall, 'environment' | 'command'>,
+  context: ActionContext,
+): Promise<void> {
+  const params = catalog[name].parse(call.environment, call.command);
+  context.signal.throwIfAborted();
+  await registry[name](params, context);
+}
+
+/**
+ * Runs an action within its time and with its further tries. Never rejects: the outcome says it all. Whether it was cancelled
+ * is seen from the context's signal.
+ */
+export async function runActionWithPolicy(call: ActionCall, context: ActionContext): Promise<ActionRunResult> {
+  const deadline = new AbortController();
+  const timer = call.timeoutMs > 0 ? setTimeout(() => deadline.abort(timeOutError(call)), call.timeoutMs) : undefined;
+  const signal = AbortSignal.any([context.signal, deadline.signal]);
+  const tries = catalog[call.builtIn].repeatable ? 1 + call.retries : 1;
+  try {
+    for (let attempt = 1; ; attempt++) {
+      const error = await tryOnce(call, { ...context, signal });
+      if (error === undefined) return { outcome: 'succeeded', exitCode: 0, tries: attempt };
+      if (context.signal.aborted) return failure('cancelled', cancelled(context.signal), attempt);
+      if (deadline.signal.aborted) return failure('timedOut', timeOutError(call), attempt);
+      if (attempt >= tries || error.code === 'invalid_params') return failure('failed', error, attempt);
+      context.log('agent', `try ${attempt} of ${tries} failed, again in ${RETRY_PAUSE_MS / 1000} s: ${error.message}`);
+      // An abort ends the pause; the next round sees the reason.
+      await delay(RETRY_PAUSE_MS, undefined, { signal }).catch(() => undefined);
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+const RETRY_PAUSE_MS = 1000;
+
+async function tryOnce(call: ActionCall, context: ActionContext): Promise<TinsmithError | undefined> {
+  try {
+    context.signal.throwIfAborted();
+    await runAction(call.builtIn, call, context);
+    return undefined;
+  } catch (thrown) {
+    return TinsmithError.from(thrown);
+  }
+}
+
+function failure(outcome: 'failed' | 'timedOut' | 'cancelled', error: TinsmithError, tries: number): ActionRunResult {
+  return { outcome, exitCode: exitCodeOf(error), error, tries };
+}
+
+/** A program's own exit code travels in the cause of `command_failed`. */
+function exitCodeOf(error: TinsmithError): number {
+  const code = error.cause instanceof ProgramFailure ? error.cause.exitCode : undefined;
+  return code ?? ERROR_CODES[error.code].exit;
+}
+
+function timeOutError(call: ActionCall): TinsmithError {
+  const seconds = Math.round(call.timeoutMs / 1000);
+  return new TinsmithError(
+    'timed_out',
+    `${call.builtIn} did not end within its ${seconds} s: raise the action's timeout`,
+  );
+}
+
+function cancelled(signal: AbortSignal): TinsmithError {
+  const reason: unknown = signal.reason;
+  return reason instanceof TinsmithError
+    ? reason
+    : new TinsmithError('cancelled', 'the action was cancelled', { cause: reason });
+}

@@ -1,0 +1,116 @@
+/**
+ * The machine as actions see it: the only way to its disks, file systems and programs. linux-machine.ts is the real one;
+ * folder-machine.ts has files for disks and folders for file systems, for tests.
+ */
+export interface Machine {
+  /**
+   * Opens a whole disk or a partition for reading and writing, and for nobody else. Mounts that this machine still shares
+   * on it are ended first. Throws `device_unfit` when it is missing, mounted, held or in use as swap. The caller closes it.
+   */
+  openDisk(device: string, options: Waiting): Promise<Disk>;
+  /**
+   * Makes the kernel read the partition table again, retried while the disk is busy, and waits (bounded) until a node exists
+   * for each of `partitions` (numbers). Throws `device_unfit`.
+   */
+  rereadPartitionTable(device: string, partitions: readonly number[], options: Waiting): Promise<void>;
+  /**
+   * Mounts a partition, or gives the mount that an earlier action made: one mount serves consecutive actions. Waits (bounded)
+   * for its node. The file system is recognised first: throws `device_unfit` with what was expected and what was found.
+   */
+  mount(device: string, fileSystem: string | undefined, options: Waiting): Promise<TargetRoot>;
+  /** Writes everything back and ends all shared mounts, latest first. Harmless when there are none. */
+  releaseMounts(): Promise<void>;
+  /** What is on a disk or partition, from its first blocks. Waits (bounded) for its node. */
+  probe(device: string, options: Waiting): Promise<FileSystemName | undefined>;
+  /** Runs a program to its end. Throws only when it cannot be started or is aborted; look at the exit code. */
+  run(program: ProgramCall): Promise<ProgramResult>;
+  /** Runs a program inside a mounted file system with /dev, /proc, /sys and /run of this machine. */
+  runInside(root: TargetRoot, program: ProgramCall & { readonly resolvConf: boolean }): Promise<ProgramResult>;
+  /** Loads a kernel to be started by the power request `kexec`; a kernel loaded before is replaced. Throws `command_failed`. */
+  loadKernel(kernel: KernelToLoad, options: Waiting): Promise<void>;
+}
+
+/** Paths as `TargetRoot.resolve` gives them. */
+export interface KernelToLoad {
+  readonly kernel: string;
+  /** Given to the kernel one after the other. */
+  readonly initrds: readonly string[];
+  readonly commandLine: string;
+}
+
+export interface Waiting {
+  readonly signal: AbortSignal;
+}
+
+/** An exclusively opened disk. Offsets, lengths and the memory of buffers are aligned: see `alignedBuffer`. */
+export interface Disk extends AsyncDisposable {
+  readonly device: string;
+  readonly sizeBytes: number;
+  /** 512 or 4096: offsets and lengths are multiples of it. */
+  readonly logicalBlockBytes: number;
+  /** Fills the buffer. Throws `write_failed` if the disk cannot give it. */
+  read(buffer: Uint8Array, offset: number): Promise<void>;
+  /** Writes the whole buffer. Several may be in flight if they do not overlap. Throws `write_failed`. */
+  write(buffer: Uint8Array, offset: number): Promise<void>;
+  /** Resolves when what was written survives a power cut. */
+  flush(): Promise<void>;
+}
+
+export type FileSystemName =
+  | 'ext2'
+  | 'ext3'
+  | 'ext4'
+  | 'vfat'
+  | 'xfs'
+  | 'btrfs'
+  | 'swap'
+  | 'ntfs'
+  | 'iso9660'
+  | 'squashfs'
+  | 'crypto_LUKS'
+  | 'LVM2_member'
+  | 'linux_raid_member';
+
+/** A mounted file system. Paths are absolute on it; symbolic links never lead out of it. */
+export interface TargetRoot {
+  readonly device: string;
+  /** Where it is mounted in the agent's own tree; for programs, not for reading and writing around the methods below. */
+  readonly mountPoint: string;
+  /** Undefined when there is no such file. Throws `write_failed` for what is not a file or longer than `limitBytes`. */
+  readFile(path: string, limitBytes: number): Promise<Buffer | undefined>;
+  /**
+   * Replaces the file in one step (new file, flush, rename, flush of the directory) and reads it back. Missing directories
+   * are made. Throws `write_failed`.
+   */
+  writeFile(path: string, contents: Uint8Array, attributes: FileAttributes): Promise<void>;
+  /** Owner and permission bits; undefined when there is no such file. */
+  attributes(path: string): Promise<Omit<FileAttributes, 'directoryMode'> | undefined>;
+  /** The path in the agent's own tree, symbolic links followed inside the target. Throws `not_found`. */
+  resolve(path: string): Promise<string>;
+}
+
+export interface FileAttributes {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly directoryMode: number;
+}
+
+export interface ProgramCall {
+  /** Program and arguments; no shell. */
+  readonly argv: readonly string[];
+  /** Beside PATH. Secrets go here or to standard input, never into `argv`. */
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly input?: string;
+  /** TERM, then KILL after a grace time. */
+  readonly signal: AbortSignal;
+  /** Every line as it comes; without its line end, cut at 16 KiB. */
+  onLine?(stream: 'stdout' | 'stderr', line: string): void;
+}
+
+export interface ProgramResult {
+  /** 128 + number of the signal if a signal ended it, as shells say. */
+  readonly exitCode: number;
+  /** The last lines of both streams, for error sentences. */
+  readonly lastLines: readonly string[];
+}

@@ -1,0 +1,106 @@
+import type { ActionDeclaration } from './declaration.ts';
+import {
+  type Environment,
+  invalidParam,
+  optionalBoolean,
+  optionalInteger,
+  optionalSha256,
+  optionalText,
+  requiredDevice,
+  requiredText,
+} from './environment.ts';
+
+/** Stream an image to a disk. What it is compressed with is seen from its first bytes, so there is no field for that. */
+export interface Image2diskParams {
+  /** http or https. */
+  readonly url: string;
+  readonly disk: string;
+  /** Of the bytes as the server has them, before decompression. */
+  readonly sha256?: string;
+  /** Of the disk's content, after decompression. */
+  readonly rawSha256?: string;
+  /** How long a download may make no headway before the action gives up; 0: as long as the action itself may take. */
+  readonly retryForMs: number;
+  readonly progressEveryMs: number;
+  readonly proxy: ProxyParams;
+}
+
+/** As curl and Go read them: `http://host:port`, and a comma list of hosts, domains, addresses, CIDR blocks or `*`. */
+export interface ProxyParams {
+  readonly http?: string;
+  readonly https?: string;
+  readonly except?: string;
+}
+
+export const image2disk: ActionDeclaration<Image2diskParams> = {
+  summary: 'Stream a raw, gz, xz, zst or bz2 image from a URL to a disk.',
+  // Every try starts by making the disk unbootable and ends by making it bootable, so a later try heals an earlier one.
+  repeatable: true,
+  environment: {
+    IMG_URL: 'URL of the image (http or https); its compression is recognised by its first bytes.',
+    DEST_DISK: 'Disk to overwrite, such as /dev/sda, /dev/nvme0n1 or /dev/disk/by-id/….',
+    IMG_SHA256: 'SHA-256 of the file as it is downloaded (Tinsmith).',
+    IMG_RAW_SHA256: 'SHA-256 of the image after decompression (Tinsmith).',
+    COMPRESSED: 'Accepted and checked to be a boolean; the first bytes of the image decide.',
+    RETRY_ENABLED:
+      'Accepted and checked to be a boolean; a download is always resumed after a network or server error.',
+    RETRY_DURATION_MINUTES:
+      'Minutes without a single new byte before the download is given up; default 10, 0: no limit.',
+    PROGRESS_INTERVAL_SECONDS: 'Seconds between progress lines in the log; default 3.',
+    TEXT_LOGGING: 'Accepted; the log has one format.',
+    HTTP_PROXY: 'Proxy for http URLs.',
+    HTTPS_PROXY: 'Proxy for https URLs.',
+    NO_PROXY: 'Hosts, domains, addresses and CIDR blocks that need no proxy.',
+  },
+  secrets: ['HTTP_PROXY', 'HTTPS_PROXY', 'http_proxy', 'https_proxy'],
+  parse: parseImage2disk,
+};
+
+function parseImage2disk(environment: Environment): Image2diskParams {
+  optionalBoolean(environment, 'COMPRESSED');
+  optionalBoolean(environment, 'RETRY_ENABLED');
+  const sha256 = optionalSha256(environment, 'IMG_SHA256');
+  const rawSha256 = optionalSha256(environment, 'IMG_RAW_SHA256');
+  const retryMinutes = optionalInteger(environment, 'RETRY_DURATION_MINUTES', { least: 0, most: 100_000 }) ?? 10;
+  // 0 or less made the published action panic; here it means the default.
+  const seconds = optionalInteger(environment, 'PROGRESS_INTERVAL_SECONDS', { least: -1e9, most: 1e6 }) ?? 3;
+  return {
+    url: parseImageUrl(environment),
+    disk: requiredDevice(environment, 'DEST_DISK', '/dev/sda'),
+    ...(sha256 === undefined ? {} : { sha256 }),
+    ...(rawSha256 === undefined ? {} : { rawSha256 }),
+    retryForMs: retryMinutes * 60_000,
+    progressEveryMs: (seconds > 0 ? seconds : 3) * 1000,
+    proxy: parseProxy(environment),
+  };
+}
+
+function parseImageUrl(environment: Environment): string {
+  const text = requiredText(environment, 'IMG_URL', 'http://192.168.10.64:8080/ubuntu.raw.gz').trim();
+  const url = URL.parse(text);
+  if (url === null || !['http:', 'https:'].includes(url.protocol) || url.hostname === '') {
+    throw invalidParam('IMG_URL', text, 'use a complete http or https URL');
+  }
+  return url.href;
+}
+
+/** Both spellings, as every program with proxies reads them; the lower-case one wins, as in curl and Go. */
+function parseProxy(environment: Environment): ProxyParams {
+  const either = (name: string): string | undefined =>
+    optionalText(environment, name.toLowerCase()) ?? optionalText(environment, name);
+  const http = either('HTTP_PROXY');
+  const https = either('HTTPS_PROXY');
+  const except = either('NO_PROXY');
+  return {
+    ...(http === undefined ? {} : { http: parseProxyUrl('HTTP_PROXY', http) }),
+    ...(https === undefined ? {} : { https: parseProxyUrl('HTTPS_PROXY', https) }),
+    ...(except === undefined ? {} : { except }),
+  };
+}
+
+function parseProxyUrl(name: string, text: string): string {
+  const url = URL.parse(text.includes('://') ? text : `http://${text}`);
+  if (url !== null && url.protocol === 'http:' && url.hostname !== '') return url.href;
+  // The value may hold a password, so it is not repeated.
+  throw invalidParam(name, undefined, 'use http://host:port (the proxy itself is spoken to in plain HTTP)');
+}
