@@ -1,0 +1,96 @@
+import { isDeepStrictEqual } from 'node:util';
+import { TinsmithError } from '#proto/errors.ts';
+import { loadManifests } from '../manifests/load-manifests.ts';
+import { planApply } from '../manifests/plan-apply.ts';
+import type { Cause, Hardware, Store, Template, Workflow } from '../store/store.ts';
+import type { AppliedRecord, ApplyChange, Transitions } from '../store/transitions-contract.ts';
+import type { ApplyRequest, ApplyResponse } from './types.ts';
+
+interface ApplyParts {
+  readonly store: Store;
+  readonly transitions: Transitions;
+  readonly actionTimeoutMs: number;
+  readonly cause: Cause;
+}
+
+interface Known {
+  readonly hardware: readonly Hardware[];
+  readonly templates: readonly Template[];
+  readonly workflows: readonly Workflow[];
+}
+
+/**
+ * Parses, checks and stores manifests: all of them or none. Throws `invalid_input` that carries every problem of every file,
+ * and `conflict` when somebody else's change came between.
+ */
+export async function applyManifests(request: ApplyRequest, parts: ApplyParts): Promise<ApplyResponse> {
+  const { store, transitions, actionTimeoutMs, cause } = parts;
+  const loaded = loadManifests(request.files);
+  const known: Known = {
+    hardware: await store.listHardware(),
+    templates: await store.listTemplates(),
+    workflows: await store.listWorkflows(),
+  };
+  const plan = planApply(loaded, known, { actionTimeoutMs });
+  const problems = [...loaded.problems, ...plan.problems];
+  if (problems.length > 0) {
+    const count = problems.length === 1 ? 'one problem' : `${problems.length} problems`;
+    throw new TinsmithError('invalid_input', `nothing was applied: the files have ${count}`, { problems });
+  }
+  const dryRun = request.dryRun ?? false;
+  const records = dryRun ? foreseen(plan.change, known) : await transitions.apply(plan.change, cause);
+  return { dryRun, records, warnings: [...loaded.warnings, ...plan.warnings] };
+}
+
+/** What an apply would answer. Throws the `conflict` that it would throw. */
+function foreseen(change: ApplyChange, known: Known): readonly AppliedRecord[] {
+  const hardware = change.hardware.map((manifest) => {
+    const before = known.hardware.find(({ name }) => name === manifest.name);
+    // Stored user data is not read back for a comparison: with user data the answer is the careful one.
+    const isSame = before !== undefined && manifest.spec.userData === undefined && isSameManifest(before, manifest);
+    return record('Hardware', manifest.name, before && { isSame });
+  });
+  const templates = change.templates.map((manifest) => {
+    const before = known.templates.find(({ name }) => name === manifest.name);
+    const isSame = before !== undefined && before.data === manifest.data && haveSameLabels(before, manifest);
+    return record('Template', manifest.name, before && { isSame });
+  });
+  const workflows = change.workflows.map(({ manifest }) => {
+    const before = known.workflows.find(({ name }) => name === manifest.name);
+    if (before !== undefined && !isSameManifest(before, manifest)) {
+      throw new TinsmithError(
+        'conflict',
+        `Workflow "${manifest.name}" exists with another spec: delete it first or choose another name`,
+      );
+    }
+    return record('Workflow', manifest.name, before && { isSame: true });
+  });
+  return [...hardware, ...templates, ...workflows];
+}
+
+function record(
+  kind: AppliedRecord['kind'],
+  name: string,
+  before: { readonly isSame: boolean } | undefined,
+): AppliedRecord {
+  if (before === undefined) return { kind, name, outcome: 'created' };
+  return { kind, name, outcome: before.isSame ? 'unchanged' : 'configured' };
+}
+
+interface Labelled {
+  readonly labels: object;
+  readonly annotations: object;
+}
+
+function isSameManifest(before: Labelled & { spec: object }, after: Labelled & { spec: object }): boolean {
+  return isDeepStrictEqual(plain(before.spec), plain(after.spec)) && haveSameLabels(before, after);
+}
+
+function haveSameLabels(before: Labelled, after: Labelled): boolean {
+  return isDeepStrictEqual(before.labels, after.labels) && isDeepStrictEqual(before.annotations, after.annotations);
+}
+
+/** Without the fields that are `undefined`: those do not survive storing. */
+function plain(value: object): unknown {
+  return JSON.parse(JSON.stringify(value));
+}

@@ -1,0 +1,19 @@
+import { applyRoute } from './apply-route.ts';
+import { eventRoutes, eventStream } from './event-routes.ts';
+import { hardwareRoutes } from './hardware-routes.ts';
+import type { Route, StreamRoute } from './route.ts';
+import { templateRoutes } from './template-routes.ts';
+import { versionRoute } from './version-route.ts';
+import { logStream, workflowRoutes } from './workflow-routes.ts';
+
+/** Everything below `/api/v1`. */
+export const ROUTES: readonly Route[] = [
+  ...hardwareRoutes,
+  ...templateRoutes,
+  ...workflowRoutes,
+  ...eventRoutes,
+  applyRoute,
+  versionRoute,
+];
+
+export const STREAMS: readonly StreamRoute[] = [eventStream, logStream];
