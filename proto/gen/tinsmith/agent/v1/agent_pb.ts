@@ -14,7 +14,20 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file tinsmith/agent/v1/agent.proto.
  */
 export const file_tinsmith_agent_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("Ch10aW5zbWl0aC9hZ2VudC92MS9hZ2VudC5wcm90bxIRdGluc21pdGguYWdlbnQudjEihwEKDUVucm9sbFJlcXVlc3QSDQoFdG9rZW4YASABKAkSDQoFbm9uY2UYAiABKAkSCwoDY3NyGAMgASgMEgsKA21hYxgEIAEoCRIPCgdib290X2lkGAUgASgJEhUKDWFnZW50X3ZlcnNpb24YBiABKAkSFgoOaW52ZW50b3J5X2pzb24YByABKAkiZwoORW5yb2xsUmVzcG9uc2USEwoLY2VydGlmaWNhdGUYASABKAwSEAoIaGFyZHdhcmUYAiABKAkSLgoKZXhwaXJlc19hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi3wMKDEFnZW50TWVzc2FnZRIQCghzZXF1ZW5jZRgBIAEoBBIpCgVoZWxsbxgCIAEoCzIYLnRpbnNtaXRoLmFnZW50LnYxLkhlbGxvSAASMQoJaGVhcnRiZWF0GAMgASgLMhwudGluc21pdGguYWdlbnQudjEuSGVhcnRiZWF0SAASOAoNdGFza19hY2NlcHRlZBgEIAEoCzIfLnRpbnNtaXRoLmFnZW50LnYxLlRhc2tBY2NlcHRlZEgAEjoKDmFjdGlvbl9zdGFydGVkGAUgASgLMiAudGluc21pdGguYWdlbnQudjEuQWN0aW9uU3RhcnRlZEgAEjwKD2FjdGlvbl9wcm9ncmVzcxgGIAEoCzIhLnRpbnNtaXRoLmFnZW50LnYxLkFjdGlvblByb2dyZXNzSAASMgoKYWN0aW9uX2xvZxgHIAEoCzIcLnRpbnNtaXRoLmFnZW50LnYxLkFjdGlvbkxvZ0gAEjwKD2FjdGlvbl9maW5pc2hlZBgIIAEoCzIhLnRpbnNtaXRoLmFnZW50LnYxLkFjdGlvbkZpbmlzaGVkSAASMQoJaW52ZW50b3J5GAkgASgLMhwudGluc21pdGguYWdlbnQudjEuSW52ZW50b3J5SABCBgoEYm9keSLrAgoNU2VydmVyTWVzc2FnZRItCgd3ZWxjb21lGAEgASgLMhoudGluc21pdGguYWdlbnQudjEuV2VsY29tZUgAEiUKA2FjaxgCIAEoCzIWLnRpbnNtaXRoLmFnZW50LnYxLkFja0gAEi4KCHJ1bl90YXNrGAMgASgLMhoudGluc21pdGguYWdlbnQudjEuUnVuVGFza0gAEisKBmNhbmNlbBgEIAEoCzIZLnRpbnNtaXRoLmFnZW50LnYxLkNhbmNlbEgAEkAKEWNvbGxlY3RfaW52ZW50b3J5GAUgASgLMiMudGluc21pdGguYWdlbnQudjEuQ29sbGVjdEludmVudG9yeUgAEisKBnJlYm9vdBgGIAEoCzIZLnRpbnNtaXRoLmFnZW50LnYxLlJlYm9vdEgAEjAKCXBvd2VyX29mZhgHIAEoCzIbLnRpbnNtaXRoLmFnZW50LnYxLlBvd2VyT2ZmSABCBgoEYm9keSI6CgdUYXNrUmVmEhAKCHdvcmtmbG93GAEgASgJEg8KB2F0dGVtcHQYAiABKA0SDAoEdGFzaxgDIAEoDSJtCgVIZWxsbxIPCgdzZXNzaW9uGAEgASgJEg8KB2Jvb3RfaWQYAiABKAkSFQoNYWdlbnRfdmVyc2lvbhgDIAEoCRIrCgdydW5uaW5nGAQgASgLMhoudGluc21pdGguYWdlbnQudjEuVGFza1JlZiI1CgdXZWxjb21lEhQKDGhlYXJ0YmVhdF9tcxgBIAEoDRIUCgxhY2tub3dsZWRnZWQYAiABKAQiCwoJSGVhcnRiZWF0IjgKDFRhc2tBY2NlcHRlZBIoCgR0YXNrGAEgASgLMhoudGluc21pdGguYWdlbnQudjEuVGFza1JlZiJxCg1BY3Rpb25TdGFydGVkEigKBHRhc2sYASABKAsyGi50aW5zbWl0aC5hZ2VudC52MS5UYXNrUmVmEg4KBmFjdGlvbhgCIAEoDRImCgJhdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiiQEKDkFjdGlvblByb2dyZXNzEigKBHRhc2sYASABKAsyGi50aW5zbWl0aC5hZ2VudC52MS5UYXNrUmVmEg4KBmFjdGlvbhgCIAEoDRIMCgRkb25lGAMgASgEEg0KBXRvdGFsGAQgASgEEhIKCnBlcl9zZWNvbmQYBSABKAQSDAoEdW5pdBgGIAEoCSJPCgdMb2dMaW5lEiYKAmF0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZzdHJlYW0YAiABKAkSDAoEdGV4dBgDIAEoCSJwCglBY3Rpb25Mb2cSKAoEdGFzaxgBIAEoCzIaLnRpbnNtaXRoLmFnZW50LnYxLlRhc2tSZWYSDgoGYWN0aW9uGAIgASgNEikKBWxpbmVzGAMgAygLMhoudGluc21pdGguYWdlbnQudjEuTG9nTGluZSLyAQoOQWN0aW9uRmluaXNoZWQSKAoEdGFzaxgBIAEoCzIaLnRpbnNtaXRoLmFnZW50LnYxLlRhc2tSZWYSDgoGYWN0aW9uGAIgASgNEjEKB291dGNvbWUYAyABKA4yIC50aW5zbWl0aC5hZ2VudC52MS5BY3Rpb25PdXRjb21lEiYKAmF0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglleGl0X2NvZGUYBSABKA0SEgoKZXJyb3JfY29kZRgGIAEoCRIVCg1lcnJvcl9tZXNzYWdlGAcgASgJEg0KBXRyaWVzGAggASgNIiMKCUludmVudG9yeRIWCg5pbnZlbnRvcnlfanNvbhgBIAEoCSIXCgNBY2sSEAoIc2VxdWVuY2UYASABKAQiiQEKB1J1blRhc2sSKAoEdGFzaxgBIAEoCzIaLnRpbnNtaXRoLmFnZW50LnYxLlRhc2tSZWYSEQoJdGFza19uYW1lGAIgASgJEioKB2FjdGlvbnMYAyADKAsyGS50aW5zbWl0aC5hZ2VudC52MS5BY3Rpb24SFQoNaGFyZHdhcmVfanNvbhgEIAEoCSLTAQoGQWN0aW9uEgwKBG5hbWUYASABKAkSEAoIYnVpbHRfaW4YAiABKAkSEgoKdGltZW91dF9tcxgDIAEoBBI/CgtlbnZpcm9ubWVudBgEIAMoCzIqLnRpbnNtaXRoLmFnZW50LnYxLkFjdGlvbi5FbnZpcm9ubWVudEVudHJ5Eg8KB2NvbW1hbmQYBSADKAkSDwoHcmV0cmllcxgGIAEoDRoyChBFbnZpcm9ubWVudEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiQgoGQ2FuY2VsEigKBHRhc2sYASABKAsyGi50aW5zbWl0aC5hZ2VudC52MS5UYXNrUmVmEg4KBnJlYXNvbhgCIAEoCSISChBDb2xsZWN0SW52ZW50b3J5IggKBlJlYm9vdCIKCghQb3dlck9mZiqkAQoNQWN0aW9uT3V0Y29tZRIeChpBQ1RJT05fT1VUQ09NRV9VTlNQRUNJRklFRBAAEhwKGEFDVElPTl9PVVRDT01FX1NVQ0NFRURFRBABEhkKFUFDVElPTl9PVVRDT01FX0ZBSUxFRBACEhwKGEFDVElPTl9PVVRDT01FX1RJTUVEX09VVBADEhwKGEFDVElPTl9PVVRDT01FX0NBTkNFTExFRBAEMq8BCgxBZ2VudFNlcnZpY2USTQoGRW5yb2xsEiAudGluc21pdGguYWdlbnQudjEuRW5yb2xsUmVxdWVzdBohLnRpbnNtaXRoLmFnZW50LnYxLkVucm9sbFJlc3BvbnNlElAKB0Nvbm5lY3QSHy50aW5zbWl0aC5hZ2VudC52MS5BZ2VudE1lc3NhZ2UaIC50aW5zbWl0aC5hZ2VudC52MS5TZXJ2ZXJNZXNzYWdlKAEwAWIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("Ch10aW5zbWl0aC9hZ2VudC92MS9hZ2VudC5wcm90bxIRdGluc21pdGguYWdlbnQudjEiDgoMUmVuZXdSZXF1ZXN0IocBCg1FbnJvbGxSZXF1ZXN0Eg0KBXRva2VuGAEgASgJEg0KBW5vbmNlGAIgASgJEgsKA2NzchgDIAEoDBILCgNtYWMYBCABKAkSDwoHYm9vdF9pZBgFIAEoCRIVCg1hZ2VudF92ZXJzaW9uGAYgASgJEhYKDmludmVudG9yeV9qc29uGAcgASgJImcKDkVucm9sbFJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgMEhAKCGhhcmR3YXJlGAIgASgJEi4KCmV4cGlyZXNfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIt8DCgxBZ2VudE1lc3NhZ2USEAoIc2VxdWVuY2UYASABKAQSKQoFaGVsbG8YAiABKAsyGC50aW5zbWl0aC5hZ2VudC52MS5IZWxsb0gAEjEKCWhlYXJ0YmVhdBgDIAEoCzIcLnRpbnNtaXRoLmFnZW50LnYxLkhlYXJ0YmVhdEgAEjgKDXRhc2tfYWNjZXB0ZWQYBCABKAsyHy50aW5zbWl0aC5hZ2VudC52MS5UYXNrQWNjZXB0ZWRIABI6Cg5hY3Rpb25fc3RhcnRlZBgFIAEoCzIgLnRpbnNtaXRoLmFnZW50LnYxLkFjdGlvblN0YXJ0ZWRIABI8Cg9hY3Rpb25fcHJvZ3Jlc3MYBiABKAsyIS50aW5zbWl0aC5hZ2VudC52MS5BY3Rpb25Qcm9ncmVzc0gAEjIKCmFjdGlvbl9sb2cYByABKAsyHC50aW5zbWl0aC5hZ2VudC52MS5BY3Rpb25Mb2dIABI8Cg9hY3Rpb25fZmluaXNoZWQYCCABKAsyIS50aW5zbWl0aC5hZ2VudC52MS5BY3Rpb25GaW5pc2hlZEgAEjEKCWludmVudG9yeRgJIAEoCzIcLnRpbnNtaXRoLmFnZW50LnYxLkludmVudG9yeUgAQgYKBGJvZHki6wIKDVNlcnZlck1lc3NhZ2USLQoHd2VsY29tZRgBIAEoCzIaLnRpbnNtaXRoLmFnZW50LnYxLldlbGNvbWVIABIlCgNhY2sYAiABKAsyFi50aW5zbWl0aC5hZ2VudC52MS5BY2tIABIuCghydW5fdGFzaxgDIAEoCzIaLnRpbnNtaXRoLmFnZW50LnYxLlJ1blRhc2tIABIrCgZjYW5jZWwYBCABKAsyGS50aW5zbWl0aC5hZ2VudC52MS5DYW5jZWxIABJAChFjb2xsZWN0X2ludmVudG9yeRgFIAEoCzIjLnRpbnNtaXRoLmFnZW50LnYxLkNvbGxlY3RJbnZlbnRvcnlIABIrCgZyZWJvb3QYBiABKAsyGS50aW5zbWl0aC5hZ2VudC52MS5SZWJvb3RIABIwCglwb3dlcl9vZmYYByABKAsyGy50aW5zbWl0aC5hZ2VudC52MS5Qb3dlck9mZkgAQgYKBGJvZHkiOgoHVGFza1JlZhIQCgh3b3JrZmxvdxgBIAEoCRIPCgdhdHRlbXB0GAIgASgNEgwKBHRhc2sYAyABKA0ibQoFSGVsbG8SDwoHc2Vzc2lvbhgBIAEoCRIPCgdib290X2lkGAIgASgJEhUKDWFnZW50X3ZlcnNpb24YAyABKAkSKwoHcnVubmluZxgEIAEoCzIaLnRpbnNtaXRoLmFnZW50LnYxLlRhc2tSZWYiZgoHV2VsY29tZRIUCgxoZWFydGJlYXRfbXMYASABKA0SFAoMYWNrbm93bGVkZ2VkGAIgASgEEi8KC3NlcnZlcl90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCILCglIZWFydGJlYXQiOAoMVGFza0FjY2VwdGVkEigKBHRhc2sYASABKAsyGi50aW5zbWl0aC5hZ2VudC52MS5UYXNrUmVmInEKDUFjdGlvblN0YXJ0ZWQSKAoEdGFzaxgBIAEoCzIaLnRpbnNtaXRoLmFnZW50LnYxLlRhc2tSZWYSDgoGYWN0aW9uGAIgASgNEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKJAQoOQWN0aW9uUHJvZ3Jlc3MSKAoEdGFzaxgBIAEoCzIaLnRpbnNtaXRoLmFnZW50LnYxLlRhc2tSZWYSDgoGYWN0aW9uGAIgASgNEgwKBGRvbmUYAyABKAQSDQoFdG90YWwYBCABKAQSEgoKcGVyX3NlY29uZBgFIAEoBBIMCgR1bml0GAYgASgJIk8KB0xvZ0xpbmUSJgoCYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnN0cmVhbRgCIAEoCRIMCgR0ZXh0GAMgASgJInAKCUFjdGlvbkxvZxIoCgR0YXNrGAEgASgLMhoudGluc21pdGguYWdlbnQudjEuVGFza1JlZhIOCgZhY3Rpb24YAiABKA0SKQoFbGluZXMYAyADKAsyGi50aW5zbWl0aC5hZ2VudC52MS5Mb2dMaW5lIvIBCg5BY3Rpb25GaW5pc2hlZBIoCgR0YXNrGAEgASgLMhoudGluc21pdGguYWdlbnQudjEuVGFza1JlZhIOCgZhY3Rpb24YAiABKA0SMQoHb3V0Y29tZRgDIAEoDjIgLnRpbnNtaXRoLmFnZW50LnYxLkFjdGlvbk91dGNvbWUSJgoCYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWV4aXRfY29kZRgFIAEoDRISCgplcnJvcl9jb2RlGAYgASgJEhUKDWVycm9yX21lc3NhZ2UYByABKAkSDQoFdHJpZXMYCCABKA0iIwoJSW52ZW50b3J5EhYKDmludmVudG9yeV9qc29uGAEgASgJIhcKA0FjaxIQCghzZXF1ZW5jZRgBIAEoBCKJAQoHUnVuVGFzaxIoCgR0YXNrGAEgASgLMhoudGluc21pdGguYWdlbnQudjEuVGFza1JlZhIRCgl0YXNrX25hbWUYAiABKAkSKgoHYWN0aW9ucxgDIAMoCzIZLnRpbnNtaXRoLmFnZW50LnYxLkFjdGlvbhIVCg1oYXJkd2FyZV9qc29uGAQgASgJItMBCgZBY3Rpb24SDAoEbmFtZRgBIAEoCRIQCghidWlsdF9pbhgCIAEoCRISCgp0aW1lb3V0X21zGAMgASgEEj8KC2Vudmlyb25tZW50GAQgAygLMioudGluc21pdGguYWdlbnQudjEuQWN0aW9uLkVudmlyb25tZW50RW50cnkSDwoHY29tbWFuZBgFIAMoCRIPCgdyZXRyaWVzGAYgASgNGjIKEEVudmlyb25tZW50RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJCCgZDYW5jZWwSKAoEdGFzaxgBIAEoCzIaLnRpbnNtaXRoLmFnZW50LnYxLlRhc2tSZWYSDgoGcmVhc29uGAIgASgJIhIKEENvbGxlY3RJbnZlbnRvcnkiCAoGUmVib290IgoKCFBvd2VyT2ZmKqQBCg1BY3Rpb25PdXRjb21lEh4KGkFDVElPTl9PVVRDT01FX1VOU1BFQ0lGSUVEEAASHAoYQUNUSU9OX09VVENPTUVfU1VDQ0VFREVEEAESGQoVQUNUSU9OX09VVENPTUVfRkFJTEVEEAISHAoYQUNUSU9OX09VVENPTUVfVElNRURfT1VUEAMSHAoYQUNUSU9OX09VVENPTUVfQ0FOQ0VMTEVEEAQy/AEKDEFnZW50U2VydmljZRJNCgZFbnJvbGwSIC50aW5zbWl0aC5hZ2VudC52MS5FbnJvbGxSZXF1ZXN0GiEudGluc21pdGguYWdlbnQudjEuRW5yb2xsUmVzcG9uc2USUAoHQ29ubmVjdBIfLnRpbnNtaXRoLmFnZW50LnYxLkFnZW50TWVzc2FnZRogLnRpbnNtaXRoLmFnZW50LnYxLlNlcnZlck1lc3NhZ2UoATABEksKBVJlbmV3Eh8udGluc21pdGguYWdlbnQudjEuUmVuZXdSZXF1ZXN0GiEudGluc21pdGguYWdlbnQudjEuRW5yb2xsUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp]);
+
+/**
+ * @generated from message tinsmith.agent.v1.RenewRequest
+ */
+export type RenewRequest = Message<"tinsmith.agent.v1.RenewRequest"> & {
+};
+
+/**
+ * Describes the message tinsmith.agent.v1.RenewRequest.
+ * Use `create(RenewRequestSchema)` to create a new message.
+ */
+export const RenewRequestSchema: GenMessage<RenewRequest> = /*@__PURE__*/
+  messageDesc(file_tinsmith_agent_v1_agent, 0);
 
 /**
  * @generated from message tinsmith.agent.v1.EnrollRequest
@@ -71,7 +84,7 @@ export type EnrollRequest = Message<"tinsmith.agent.v1.EnrollRequest"> & {
  * Use `create(EnrollRequestSchema)` to create a new message.
  */
 export const EnrollRequestSchema: GenMessage<EnrollRequest> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 0);
+  messageDesc(file_tinsmith_agent_v1_agent, 1);
 
 /**
  * @generated from message tinsmith.agent.v1.EnrollResponse
@@ -100,7 +113,7 @@ export type EnrollResponse = Message<"tinsmith.agent.v1.EnrollResponse"> & {
  * Use `create(EnrollResponseSchema)` to create a new message.
  */
 export const EnrollResponseSchema: GenMessage<EnrollResponse> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 1);
+  messageDesc(file_tinsmith_agent_v1_agent, 2);
 
 /**
  * @generated from message tinsmith.agent.v1.AgentMessage
@@ -172,7 +185,7 @@ export type AgentMessage = Message<"tinsmith.agent.v1.AgentMessage"> & {
  * Use `create(AgentMessageSchema)` to create a new message.
  */
 export const AgentMessageSchema: GenMessage<AgentMessage> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 2);
+  messageDesc(file_tinsmith_agent_v1_agent, 3);
 
 /**
  * @generated from message tinsmith.agent.v1.ServerMessage
@@ -235,7 +248,7 @@ export type ServerMessage = Message<"tinsmith.agent.v1.ServerMessage"> & {
  * Use `create(ServerMessageSchema)` to create a new message.
  */
 export const ServerMessageSchema: GenMessage<ServerMessage> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 3);
+  messageDesc(file_tinsmith_agent_v1_agent, 4);
 
 /**
  * Which task of which attempt a report belongs to. An attempt number fences: reports of an older one change nothing.
@@ -266,7 +279,7 @@ export type TaskRef = Message<"tinsmith.agent.v1.TaskRef"> & {
  * Use `create(TaskRefSchema)` to create a new message.
  */
 export const TaskRefSchema: GenMessage<TaskRef> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 4);
+  messageDesc(file_tinsmith_agent_v1_agent, 5);
 
 /**
  * First message on every stream.
@@ -304,7 +317,7 @@ export type Hello = Message<"tinsmith.agent.v1.Hello"> & {
  * Use `create(HelloSchema)` to create a new message.
  */
 export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 5);
+  messageDesc(file_tinsmith_agent_v1_agent, 6);
 
 /**
  * @generated from message tinsmith.agent.v1.Welcome
@@ -321,6 +334,13 @@ export type Welcome = Message<"tinsmith.agent.v1.Welcome"> & {
    * @generated from field: uint64 acknowledged = 2;
    */
   acknowledged: bigint;
+
+  /**
+   * The server's clock: machines often have none that is right, so agents date their reports by this one.
+   *
+   * @generated from field: google.protobuf.Timestamp server_time = 3;
+   */
+  serverTime?: Timestamp | undefined;
 };
 
 /**
@@ -328,7 +348,7 @@ export type Welcome = Message<"tinsmith.agent.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 6);
+  messageDesc(file_tinsmith_agent_v1_agent, 7);
 
 /**
  * @generated from message tinsmith.agent.v1.Heartbeat
@@ -341,7 +361,7 @@ export type Heartbeat = Message<"tinsmith.agent.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 7);
+  messageDesc(file_tinsmith_agent_v1_agent, 8);
 
 /**
  * @generated from message tinsmith.agent.v1.TaskAccepted
@@ -358,7 +378,7 @@ export type TaskAccepted = Message<"tinsmith.agent.v1.TaskAccepted"> & {
  * Use `create(TaskAcceptedSchema)` to create a new message.
  */
 export const TaskAcceptedSchema: GenMessage<TaskAccepted> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 8);
+  messageDesc(file_tinsmith_agent_v1_agent, 9);
 
 /**
  * @generated from message tinsmith.agent.v1.ActionStarted
@@ -385,7 +405,7 @@ export type ActionStarted = Message<"tinsmith.agent.v1.ActionStarted"> & {
  * Use `create(ActionStartedSchema)` to create a new message.
  */
 export const ActionStartedSchema: GenMessage<ActionStarted> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 9);
+  messageDesc(file_tinsmith_agent_v1_agent, 10);
 
 /**
  * @generated from message tinsmith.agent.v1.ActionProgress
@@ -431,7 +451,7 @@ export type ActionProgress = Message<"tinsmith.agent.v1.ActionProgress"> & {
  * Use `create(ActionProgressSchema)` to create a new message.
  */
 export const ActionProgressSchema: GenMessage<ActionProgress> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 10);
+  messageDesc(file_tinsmith_agent_v1_agent, 11);
 
 /**
  * @generated from message tinsmith.agent.v1.LogLine
@@ -458,7 +478,7 @@ export type LogLine = Message<"tinsmith.agent.v1.LogLine"> & {
  * Use `create(LogLineSchema)` to create a new message.
  */
 export const LogLineSchema: GenMessage<LogLine> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 11);
+  messageDesc(file_tinsmith_agent_v1_agent, 12);
 
 /**
  * @generated from message tinsmith.agent.v1.ActionLog
@@ -485,7 +505,7 @@ export type ActionLog = Message<"tinsmith.agent.v1.ActionLog"> & {
  * Use `create(ActionLogSchema)` to create a new message.
  */
 export const ActionLogSchema: GenMessage<ActionLog> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 12);
+  messageDesc(file_tinsmith_agent_v1_agent, 13);
 
 /**
  * @generated from message tinsmith.agent.v1.ActionFinished
@@ -541,7 +561,7 @@ export type ActionFinished = Message<"tinsmith.agent.v1.ActionFinished"> & {
  * Use `create(ActionFinishedSchema)` to create a new message.
  */
 export const ActionFinishedSchema: GenMessage<ActionFinished> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 13);
+  messageDesc(file_tinsmith_agent_v1_agent, 14);
 
 /**
  * @generated from message tinsmith.agent.v1.Inventory
@@ -558,7 +578,7 @@ export type Inventory = Message<"tinsmith.agent.v1.Inventory"> & {
  * Use `create(InventorySchema)` to create a new message.
  */
 export const InventorySchema: GenMessage<Inventory> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 14);
+  messageDesc(file_tinsmith_agent_v1_agent, 15);
 
 /**
  * @generated from message tinsmith.agent.v1.Ack
@@ -575,7 +595,7 @@ export type Ack = Message<"tinsmith.agent.v1.Ack"> & {
  * Use `create(AckSchema)` to create a new message.
  */
 export const AckSchema: GenMessage<Ack> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 15);
+  messageDesc(file_tinsmith_agent_v1_agent, 16);
 
 /**
  * @generated from message tinsmith.agent.v1.RunTask
@@ -609,7 +629,7 @@ export type RunTask = Message<"tinsmith.agent.v1.RunTask"> & {
  * Use `create(RunTaskSchema)` to create a new message.
  */
 export const RunTaskSchema: GenMessage<RunTask> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 16);
+  messageDesc(file_tinsmith_agent_v1_agent, 17);
 
 /**
  * @generated from message tinsmith.agent.v1.Action
@@ -653,7 +673,7 @@ export type Action = Message<"tinsmith.agent.v1.Action"> & {
  * Use `create(ActionSchema)` to create a new message.
  */
 export const ActionSchema: GenMessage<Action> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 17);
+  messageDesc(file_tinsmith_agent_v1_agent, 18);
 
 /**
  * @generated from message tinsmith.agent.v1.Cancel
@@ -675,7 +695,7 @@ export type Cancel = Message<"tinsmith.agent.v1.Cancel"> & {
  * Use `create(CancelSchema)` to create a new message.
  */
 export const CancelSchema: GenMessage<Cancel> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 18);
+  messageDesc(file_tinsmith_agent_v1_agent, 19);
 
 /**
  * @generated from message tinsmith.agent.v1.CollectInventory
@@ -688,7 +708,7 @@ export type CollectInventory = Message<"tinsmith.agent.v1.CollectInventory"> & {
  * Use `create(CollectInventorySchema)` to create a new message.
  */
 export const CollectInventorySchema: GenMessage<CollectInventory> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 19);
+  messageDesc(file_tinsmith_agent_v1_agent, 20);
 
 /**
  * @generated from message tinsmith.agent.v1.Reboot
@@ -701,7 +721,7 @@ export type Reboot = Message<"tinsmith.agent.v1.Reboot"> & {
  * Use `create(RebootSchema)` to create a new message.
  */
 export const RebootSchema: GenMessage<Reboot> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 20);
+  messageDesc(file_tinsmith_agent_v1_agent, 21);
 
 /**
  * @generated from message tinsmith.agent.v1.PowerOff
@@ -714,7 +734,7 @@ export type PowerOff = Message<"tinsmith.agent.v1.PowerOff"> & {
  * Use `create(PowerOffSchema)` to create a new message.
  */
 export const PowerOffSchema: GenMessage<PowerOff> = /*@__PURE__*/
-  messageDesc(file_tinsmith_agent_v1_agent, 21);
+  messageDesc(file_tinsmith_agent_v1_agent, 22);
 
 /**
  * @generated from enum tinsmith.agent.v1.ActionOutcome
@@ -781,6 +801,17 @@ export const AgentService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof AgentMessageSchema;
     output: typeof ServerMessageSchema;
+  },
+  /**
+   * A certificate with a new end date for the key of the certificate that is shown. Agents ask at two thirds of its life, so
+   * that one that waits for days can always connect again. Asking twice is harmless: each answer is valid.
+   *
+   * @generated from rpc tinsmith.agent.v1.AgentService.Renew
+   */
+  renew: {
+    methodKind: "unary";
+    input: typeof RenewRequestSchema;
+    output: typeof EnrollResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_tinsmith_agent_v1_agent, 0);
