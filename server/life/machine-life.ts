@@ -7,11 +7,28 @@ import { defineLife } from './define-life.ts';
  *
  *   discovered → booting → enrolled → provisioning → installed
  *                   ^__________|____________|____________|          failed and retired beside them
+ *
+ * Reports of an enrolled agent count more than a fetched boot script, which anybody near the machine can fetch: a run
+ * starts, succeeds and fails from `booting` and `enrolled`, too.
  */
 export const machineLife = defineLife('machine', {
-  discovered: { boot: 'booting', retire: 'retired', enroll: 'enrolled' },
-  booting: { boot: 'booting', enroll: 'enrolled', giveUp: 'failed', retire: 'retired', runFailed: 'failed' },
-  enrolled: { boot: 'booting', enroll: 'enrolled', startRun: 'provisioning', runFailed: 'failed', retire: 'retired' },
+  discovered: { boot: 'booting', enroll: 'enrolled', startRun: 'provisioning', retire: 'retired' },
+  booting: {
+    boot: 'booting',
+    enroll: 'enrolled',
+    startRun: 'provisioning',
+    runSucceeded: 'installed',
+    runFailed: 'failed',
+    retire: 'retired',
+  },
+  enrolled: {
+    boot: 'booting',
+    enroll: 'enrolled',
+    startRun: 'provisioning',
+    runSucceeded: 'installed',
+    runFailed: 'failed',
+    retire: 'retired',
+  },
   provisioning: {
     boot: 'booting',
     enroll: 'enrolled',
@@ -21,7 +38,7 @@ export const machineLife = defineLife('machine', {
     retire: 'retired',
   },
   installed: { boot: 'booting', enroll: 'enrolled', startRun: 'provisioning', retire: 'retired' },
-  failed: { boot: 'booting', enroll: 'enrolled', startRun: 'provisioning', runFailed: 'failed', retire: 'retired' },
+  failed: { boot: 'booting', enroll: 'enrolled', startRun: 'provisioning', retire: 'retired' },
   retired: { restore: 'discovered' },
 });
 

@@ -1,8 +1,9 @@
+import { TinsmithError } from '#proto/errors.ts';
 import { defineLife } from './define-life.ts';
 
 /**
  * A workflow's states. `start`: an agent accepted its first task. `lose`: the agent went away and the run waits for the
- * machine's next boot. Final states are never rewritten; `retry` of a failed workflow makes a new run of it (history kept).
+ * machine's next boot. A run's final state is never rewritten: `retry` makes a new run (newRun), the old one stays in the history.
  */
 export const workflowLife = defineLife('workflow', {
   pending: { start: 'running', fail: 'failed', timeOut: 'timedOut', cancel: 'cancelled' },
@@ -23,3 +24,9 @@ export const workflowLife = defineLife('workflow', {
 
 export type WorkflowState = (typeof workflowLife.states)[number];
 export type WorkflowEvent = Parameters<typeof workflowLife.next>[1];
+
+/** State of the new run of a workflow whose last run ended in `state`. Throws `conflict` unless that run ended without success. */
+export function newRun(state: WorkflowState): WorkflowState {
+  if (workflowLife.isFinal(state) && state !== 'succeeded') return 'pending';
+  throw new TinsmithError('conflict', `a workflow that is ${state} cannot be retried: only one that ended without success`);
+}

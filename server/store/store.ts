@@ -35,6 +35,8 @@ export interface Template extends TemplateManifest {
 export interface Workflow extends WorkflowManifest {
   readonly version: number;
   readonly createdAt: Date;
+  /** Ascending with creation: a machine's workflows run in this order. */
+  readonly queueOrder: number;
   readonly state: WorkflowState;
   readonly stateAt: Date;
   /** Names of the Hardware records that its tasks run on, in task order. */
@@ -46,6 +48,9 @@ export interface Workflow extends WorkflowManifest {
   readonly attemptsOfRun: number;
   /** Index of the task that runs or waits. */
   readonly task: number;
+  /** Who accepted the current task of the newest attempt; absent until then. */
+  readonly accepted?: { readonly session: string; readonly at: Date };
+  /** First start of this run; a `retry` is a new run. */
   readonly startedAt?: Date;
   readonly finishedAt?: Date;
   readonly error?: { readonly code: ErrorCode; readonly message: string };
@@ -73,6 +78,17 @@ export interface ActionRun {
     readonly perSecond: number;
     readonly unit: string;
   };
+}
+
+/** What is kept of one agent process on one boot. */
+export interface StoredAgentSession {
+  readonly session: string;
+  readonly hardware: string;
+  readonly bootId: string;
+  /** Highest sequence that is stored. */
+  readonly acknowledged: number;
+  /** It ended an action that takes its machine down: it gets no more work. */
+  readonly isLeaving: boolean;
 }
 
 export interface StoredLogLine {
@@ -131,6 +147,8 @@ export interface Store {
     workflow: string,
     filter?: { readonly after?: number; readonly attempt?: number; readonly limit?: number },
   ): Promise<readonly StoredLogLine[]>;
+
+  agentSession(session: string): Promise<StoredAgentSession | undefined>;
 
   events(filter?: EventFilter): Promise<readonly TinsmithEvent[]>;
   /** Stored events after `after` (default: from now on), then live ones, including live-only progress and log events, until the signal. */

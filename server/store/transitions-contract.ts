@@ -3,7 +3,7 @@ import type { Inventory } from '#proto/inventory.ts';
 import type { HardwareManifest } from '../manifests/hardware-kind.ts';
 import type { RenderedTemplate, TemplateManifest } from '../manifests/template-kind.ts';
 import type { WorkflowManifest } from '../manifests/workflow-kind.ts';
-import type { ActionProgress, ActionResult, LogLine, TaskRef } from '../provision/engine.ts';
+import type { ActionProgress, ActionResult, AgentSession, LogLine, TaskRef } from '../provision/engine.ts';
 import type { Cause, Hardware, Workflow } from './store.ts';
 
 /**
@@ -11,7 +11,11 @@ import type { Cause, Hardware, Workflow } from './store.ts';
  * and its event; each may be called twice with the same effect as once.
  */
 export interface Transitions {
-  /** Creates or replaces records, all or none. Unchanged records make no event. Throws `conflict` as described at PlannedWorkflow. */
+  /**
+   * Creates or replaces records, all or none. Unchanged records make no event. A Hardware without `userData` keeps what is
+   * stored (a CSV has no such column), an empty one drops it. Throws `conflict` as described at PlannedWorkflow, and if a
+   * MAC or address belongs to another Hardware.
+   */
   apply(change: ApplyChange, cause: Cause): Promise<readonly AppliedRecord[]>;
   /** Throws `conflict` while the Hardware has an unfinished workflow. */
   deleteHardware(name: string, cause: Cause): Promise<void>;
@@ -33,11 +37,16 @@ export interface Transitions {
   enroll(request: EnrollAttempt, cause: Cause): Promise<Hardware>;
   /** The installed system asked for its metadata or phoned home; the first time per installation it is an event. */
   noteReady(hardware: string, cause: Cause): Promise<void>;
-  storeInventory(hardware: string, inventory: Inventory, cause: Cause): Promise<void>;
-  agentConnected(hardware: string, session: string, cause: Cause): Promise<void>;
-  agentDisconnected(hardware: string, session: string, cause: Cause): Promise<void>;
+  /** `stored`: when it is a report of an agent. */
+  storeInventory(hardware: string, inventory: Inventory, cause: Cause, stored?: StoredSequence): Promise<void>;
+  /** Throws `not_found` without its Hardware, `forbidden` if the session is another machine's. */
+  agentConnected(agent: AgentSession, cause: Cause): Promise<void>;
+  agentDisconnected(agent: AgentSession, cause: Cause): Promise<void>;
 
-  /** Final states stay: cancelling a finished workflow throws `conflict`. */
+  /**
+   * Final states stay: cancelling a workflow that ended otherwise throws `conflict`. A machine that had begun it is `failed`
+   * (its disk holds no known system) and keeps its netboot for `retry`; one that had not begun boots its disk again.
+   */
   cancelWorkflow(name: string, reason: string, cause: Cause): Promise<void>;
   /** A failed, timed-out or cancelled workflow starts again from its first action as its next attempt; netboot is switched on. */
   retryWorkflow(name: string, cause: Cause): Promise<void>;
@@ -45,7 +54,10 @@ export interface Transitions {
   // The engine's. `stored`: session and sequence are remembered in the same transaction; a sequence that is known already does nothing.
   taskAccepted(ref: TaskRef, stored: StoredSequence, cause: Cause): Promise<void>;
   actionStarted(ref: TaskRef, action: number, at: Date, stored: StoredSequence, cause: Cause): Promise<void>;
-  /** The last action of the last task: workflow → succeeded, netboot off, stage → installed, all in this transaction. */
+  /**
+   * The last action of a machine's last task: stage → installed, netboot off (unless another workflow waits for the machine);
+   * of the last task of all: workflow → succeeded. All in this transaction. A failed one ends the workflow.
+   */
   actionFinished(
     ref: TaskRef,
     action: number,
