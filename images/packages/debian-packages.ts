@@ -21,6 +21,8 @@ export interface UnpackedPackage {
 
 export interface FetchOptions {
   readonly names: readonly string[];
+  /** Fetch the packages of shared libraries too that these need, and the ones that those need. */
+  readonly withLibraries?: boolean;
   readonly architecture: DebianArchitecture;
   /** Where .debs, unpacked packages and a private copy of the package index are kept. */
   readonly cacheDirectory: string;
@@ -34,7 +36,7 @@ export interface PackageStanza {
   readonly version: string;
   readonly architecture: string;
   readonly sha256: string;
-  /** Names of the first alternatives of Depends, in their order. */
+  /** Names of the first alternatives of Pre-Depends and Depends, in their order. */
   readonly depends: readonly string[];
 }
 
@@ -95,7 +97,7 @@ export function parsePackageStanzas(text: string): readonly PackageStanza[] {
     const version = fields.get('Version');
     const sha256 = fields.get('SHA256');
     if (name === undefined || version === undefined || sha256 === undefined) continue;
-    const depends = (fields.get('Depends') ?? '')
+    const depends = `${fields.get('Pre-Depends') ?? ''},${fields.get('Depends') ?? ''}`
       .split(',')
       .map((alternatives) => /^\s*([a-z0-9][a-z0-9+.-]*)/.exec(alternatives)?.[1] ?? '')
       .filter((dependency) => dependency !== '');
@@ -149,9 +151,17 @@ async function readStanzas(
 }
 
 async function fetchWith(index: AptIndex, options: FetchOptions): Promise<readonly UnpackedPackage[]> {
-  const stanzas = await readStanzas(index, options.names, options.signal);
   const packages: UnpackedPackage[] = [];
-  for (const stanza of stanzas) packages.push(await unpack(index, stanza, options));
+  const seen = new Set<string>();
+  for (let wanted = options.names; wanted.length > 0; ) {
+    const stanzas = await readStanzas(index, wanted, options.signal);
+    for (const stanza of stanzas) {
+      seen.add(stanza.name);
+      packages.push(await unpack(index, stanza, options));
+    }
+    const libraries = stanzas.flatMap(({ depends }) => depends.filter((name) => /^lib(?!c-bin)/.test(name)));
+    wanted = options.withLibraries === true ? [...new Set(libraries)].filter((name) => !seen.has(name)) : [];
+  }
   return packages;
 }
 

@@ -6,6 +6,8 @@ export interface ProgramOptions {
   /** Replaces the whole environment. Absent: the builder's own. */
   readonly env?: NodeJS.ProcessEnv;
   readonly input?: string | Uint8Array;
+  /** How standard output becomes text; `latin1` keeps every byte. Default utf8. */
+  readonly encoding?: 'utf8' | 'latin1';
   readonly signal?: AbortSignal;
 }
 
@@ -47,7 +49,7 @@ export async function tryProgram(
   });
   let stdout = '';
   let stderr = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stdout.setEncoding(options.encoding ?? 'utf8').on('data', (text: string) => (stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   // A program that ends without reading its input is judged by its exit code, not by the broken pipe.
   child.stdin.on('error', () => {});

@@ -1,0 +1,210 @@
+/**
+ * Packs the agent into one executable: esbuild bundles it to one CommonJS file, `pkg --sea` puts that into a Node binary.
+ *
+ * What agent code must know:
+ * - No top-level `await` in what `agent/main.ts` imports: the bundle is CommonJS, which single executables need on Node 24.
+ * - `import.meta.url` is the executable's own URL: files beside the source do not exist there.
+ * - A worker thread is a file whose name ends in `-worker.ts`. It is bundled by itself and lies inside the executable:
+ *     isSea() ? new Worker(getAsset('hash-worker.js', 'utf8'), { eval: true }) : new Worker(new URL('./hash-worker.ts', import.meta.url))
+ *   with `isSea` and `getAsset` of `node:sea`.
+ * - The V8 flags in EXEC_ARGV hold for the agent only; NODE_OPTIONS is ignored.
+ */
+import { createHash } from 'node:crypto';
+import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { build } from 'esbuild';
+import { TinsmithError } from '#proto/errors.ts';
+import { runProgram, tryProgram } from '../packages/run-program.ts';
+
+export type AgentArchitecture = 'x64' | 'arm64';
+
+export interface AgentExecutableOptions {
+  /** The repository. */
+  readonly root: string;
+  readonly architecture: AgentArchitecture;
+  /** Default: `build/agent/tinsmith-agent-<architecture>`. */
+  readonly outFile?: string;
+  /** Default: `agent/main.ts`. */
+  readonly entryPoint?: string;
+  readonly log?: (line: string) => void;
+}
+
+export interface AgentExecutable {
+  readonly file: string;
+  readonly wasFresh: boolean;
+}
+
+/** A small young generation keeps a stream of messages from growing the process by 100 MB and more. */
+const EXEC_ARGV: readonly string[] = ['--max-semi-space-size=8', '--max-old-space-size=192'];
+
+/**
+ * Builds the executable unless it is there and nothing that it is made of has changed.
+ * @throws TinsmithError `command_failed` when a program of the build fails, `checksum_mismatch` for a damaged base binary.
+ */
+export async function buildAgentExecutable(options: AgentExecutableOptions): Promise<AgentExecutable> {
+  const { root, architecture, log } = options;
+  const file = resolve(root, options.outFile ?? `build/agent/tinsmith-agent-${architecture}`);
+  const working = join(root, '.cache', 'agent', `${basename(file)}.${process.pid}`);
+  await rm(working, { recursive: true, force: true });
+  await mkdir(working, { recursive: true });
+  try {
+    const version = await baseVersion(root);
+    const assets = await bundle(options, working);
+    const key = await inputKey(working, { version, architecture });
+    if ((await readFile(`${file}.inputs`, 'utf8').catch(() => '')) === key) return { file, wasFresh: true };
+
+    log?.(`packing ${basename(file)} on Node ${version}`);
+    const base = await strippedBase({ root, version, architecture, ...(log === undefined ? {} : { log }) });
+    const home = await seedPackager(working, { version, architecture, base });
+    const target = {
+      nodeRange: `node${version}`,
+      platform: 'linux',
+      arch: architecture,
+      output: join(working, 'agent'),
+    };
+    const seaConfig = { execArgv: EXEC_ARGV, execArgvExtension: 'none', assets };
+    await runProgram(
+      [
+        process.execPath,
+        join(import.meta.dirname, 'run-packager.ts'),
+        JSON.stringify({ entry: join(working, 'main.js'), target, seaConfig }),
+      ],
+      { cwd: working, env: { ...process.env, HOME: home, NODE_OPTIONS: '' } },
+    );
+    await mkdir(dirname(file), { recursive: true });
+    await chmod(join(working, 'agent'), 0o755);
+    await rename(join(working, 'agent'), file);
+    await writeFile(`${file}.inputs`, key);
+    return { file, wasFresh: false };
+  } finally {
+    await rm(working, { recursive: true, force: true });
+  }
+}
+
+/** The agent runs on the very version that the server and the tests run on. */
+async function baseVersion(root: string): Promise<string> {
+  const text = await readFile(join(root, 'node_modules', 'node', 'package.json'), 'utf8');
+  const version = /"version":\s*"([\d.]+)"/.exec(text)?.[1];
+  if (version === undefined)
+    throw new TinsmithError('invalid_input', 'cannot pack the agent: node_modules/node is damaged; run npm ci');
+  return version;
+}
+
+/** Bundles the agent and its worker threads into `working`; returns the workers as assets. */
+async function bundle(options: AgentExecutableOptions, working: string): Promise<Readonly<Record<string, string>>> {
+  const entry = resolve(options.root, options.entryPoint ?? 'agent/main.ts');
+  const names = await readdir(dirname(entry), { recursive: true });
+  const workers = names.filter((name) => name.endsWith('-worker.ts')).map((name) => join(dirname(entry), name));
+  const shared = {
+    bundle: true,
+    minify: true,
+    platform: 'node',
+    target: 'node24',
+    format: 'cjs',
+    legalComments: 'none',
+    logLevel: 'silent',
+    absWorkingDir: options.root,
+    define: {
+      'import.meta.url': 'tinsmithBundleUrl',
+      'import.meta.dirname': '__dirname',
+      'import.meta.filename': '__filename',
+    },
+    banner: { js: "const tinsmithBundleUrl = require('node:url').pathToFileURL(process.execPath).href;" },
+  } as const;
+  await build({ ...shared, entryPoints: [entry], outfile: join(working, 'main.js') });
+  const assets: Record<string, string> = {};
+  for (const worker of workers) {
+    const outfile = join(working, basename(worker).replace(/\.ts$/, '.js'));
+    await build({ ...shared, entryPoints: [worker], outfile });
+    assets[basename(outfile)] = outfile;
+  }
+  return assets;
+}
+
+/** Everything that decides about the executable's bytes, as one hash. */
+async function inputKey(working: string, facts: { version: string; architecture: string }): Promise<string> {
+  const hash = createHash('sha256').update(JSON.stringify([facts, EXEC_ARGV, (await readdir(working)).toSorted()]));
+  for (const name of (await readdir(working)).toSorted()) hash.update(await readFile(join(working, name)));
+  for (const name of ['agent-executable.ts', 'run-packager.ts'])
+    hash.update(await readFile(join(import.meta.dirname, name)));
+  return `${hash.digest('hex')}\n`;
+}
+
+interface BaseFacts {
+  readonly version: string;
+  readonly architecture: AgentArchitecture;
+}
+
+/** A stripped Node binary. It must be stripped before anything is injected: stripping an injected one breaks it. */
+async function strippedBase(facts: BaseFacts & { root: string; log?: (line: string) => void }): Promise<string> {
+  const { root, version, architecture, log } = facts;
+  const file = join(root, '.cache', 'node-base', `node-${version}-${architecture}-stripped`);
+  if ((await tryProgram(['test', '-s', file])).exitCode === 0) return file;
+  const working = `${file}.${process.pid}`;
+  await mkdir(dirname(file), { recursive: true });
+  if (architecture === process.arch) await copyFile(join(root, 'node_modules', 'node', 'bin', 'node'), working);
+  else await downloadBase({ ...facts, working });
+  await chmod(working, 0o755);
+  const strip =
+    architecture === process.arch
+      ? 'strip'
+      : architecture === 'arm64'
+        ? 'aarch64-linux-gnu-strip'
+        : 'x86_64-linux-gnu-strip';
+  const isThere = (await tryProgram(['sh', '-c', `command -v ${strip}`])).exitCode === 0;
+  if (isThere) await runProgram([strip, '-s', working]);
+  else log?.(`${strip} is not installed: the ${architecture} agent is 15 % larger than it must be`);
+  await rename(working, file);
+  return file;
+}
+
+/** Gets another architecture's Node from the registry and checks it against the registry's own integrity value. */
+async function downloadBase({
+  root,
+  version,
+  architecture,
+  working,
+}: BaseFacts & { root: string; working: string }): Promise<void> {
+  const name = `node-linux-${architecture}@${version}`;
+  const folder = `${working}.pack`;
+  await mkdir(folder, { recursive: true });
+  try {
+    const expected = (await runProgram(['npm', 'view', name, 'dist.integrity'], { cwd: root })).trim();
+    await runProgram(['npm', 'pack', name, '--silent', '--pack-destination', folder], { cwd: root });
+    const [tarball = ''] = await readdir(folder);
+    const found = `sha512-${createHash('sha512')
+      .update(await readFile(join(folder, tarball)))
+      .digest('base64')}`;
+    if (found !== expected) {
+      throw new TinsmithError(
+        'checksum_mismatch',
+        `cannot use ${name}: its integrity is ${found}, the registry says ${expected}`,
+      );
+    }
+    await runProgram(['tar', '-xzf', join(folder, tarball), '-C', folder, 'package/bin/node']);
+    await rename(join(folder, 'package/bin/node'), working);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Lays the base binary where pkg keeps what it has downloaded and checked (`<home>/.pkg-cache/sea`), so that it downloads
+ * nothing. The `.ok` files are its marks for "checked"; the check was npm's. Returns the home folder to run pkg with.
+ */
+async function seedPackager(
+  working: string,
+  { version, architecture, base }: BaseFacts & { base: string },
+): Promise<string> {
+  const home = join(working, 'home');
+  const cache = join(home, '.pkg-cache', 'sea');
+  const title = `node-v${version}-linux-${architecture}`;
+  const folder = join(cache, title, 'bin');
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(cache, `${title}.tar.gz`), '');
+  await writeFile(join(cache, `${title}.tar.gz.ok`), '');
+  await copyFile(base, join(folder, 'node'));
+  await chmod(join(folder, 'node'), 0o755);
+  await writeFile(join(folder, 'node.ok'), '');
+  return home;
+}

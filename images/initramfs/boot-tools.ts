@@ -1,0 +1,42 @@
+/** The programs of the boot environment besides the agent and the kernel, and the Debian packages that hold them. */
+
+export interface BootTool {
+  readonly package: string;
+  /** Source inside the package → target inside the boot environment, both without a leading slash. */
+  readonly files: Readonly<Record<string, string>>;
+  /** Further names: link → target. */
+  readonly links: Readonly<Record<string, string>>;
+}
+
+export const BOOT_TOOLS: readonly BootTool[] = [
+  {
+    package: 'busybox-static',
+    files: { 'bin/busybox': 'bin/busybox' },
+    // The init makes the links of all other applets; these are what the kernel itself starts before and beside it.
+    links: { 'bin/sh': 'busybox', 'sbin/modprobe': '../bin/busybox', 'sbin/poweroff': '../bin/busybox' },
+  },
+  {
+    package: 'e2fsprogs',
+    files: {
+      'sbin/mke2fs': 'usr/sbin/mke2fs',
+      'sbin/e2fsck': 'usr/sbin/e2fsck',
+      'sbin/resize2fs': 'usr/sbin/resize2fs',
+      'etc/mke2fs.conf': 'etc/mke2fs.conf',
+    },
+    links: {
+      'usr/sbin/mkfs.ext2': 'mke2fs',
+      'usr/sbin/mkfs.ext3': 'mke2fs',
+      'usr/sbin/mkfs.ext4': 'mke2fs',
+      'usr/sbin/fsck.ext4': 'e2fsck',
+    },
+  },
+  {
+    package: 'dosfstools',
+    files: { 'sbin/mkfs.fat': 'usr/sbin/mkfs.fat' },
+    links: { 'usr/sbin/mkfs.vfat': 'mkfs.fat', 'usr/sbin/mkdosfs': 'mkfs.fat' },
+  },
+  { package: 'kexec-tools', files: { 'sbin/kexec': 'usr/sbin/kexec' }, links: {} },
+];
+
+/** Libraries of the agent's base binary: node links against nothing else. */
+export const AGENT_LIBRARY_PACKAGES: readonly string[] = ['libc6', 'libstdc++6', 'libgcc-s1'];
