@@ -28,5 +28,8 @@ export type WorkflowEvent = Parameters<typeof workflowLife.next>[1];
 /** State of the new run of a workflow whose last run ended in `state`. Throws `conflict` unless that run ended without success. */
 export function newRun(state: WorkflowState): WorkflowState {
   if (workflowLife.isFinal(state) && state !== 'succeeded') return 'pending';
-  throw new TinsmithError('conflict', `a workflow that is ${state} cannot be retried: only one that ended without success`);
+  throw new TinsmithError(
+    'conflict',
+    `a workflow that is ${state} cannot be retried: only one that ended without success`,
+  );
 }

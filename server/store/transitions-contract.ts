@@ -53,27 +53,15 @@ export interface Transitions {
 
   // The engine's. `stored`: session and sequence are remembered in the same transaction; a sequence that is known already does nothing.
   taskAccepted(ref: TaskRef, stored: StoredSequence, cause: Cause): Promise<void>;
-  actionStarted(ref: TaskRef, action: number, at: Date, stored: StoredSequence, cause: Cause): Promise<void>;
+  actionStarted(ref: ActionRef, at: Date, stored: StoredSequence, cause: Cause): Promise<void>;
   /**
    * The last action of a machine's last task: stage → installed, netboot off (unless another workflow waits for the machine);
    * of the last task of all: workflow → succeeded. All in this transaction. A failed one ends the workflow.
    */
-  actionFinished(
-    ref: TaskRef,
-    action: number,
-    result: ActionResult,
-    stored: StoredSequence,
-    cause: Cause,
-  ): Promise<void>;
-  actionLog(
-    ref: TaskRef,
-    action: number,
-    lines: readonly LogLine[],
-    stored: StoredSequence,
-    cause: Cause,
-  ): Promise<void>;
+  actionFinished(ref: ActionRef, result: ActionResult, stored: StoredSequence, cause: Cause): Promise<void>;
+  actionLog(ref: ActionRef, lines: readonly LogLine[], stored: StoredSequence, cause: Cause): Promise<void>;
   /** Kept on the action's row and sent to followers; not an event. */
-  actionProgress(ref: TaskRef, action: number, progress: ActionProgress): Promise<void>;
+  actionProgress(ref: ActionRef, progress: ActionProgress): Promise<void>;
   /** Marks the attempt's running actions lost and the workflow `waiting`. */
   attemptLost(ref: TaskRef, reason: string, cause: Cause): Promise<void>;
   /** Makes the rows of the next attempt (every action again, from the task that was lost). Returns the new reference. */
@@ -132,6 +120,11 @@ export interface EnrollAttempt {
   readonly bootId: string;
   readonly agentVersion: string;
   readonly inventory: Inventory;
+}
+
+/** One action of a task, by its index. */
+export interface ActionRef extends TaskRef {
+  readonly action: number;
 }
 
 export interface StoredSequence {

@@ -1,0 +1,16 @@
+import { applyTransitions } from './apply-transitions.ts';
+import { attemptTransitions } from './attempt-transitions.ts';
+import type { Changes } from './change.ts';
+import { machineTransitions } from './machine-transitions.ts';
+import type { Transitions } from './transitions-contract.ts';
+import { workflowTransitions } from './workflow-transitions.ts';
+
+/** Every way in which a stage or a state changes, by subject. No other file of the server may change one (tested). */
+export function transitions(changes: Changes): Transitions {
+  return {
+    ...applyTransitions(changes),
+    ...machineTransitions(changes),
+    ...workflowTransitions(changes),
+    ...attemptTransitions(changes),
+  };
+}
