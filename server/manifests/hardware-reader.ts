@@ -1,0 +1,141 @@
+import type { HardwareDhcp, HardwareInterface, HardwareManifest, HardwareSpec } from './hardware-kind.ts';
+import { faultOfIp, faultOfMac, faultsOfAddressPlan, normaliseMac } from './network-address.ts';
+import { objectFrame } from './object-metadata.ts';
+import { faultOfObjectName } from './object-names.ts';
+import {
+  boolean,
+  entry,
+  integer,
+  json,
+  jsonObject,
+  list,
+  noted,
+  object,
+  optional,
+  type Reader,
+  refuse,
+  required,
+  secretText,
+  text,
+  type YamlValue,
+} from './yaml-reader.ts';
+
+/** Hardware, `tinkerbell.org/v1alpha1`: MACs in any notation become lower case with colons. */
+export const readHardware: Reader<HardwareManifest> = (value) => {
+  const made = hardwareObject(value);
+  if (made === undefined) return undefined;
+  const { metadata, spec } = made;
+  if (spec.agentID === undefined && !spec.interfaces.some((nic) => nic.dhcp !== undefined)) {
+    return refuse(value, 'the machine has no identity: add spec.interfaces[0].dhcp.mac, or spec.agentID');
+  }
+  return { ...metadata, spec };
+};
+
+/** Says what is wrong with the path of a disk, and the fix. */
+export function faultOfDisk(device: string): string | undefined {
+  if (/^\/dev\/[\w.:+@-]+(\/[\w.:+@-]+)*$/.test(device) && !/\/\.\.?(\/|$)/.test(device)) return undefined;
+  return 'is not the path of a disk: write it like /dev/sda, /dev/nvme0n1 or /dev/disk/by-id/NAME';
+}
+
+/** The longest lease of DHCP, in seconds: 32 bits, all ones, is "forever" (RFC 2131 §3.3). */
+export const LONGEST_LEASE = 0xffff_ffff;
+
+/** Says what is wrong with a VLAN's number, and the fix. */
+export function faultOfVlan(vlan: string): string | undefined {
+  return /^[1-9]\d{0,3}$/.test(vlan) && Number(vlan) <= 4094 ? undefined : 'is not a VLAN: use a number from 1 to 4094';
+}
+
+const readMac: Reader<string> = (value) => {
+  const written = text(faultOfMac)(value);
+  return written === undefined ? undefined : normaliseMac(written);
+};
+
+const readAddressPlan: Reader<NonNullable<HardwareDhcp['ip']>> = (value) => {
+  const plan = addressPlanFields(value);
+  // Only IPv4 has netmasks and is leased; another family's addresses are kept for templates and metadata.
+  if (plan === undefined || plan.family === 6) return plan;
+  const faults = faultsOfAddressPlan(plan);
+  for (const { part, fault } of faults) {
+    refuse(entry(value, part) ?? value, `${value.path}.${part} ${plan[part]} ${fault}`, plan[part]);
+  }
+  return faults.length > 0 ? undefined : plan;
+};
+
+const addressPlanFields = object({
+  address: required(noted(text())),
+  netmask: required(text()),
+  gateway: optional(text()),
+  family: optional(familyOf),
+});
+
+function familyOf(value: YamlValue): number | undefined {
+  const family = integer(4, 6)(value);
+  return family === 5 ? refuse(value, `${value.path} is 5: write 4 or 6`, '5') : family;
+}
+
+const readDhcp: Reader<HardwareDhcp> = object({
+  mac: required(noted(readMac)),
+  hostname: optional(text(faultOfObjectName)),
+  domain_name: optional(text(faultOfObjectName)),
+  lease_time: optional(integer(0, LONGEST_LEASE)),
+  name_servers: optional(list(text(faultOfIp))),
+  time_servers: optional(list(text(faultOfIp))),
+  arch: optional(text()),
+  uefi: optional(boolean()),
+  iface_name: optional(text()),
+  ip: optional(readAddressPlan),
+  vlan_id: optional(text(faultOfVlan)),
+  classless_static_routes: optional(
+    list(object({ destination_descriptor: required(text()), router: required(text(faultOfIp)) })),
+  ),
+  tftp_server_name: optional(text()),
+  boot_file_name: optional(text()),
+});
+
+const readInterface: Reader<HardwareInterface> = object({
+  disableDhcp: optional(boolean()),
+  netboot: optional(
+    object({
+      allowPXE: optional(boolean()),
+      allowWorkflow: optional(boolean()),
+      ipxe: optional(object({ url: optional(text()), contents: optional(text()), binary: optional(text()) })),
+      osie: optional(
+        object({
+          baseURL: optional(text()),
+          kernel: optional(text()),
+          initrd: optional(text()),
+          kernelParams: optional(list(text())),
+        }),
+      ),
+      pxelinux: optional(jsonObject()),
+      rpi: optional(jsonObject()),
+    }),
+  ),
+  isoboot: optional(jsonObject()),
+  dhcp: optional(readDhcp),
+});
+
+const specFields = object({
+  agentID: optional(noted(text(faultOfAgentId))),
+  auto: optional(jsonObject()),
+  bmcRef: optional(jsonObject()),
+  interfaces: optional(list(readInterface)),
+  disks: optional(list(object({ device: required(text(faultOfDisk)) }))),
+  metadata: optional(jsonObject()),
+  references: optional(jsonObject()),
+  resources: optional(jsonObject()),
+  tinkVersion: optional(json()),
+  userData: optional(secretText()),
+  vendorData: optional(secretText()),
+});
+
+const readSpec: Reader<HardwareSpec> = (value) => {
+  const spec = specFields(value);
+  return spec === undefined ? undefined : { ...spec, interfaces: spec.interfaces ?? [], disks: spec.disks ?? [] };
+};
+
+const hardwareObject = object({ ...objectFrame, spec: required(readSpec) });
+
+function faultOfAgentId(id: string): string | undefined {
+  return /^\S{1,253}$/.test(id) ? undefined : 'is not an agent identity: use 1 to 253 characters without spaces';
+}

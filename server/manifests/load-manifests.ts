@@ -1,0 +1,126 @@
+import type { Problem } from '#proto/errors.ts';
+import { Claims } from './claims.ts';
+import { Findings } from './findings.ts';
+import { readHardwareCsv } from './hardware-csv.ts';
+import type { HardwareManifest } from './hardware-kind.ts';
+import { type Located, placeOf } from './located.ts';
+import type { MachineConfigManifest } from './machine-config-kind.ts';
+import { type ManifestBasket, readManifest } from './manifest-kinds.ts';
+import type { TemplateManifest } from './template-kind.ts';
+import type { WorkflowManifest } from './workflow-kind.ts';
+import { parseYaml } from './yaml-documents.ts';
+
+/** A file as the user gave it. The name tells the format: `.csv` or YAML and JSON; any other name is told by its content. */
+export interface ManifestFile {
+  readonly name: string;
+  readonly text: string;
+}
+
+export interface LoadedManifests {
+  readonly hardware: readonly Located<HardwareManifest>[];
+  /** Of both kinds: Template and TinkerbellTemplateConfig. */
+  readonly templates: readonly Located<TemplateManifest>[];
+  readonly workflows: readonly Located<WorkflowManifest>[];
+  readonly machineConfigs: readonly Located<MachineConfigManifest>[];
+  /** `Kind/name` of manifests that have problems and are in none of the lists. */
+  readonly refused: ReadonlySet<string>;
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
+/** Bytes of one file. */
+const LARGEST_FILE = 4 * 1024 * 1024;
+
+/**
+ * Reads manifests from files. Never throws for what is in them: every fault of every file is in `problems`, with its
+ * place, its value and the fix. What the manifests say of each other is checked by `planApply`.
+ */
+export function loadManifests(files: readonly ManifestFile[]): LoadedManifests {
+  const findings = new Findings();
+  const claims = new Claims(findings);
+  const basket = {
+    hardware: [],
+    templates: [],
+    workflows: [],
+    machineConfigs: [],
+    reservedAddresses: [],
+    refused: new Set<string>(),
+  } satisfies ManifestBasket;
+  for (const file of files) loadFile(file, { basket, findings, claims });
+  claimAll(basket, claims);
+  return { ...basket, problems: findings.problems, warnings: findings.warnings };
+}
+
+interface Load {
+  readonly basket: ManifestBasket;
+  readonly findings: Findings;
+  readonly claims: Claims;
+}
+
+function loadFile(file: ManifestFile, load: Load): void {
+  const { basket, findings, claims } = load;
+  const text = file.text.startsWith(BOM) ? file.text.slice(1) : file.text;
+  const fault = faultOfText(text);
+  if (fault !== undefined) {
+    findings.refuse({ file: file.name, line: 0, column: 0 }, fault);
+    return;
+  }
+  if (isCsv(file.name, text)) {
+    const csv = readHardwareCsv({ name: file.name, text }, findings, claims);
+    basket.hardware.push(...csv.hardware);
+    for (const hostname of csv.refused) basket.refused.add(`Hardware/${hostname}`);
+    return;
+  }
+  for (const document of parseYaml({ name: file.name, text }, findings)) readManifest(document, basket);
+}
+
+const BOM = '\uFEFF';
+
+function faultOfText(text: string): string | undefined {
+  const size = Buffer.byteLength(text);
+  if (size > LARGEST_FILE) return `the file has ${size} bytes: at most ${LARGEST_FILE} are read, split it`;
+  // U+FFFD is what a decoder leaves where bytes are no UTF-8.
+  if (/[\0\uFFFD]/.test(text)) return 'the file is not UTF-8 text: save it as UTF-8';
+  return undefined;
+}
+
+/** A CSV is known by its name; standard input and names without a known ending by a header with our columns. */
+function isCsv(name: string, text: string): boolean {
+  if (/\.csv$/i.test(name)) return true;
+  if (/\.(ya?ml|json)$/i.test(name)) return false;
+  const header = /^\s*(\S.{0,2000})/.exec(text)?.[1] ?? '';
+  const columns = header.split(',').map((column) => column.trim().toLowerCase());
+  return columns.length > 3 && (columns.includes('hostname') || columns.includes('mac'));
+}
+
+/** Names, MACs and addresses that two manifests of this load both claim. CSV rows have claimed theirs, faulty rows too. */
+function claimAll(basket: ManifestBasket, claims: Claims): void {
+  for (const { address, owner, at } of basket.reservedAddresses) claims.claim('IP address', address, owner, at);
+  for (const located of basket.hardware) claimHardware(located, claims);
+  for (const { value, at } of basket.templates) claims.claimName('Template', value.name, at);
+  for (const { value, at } of basket.workflows) claims.claimName('Workflow', value.name, at);
+  for (const { value, at } of basket.machineConfigs) claims.claimName('TinkerbellMachineConfig', value.name, at);
+}
+
+function claimHardware(located: Located<HardwareManifest>, claims: Claims): void {
+  const { value } = located;
+  if (located.origin === 'yaml') claims.claimName('Hardware', value.name, located.at);
+  claimIdentities(located, claims);
+}
+
+/** Claims what belongs to one machine only: MACs, addresses, agent identity. */
+export function claimIdentities(located: Located<HardwareManifest>, claims: Claims): void {
+  const { name, spec } = located.value;
+  const owner = `Hardware ${name}`;
+  if (spec.agentID !== undefined) {
+    claims.claim('agent identity', spec.agentID, owner, placeOf(located, 'spec.agentID'));
+  }
+  for (const [index, { dhcp }] of spec.interfaces.entries()) {
+    if (dhcp === undefined) continue;
+    const path = `spec.interfaces[${index}].dhcp`;
+    claims.claim('MAC', dhcp.mac, owner, placeOf(located, `${path}.mac`));
+    if (dhcp.ip !== undefined) {
+      claims.claim('IP address', dhcp.ip.address, owner, placeOf(located, `${path}.ip.address`));
+    }
+  }
+}

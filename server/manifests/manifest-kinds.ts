@@ -1,0 +1,167 @@
+import { isMap, isScalar, isSeq } from 'yaml';
+import { didYouMean } from './did-you-mean.ts';
+import { listed, type Position, shown } from './findings.ts';
+import type { HardwareManifest } from './hardware-kind.ts';
+import { readHardware } from './hardware-reader.ts';
+import type { Located } from './located.ts';
+import type { MachineConfigManifest } from './machine-config-kind.ts';
+import { readMachineConfig } from './machine-config-reader.ts';
+import type { TemplateManifest } from './template-kind.ts';
+import { readTemplate, readTemplateConfig } from './template-reader.ts';
+import { UNSTORED_KINDS } from './unstored-kinds.ts';
+import type { WorkflowManifest } from './workflow-kind.ts';
+import { readWorkflow } from './workflow-reader.ts';
+import { nodeOf, positionOf, resolved, type YamlDocument } from './yaml-documents.ts';
+import { entry, type Reader, refuse, text, type YamlValue } from './yaml-reader.ts';
+
+/** Where the manifests of a load are gathered. */
+export interface ManifestBasket {
+  readonly hardware: Located<HardwareManifest>[];
+  readonly templates: Located<TemplateManifest>[];
+  readonly workflows: Located<WorkflowManifest>[];
+  readonly machineConfigs: Located<MachineConfigManifest>[];
+  /** Addresses that a cluster takes and no machine may have. */
+  readonly reservedAddresses: ReservedAddress[];
+  /** `Kind/name` of manifests that were refused: what refers to them is not a second mistake. */
+  readonly refused: Set<string>;
+}
+
+export interface ReservedAddress {
+  readonly address: string;
+  readonly owner: string;
+  readonly at: Position;
+}
+
+/** Reads one document into the basket, by its apiVersion and kind. A Kubernetes List is read item by item. */
+export function readManifest(document: YamlDocument, basket: ManifestBasket): void {
+  const value = { node: document.root, scope: document.scope, path: '' };
+  const head = readHead(value);
+  if (head === undefined) return;
+  if (head === LIST) readItems(document, basket);
+  else readKind(value, head, basket);
+}
+
+const LIST = 'v1/List';
+
+const STORED_KINDS: Readonly<Record<string, (value: YamlValue, basket: ManifestBasket) => boolean>> = {
+  'tinkerbell.org/v1alpha1/Hardware': (value, basket) => keep(value, readHardware, basket.hardware),
+  'tinkerbell.org/v1alpha1/Template': (value, basket) => keep(value, readTemplate, basket.templates),
+  'tinkerbell.org/v1alpha1/Workflow': (value, basket) => keep(value, readWorkflow, basket.workflows),
+  'anywhere.eks.amazonaws.com/v1alpha1/TinkerbellMachineConfig': (value, basket) =>
+    keep(value, readMachineConfig, basket.machineConfigs),
+  'anywhere.eks.amazonaws.com/v1alpha1/TinkerbellTemplateConfig': (value, basket) =>
+    keep(value, readTemplateConfig, basket.templates),
+};
+
+const KNOWN_KINDS = [...Object.keys(STORED_KINDS), ...Object.keys(UNSTORED_KINDS)];
+
+function readKind(value: YamlValue, head: string, basket: ManifestBasket): void {
+  const kind = head.slice(head.lastIndexOf('/') + 1);
+  const name = nameOf(value);
+  const stored = STORED_KINDS[head];
+  if (stored !== undefined) {
+    if (!stored(value, basket)) basket.refused.add(`${kind}/${name ?? ''}`);
+    else if (kind === 'TinkerbellMachineConfig') warnUnstored(value, kind);
+    return;
+  }
+  const { findings } = value.scope;
+  const before = findings.problemCount;
+  UNSTORED_KINDS[head]?.(value);
+  if (findings.problemCount > before) return;
+  reserveAddress(value, kind, basket);
+  warnUnstored(value, kind);
+}
+
+function warnUnstored(value: YamlValue, kind: string): void {
+  const fact = 'was checked for shape only and is not stored in this version';
+  value.scope.findings.warn(positionOf(value.scope, value.node), `${kind} ${nameOf(value) ?? ''} ${fact}`);
+}
+
+/** A cluster's own addresses: its control plane's endpoint, and the one that Tinkerbell's services get. */
+function reserveAddress(value: YamlValue, kind: string, basket: ManifestBasket): void {
+  const reserved = RESERVED_ADDRESSES[kind];
+  if (reserved === undefined) return;
+  const found = reserved.path.reduce<YamlValue | undefined>((at, key) => at && entry(at, key), value);
+  if (found === undefined || !isScalar(found.node) || typeof found.node.value !== 'string') return;
+  const at = positionOf(found.scope, found.node);
+  basket.reservedAddresses.push({ address: found.node.value, owner: reserved.owner(nameOf(value) ?? ''), at });
+}
+
+const RESERVED_ADDRESSES: Readonly<Record<string, { path: readonly string[]; owner: (name: string) => string }>> = {
+  Cluster: {
+    path: ['spec', 'controlPlaneConfiguration', 'endpoint', 'host'],
+    owner: (name) => `the control plane endpoint of Cluster ${name}`,
+  },
+  // All clusters of one management cluster share this address.
+  TinkerbellDatacenterConfig: { path: ['spec', 'tinkerbellIP'], owner: () => 'the tinkerbellIP' },
+};
+
+/** `apiVersion/kind` of a document if it is one that exists. */
+function readHead(value: YamlValue): string | undefined {
+  if (!isMap(value.node)) {
+    return refuse(value, 'the document is no manifest: write a map that begins with apiVersion and kind');
+  }
+  const apiVersion = readWord(value, 'apiVersion', 'tinkerbell.org/v1alpha1');
+  const kind = readWord(value, 'kind', 'Hardware');
+  if (apiVersion === undefined || kind === undefined) return undefined;
+  const head = `${apiVersion}/${kind}`;
+  if (head === LIST || KNOWN_KINDS.includes(head)) return head;
+  return refuseHead(value, apiVersion, kind);
+}
+
+function readWord(value: YamlValue, key: string, example: string): string | undefined {
+  const found = entry(value, key);
+  return found === undefined
+    ? refuse(value, `${key} is missing: add it, for example ${key}: ${example}`)
+    : text()(found);
+}
+
+function refuseHead(value: YamlValue, apiVersion: string, kind: string): undefined {
+  const sameKind = KNOWN_KINDS.find((known) => known.endsWith(`/${kind}`));
+  if (sameKind !== undefined) {
+    const expected = sameKind.slice(0, -kind.length - 1);
+    const at = entry(value, 'apiVersion') ?? value;
+    return refuse(at, `${kind} has the apiVersion ${shown(apiVersion)}: write ${expected}`, apiVersion);
+  }
+  const kinds = [...new Set(KNOWN_KINDS.map((known) => known.slice(known.lastIndexOf('/') + 1)))];
+  const hint = `${didYouMean(kind, kinds)}: there are ${listed(kinds, 30)}`;
+  return refuse(entry(value, 'kind') ?? value, `the kind ${shown(kind)} is not known${hint}`, kind);
+}
+
+/** The items of `kubectl get -o yaml`: each has its own apiVersion and kind. */
+function readItems(document: YamlDocument, basket: ManifestBasket): void {
+  const value = { node: document.root, scope: document.scope, path: '' };
+  const items = entry(value, 'items');
+  if (items === undefined || !isSeq(items.node)) {
+    refuse(items ?? value, 'the List has no items: write them as a list');
+    return;
+  }
+  for (const item of items.node.items) {
+    const root = resolved(document.scope, nodeOf(item) ?? items.node);
+    const head = readHead({ node: root, scope: document.scope, path: '' });
+    if (head === LIST) refuse({ ...value, node: root }, 'a List stands inside a List: write its items directly');
+    // Its own table of places: the paths of two items are the same.
+    else if (head !== undefined)
+      readKind({ node: root, scope: { ...document.scope, fields: new Map() }, path: '' }, head, basket);
+  }
+}
+
+function keep<T>(value: YamlValue, read: Reader<T>, found: Located<T>[]): boolean {
+  const made = read(value);
+  if (made === undefined) return false;
+  const { fields } = value.scope;
+  found.push({
+    value: made,
+    origin: 'yaml',
+    at: fields.get('metadata.name') ?? positionOf(value.scope, value.node),
+    fields,
+  });
+  return true;
+}
+
+/** The name of any object, if it has one; faults are told by its reader. */
+function nameOf(value: YamlValue): string | undefined {
+  const metadata = entry(value, 'metadata');
+  const name = metadata === undefined ? undefined : entry(metadata, 'name');
+  return name !== undefined && isScalar(name.node) && typeof name.node.value === 'string' ? name.node.value : undefined;
+}

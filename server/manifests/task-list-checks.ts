@@ -1,0 +1,77 @@
+import { type ActionName, actionNameOf, catalog } from '#proto/actions/catalog.ts';
+import { TinsmithError } from '#proto/errors.ts';
+import { type Position, shown } from './findings.ts';
+import { type Action, hasHole, type Task, type TaskList } from './task-list.ts';
+import { positionOf } from './yaml-documents.ts';
+import type { YamlValue } from './yaml-reader.ts';
+
+/**
+ * Checks what no single field can tell: unique names, built-in images, environments that their actions understand, and
+ * that nothing follows a restart. `root` is the value that the list was read from. What still has holes is passed over.
+ */
+export function checkTaskList(taskList: TaskList, root: YamlValue): void {
+  const tasksPath = root.path === '' ? 'tasks' : `${root.path}.tasks`;
+  if (taskList.tasks.length === 0) refuseAt(root, tasksPath, `${tasksPath} is empty: add at least one task`);
+  checkUnique(taskList.tasks, 'task', root, tasksPath);
+  for (const [index, task] of taskList.tasks.entries()) checkTask(task, root, `${tasksPath}[${index}]`);
+}
+
+/** Actions after which the machine is gone: nothing of the same task can follow. */
+const LAST_ACTIONS: readonly ActionName[] = ['reboot', 'kexec'];
+
+function checkTask(task: Task, root: YamlValue, path: string): void {
+  const actionsPath = `${path}.actions`;
+  if (task.actions.length === 0) refuseAt(root, actionsPath, `${actionsPath} is empty: add at least one action`);
+  checkUnique(task.actions, 'action', root, actionsPath);
+  for (const [index, action] of task.actions.entries()) {
+    const actionPath = `${actionsPath}[${index}]`;
+    if (hasHole(action.image)) continue;
+    const name = checkImage(action, root, actionPath);
+    if (name === undefined) continue;
+    const isLast = index === task.actions.length - 1;
+    if (LAST_ACTIONS.includes(name) && !isLast) {
+      const fix = 'make it the last action of its task';
+      refuseAt(root, `${actionPath}.image`, `the action ${shown(action.name)} (${name}) is followed by others: ${fix}`);
+    }
+    checkEnvironment(task, action, name, { root, path: actionPath });
+  }
+}
+
+function checkImage(action: Action, root: YamlValue, path: string): ActionName | undefined {
+  try {
+    return actionNameOf(action.image);
+  } catch (thrown) {
+    const { message } = TinsmithError.from(thrown);
+    refuseAt(root, `${path}.image`, `the action ${shown(action.name)}: ${message}`, action.image);
+    return undefined;
+  }
+}
+
+function checkEnvironment(task: Task, action: Action, name: ActionName, at: { root: YamlValue; path: string }): void {
+  const environment = { ...task.environment, ...action.environment };
+  const command = action.command ?? [];
+  if ([...Object.values(environment), ...command].some(hasHole)) return;
+  try {
+    catalog[name].parse(environment, command);
+  } catch (thrown) {
+    const { message } = TinsmithError.from(thrown);
+    const path = action.environment === undefined ? `${at.path}.name` : `${at.path}.environment`;
+    refuseAt(at.root, path, `the action ${shown(action.name)} (${name}): ${message}`);
+  }
+}
+
+function checkUnique(items: readonly { readonly name: string }[], kind: string, root: YamlValue, path: string): void {
+  const seen = new Set<string>();
+  for (const [index, { name }] of items.entries()) {
+    if (hasHole(name)) continue;
+    const fix = 'give each its own name';
+    if (seen.has(name))
+      refuseAt(root, `${path}[${index}].name`, `the ${kind} name ${shown(name)} is there twice: ${fix}`, name);
+    seen.add(name);
+  }
+}
+
+function refuseAt(root: YamlValue, path: string, message: string, written?: string): void {
+  const at: Position = root.scope.fields.get(path) ?? positionOf(root.scope, root.node);
+  root.scope.findings.refuse(at, message, written);
+}
