@@ -1,0 +1,100 @@
+/** A virtual machine as its test describes it. */
+export interface VmOptions {
+  /** Names its log, for example `bios`. Default: its MAC. */
+  readonly name?: string;
+  readonly firmware: 'bios' | 'uefi';
+  /** Lower case, colons. */
+  readonly mac: string;
+  /** Raw disk image that already exists; without it the machine has no disk. */
+  readonly disk?: string;
+  /** How the disk is attached: /dev/vda, /dev/nvme0n1, and /dev/sda for the other two. Default virtio. */
+  readonly diskKind?: DiskKind;
+  /** Default 512. */
+  readonly memoryMiB?: number;
+  /** What the firmware tries first; an empty disk falls through to the network. Default disk. */
+  readonly bootOrder?: 'disk' | 'network';
+  /** Default true; with false the machine waits for powerOn(). */
+  readonly isPoweredOn?: boolean;
+  /** `ipxe` gives a UEFI machine a network card with iPXE in its ROM; default is the firmware's own PXE. BIOS is always iPXE. */
+  readonly uefiRom?: 'firmware' | 'ipxe';
+}
+
+export type DiskKind = 'virtio' | 'nvme' | 'sata-ide' | 'scsi';
+
+/** Where this machine's things are. */
+export interface VmPlace {
+  readonly tap: string;
+  readonly qmpSocket: string;
+  /** A copy of its own of OVMF_VARS.fd; used by UEFI machines only. */
+  readonly firmwareVariables: string;
+}
+
+export const OVMF_CODE = '/usr/share/OVMF/OVMF_CODE.fd';
+export const OVMF_VARIABLES = '/usr/share/OVMF/OVMF_VARS.fd';
+
+const DISK_DEVICES: Readonly<Record<DiskKind, readonly string[]>> = {
+  virtio: ['virtio-blk-pci,drive=d0,serial=tinsmith-disk'],
+  nvme: ['nvme,drive=d0,serial=tinsmith-disk'],
+  'sata-ide': ['ide-hd,drive=d0,serial=tinsmith-disk'],
+  scsi: ['virtio-scsi-pci,id=scsi0', 'scsi-hd,bus=scsi0.0,drive=d0,serial=tinsmith-disk'],
+};
+
+/**
+ * QEMU's command line. One processor: with software emulation a second one costs more than it gives. `graphics=off` puts
+ * SeaBIOS, iPXE and the boot loaders on the serial console. The IPv6 settings keep OVMF from minutes of IPv6 attempts.
+ */
+export function qemuArguments(options: VmOptions, place: VmPlace): readonly [string, ...string[]] {
+  const isDiskFirst = (options.bootOrder ?? 'disk') === 'disk';
+  const rom = options.firmware === 'uefi' && (options.uefiRom ?? 'firmware') === 'firmware' ? ',romfile=' : '';
+  const console = ['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'];
+  const control = ['-qmp', `unix:${escapeCommas(place.qmpSocket)},server=on,wait=off`];
+  const processor = ['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '1', '-m', String(options.memoryMiB ?? 512)];
+  const card = `virtio-net-pci,netdev=n0,mac=${options.mac},bootindex=${isDiskFirst ? 2 : 1}${rom}`;
+  return [
+    'qemu-system-x86_64',
+    '-nodefaults',
+    '-no-user-config',
+    '-display',
+    'none',
+    ...console,
+    ...control,
+    ...processor,
+    '-machine',
+    options.firmware === 'bios' ? 'pc,graphics=off' : 'pc',
+    ...(options.firmware === 'uefi' ? firmwareArguments(place) : []),
+    '-netdev',
+    `tap,id=n0,ifname=${place.tap},script=no,downscript=no`,
+    '-device',
+    card,
+    '-device',
+    'virtio-rng-pci',
+    ...(options.disk === undefined
+      ? []
+      : diskArguments(options.disk, options.diskKind ?? 'virtio', isDiskFirst ? 1 : 2)),
+  ];
+}
+
+function firmwareArguments({ firmwareVariables }: VmPlace): readonly string[] {
+  return [
+    ['-drive', `if=pflash,format=raw,unit=0,readonly=on,file=${OVMF_CODE}`],
+    ['-drive', `if=pflash,format=raw,unit=1,file=${escapeCommas(firmwareVariables)}`],
+    ['-fw_cfg', 'name=opt/org.tianocore/IPv6PXESupport,string=n'],
+    ['-fw_cfg', 'name=opt/org.tianocore/IPv6Support,string=n'],
+  ].flat();
+}
+
+/** `cache=unsafe`: the machine's flushes need not reach the host's disk, a test throws the file away anyway. */
+function diskArguments(file: string, kind: DiskKind, bootIndex: number): readonly string[] {
+  const devices = DISK_DEVICES[kind].map((device) =>
+    device.includes('drive=') ? `${device},bootindex=${bootIndex}` : device,
+  );
+  return [
+    '-drive',
+    `if=none,id=d0,file=${escapeCommas(file)},format=raw,cache=unsafe,discard=unmap,detect-zeroes=unmap`,
+    ...devices.flatMap((device) => ['-device', device]),
+  ];
+}
+
+function escapeCommas(path: string): string {
+  return path.replaceAll(',', ',,');
+}
