@@ -1,0 +1,59 @@
+import { readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+
+/**
+ * Reads the small files of /sys and /proc below any root. What cannot be read is not there: attributes are missing, root-only,
+ * or answer with an error (a NIC that is down has no carrier) on one machine or another, and none is worth failing for.
+ */
+export class SysTree {
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  async bytes(path: string): Promise<Buffer | undefined> {
+    return orUndefined(readFile(join(this.#root, path)));
+  }
+
+  /** Without white space around it and without NULs; undefined when empty. */
+  async text(path: string): Promise<string | undefined> {
+    const bytes = await this.bytes(path);
+    const text = bytes?.toString('utf8').replaceAll('\0', '').trim();
+    return text === '' ? undefined : text;
+  }
+
+  async number(path: string): Promise<number | undefined> {
+    const text = await this.text(path);
+    return text !== undefined && /^-?\d+$/.test(text) ? Number(text) : undefined;
+  }
+
+  /** Sorted; empty when there is no such folder. */
+  async names(path: string): Promise<readonly string[]> {
+    const names = await orUndefined(readdir(join(this.#root, path)));
+    return (names ?? []).toSorted((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+  }
+
+  async has(path: string): Promise<boolean> {
+    return (await orUndefined(stat(join(this.#root, path)))) !== undefined;
+  }
+
+  /** Last part of where a link points. */
+  async linkName(path: string): Promise<string | undefined> {
+    const target = await orUndefined(readlink(join(this.#root, path)));
+    return target === undefined ? undefined : basename(target);
+  }
+
+  /** The path with all links followed. */
+  async realPath(path: string): Promise<string | undefined> {
+    return orUndefined(realpath(join(this.#root, path)));
+  }
+}
+
+async function orUndefined<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading;
+  } catch {
+    return undefined;
+  }
+}

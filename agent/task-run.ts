@@ -1,0 +1,141 @@
+import { actionNameOf, isActionName } from '#proto/actions/catalog.ts';
+import { ERROR_CODES, TinsmithError } from '#proto/errors.ts';
+import type { ActionContext, ActionProgress, PowerRequest } from './actions/action-context.ts';
+import type { ActionCall, ActionRunResult } from './actions/run-action.ts';
+import { progressText } from './console-text.ts';
+import type { Machine } from './machine/machine.ts';
+import type { Outbox } from './outbox.ts';
+import { ProgressMeter } from './progress-meter.ts';
+import type { Task, TaskAction } from './report.ts';
+
+export interface TaskRunOptions {
+  readonly machine: Machine;
+  readonly outbox: Outbox;
+  /** Runs one action with its timeout and retries; never rejects. */
+  readonly runAction: (call: ActionCall, context: ActionContext) => Promise<ActionRunResult>;
+  /** The server's time. */
+  readonly clock: () => Date;
+  /** Milliseconds of a clock that never goes back. */
+  readonly now: () => number;
+  /** One line for the console. */
+  readonly say: (line: string) => void;
+}
+
+export interface TaskEnd {
+  readonly outcome: ActionRunResult['outcome'];
+  /** What the machine is to do now that the task succeeded. */
+  readonly power?: PowerRequest;
+}
+
+const CONSOLE_PROGRESS_MS = 5_000;
+
+/**
+ * Runs a task's actions one after the other and puts what happens into the outbox: it never waits for the server. The first
+ * action that does not succeed ends the task. Never rejects.
+ */
+export async function runTask(task: Task, options: TaskRunOptions, signal: AbortSignal): Promise<TaskEnd> {
+  const { outbox, say } = options;
+  outbox.add({ kind: 'taskAccepted', task: task.task });
+  say(`workflow ${task.task.workflow}, attempt ${task.task.attempt}: ${task.actions.length} actions`);
+  const unknown = task.actions.findIndex((action) => !isActionName(action.builtIn));
+  let power: PowerRequest | undefined;
+  for (const [index, action] of task.actions.entries()) {
+    // One that this agent does not know is refused before anything runs.
+    if (unknown !== -1 && index !== unknown) continue;
+    const run = new ActionRun({ task, index, action }, options);
+    const result = await run.run(signal);
+    power = run.power ?? power;
+    if (result.outcome !== 'succeeded') return { outcome: result.outcome };
+  }
+  return power === undefined ? { outcome: 'succeeded' } : { outcome: 'succeeded', power };
+}
+
+interface ActionPlace {
+  readonly task: Task;
+  readonly index: number;
+  readonly action: TaskAction;
+}
+
+/** One action of one task, from its first report to its last. */
+class ActionRun {
+  /** What it asked for; the last request counts. */
+  power: PowerRequest | undefined;
+  readonly #place: ActionPlace;
+  readonly #options: TaskRunOptions;
+  readonly #meter: ProgressMeter;
+  readonly #title: string;
+  #consoleAt: number;
+
+  constructor(place: ActionPlace, options: TaskRunOptions) {
+    this.#place = place;
+    this.#options = options;
+    this.#meter = new ProgressMeter(options.now);
+    this.#consoleAt = options.now();
+    this.#title = `action ${place.index + 1} of ${place.task.actions.length}, ${place.action.name}`;
+  }
+
+  async run(signal: AbortSignal): Promise<ActionRunResult> {
+    const { outbox, clock, now, say } = this.#options;
+    const { task } = this.#place.task;
+    const { index: action } = this.#place;
+    const startedAt = now();
+    outbox.add({ kind: 'actionStarted', task, action, at: clock() });
+    say(`${this.#title}: started`);
+    const result = await this.#perform(signal);
+    outbox.add({ kind: 'actionFinished', task, action, at: clock(), result });
+    const seconds = ((now() - startedAt) / 1000).toFixed(1);
+    const why = result.error === undefined ? '' : `: ${result.error.message}`;
+    say(`${this.#title}: ${result.outcome} after ${seconds} s${why}`);
+    return result;
+  }
+
+  async #perform(signal: AbortSignal): Promise<ActionRunResult> {
+    const { builtIn, environment, command, timeoutMs, retries } = this.#place.action;
+    if (!isActionName(builtIn)) return failedResult(refusal(builtIn));
+    const call = { builtIn, environment, command, timeoutMs, retries };
+    try {
+      return await this.#options.runAction(call, this.#context(signal));
+    } catch (thrown) {
+      return failedResult(TinsmithError.from(thrown));
+    }
+  }
+
+  #context(signal: AbortSignal): ActionContext {
+    const { outbox, machine, clock } = this.#options;
+    const { task, facts } = this.#place.task;
+    return {
+      machine,
+      facts,
+      signal,
+      log: (stream, text) => outbox.addLogLine(task, this.#place.index, { at: clock(), stream, text }),
+      progress: (progress) => this.#noteProgress(progress),
+      requestPower: (kind) => {
+        this.power = kind;
+      },
+    };
+  }
+
+  #noteProgress(progress: ActionProgress): void {
+    const { outbox, now, say } = this.#options;
+    const perSecond = this.#meter.perSecond(progress.done);
+    const known = { ...progress, perSecond, unit: progress.unit ?? 'bytes' };
+    outbox.setProgress({ ...known, task: this.#place.task.task, action: this.#place.index });
+    if (now() - this.#consoleAt < CONSOLE_PROGRESS_MS) return;
+    this.#consoleAt = now();
+    say(`${this.#title}: ${progressText(known)}`);
+  }
+}
+
+/** The sentence of the catalog itself, which lists what exists. */
+function refusal(builtIn: string): TinsmithError {
+  try {
+    actionNameOf(builtIn);
+  } catch (thrown) {
+    return TinsmithError.from(thrown);
+  }
+  return new TinsmithError('unknown_action', `the server asked for ${builtIn}, which is no built-in of this agent`);
+}
+
+function failedResult(error: TinsmithError): ActionRunResult {
+  return { outcome: 'failed', exitCode: ERROR_CODES[error.code].exit, error, tries: 1 };
+}
