@@ -55,7 +55,7 @@ describe('dhcp leases', () => {
 
     const given = [await lease(pool, 'a'), await lease(pool, 'b'), await lease(pool, 'c'), await lease(pool, 'd')];
 
-    assert.deepEqual(given.slice(0, 3).toSorted(), ['10.0.0.10', '10.0.0.11', '10.0.0.12']);
+    assert.deepEqual(new Set(given.slice(0, 3)), new Set(['10.0.0.10', '10.0.0.11', '10.0.0.12']));
     assert.equal(given[3], undefined);
     assert.deepEqual(world.warnings, ['dhcp.poolExhausted']);
   });

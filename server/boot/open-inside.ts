@@ -1,0 +1,32 @@
+import { constants } from 'node:fs';
+import { type FileHandle, open, readlink, realpath } from 'node:fs/promises';
+import { join, sep } from 'node:path';
+
+/**
+ * Opens a regular file for reading by its path inside one of the folders; the first that has it. Undefined if none has it, or
+ * if `..`, an absolute path or a symbolic link leads out of the folder (links that stay inside are followed).
+ * The caller closes the handle. What was opened is what is checked, so that swapping a link at the wrong moment gains nothing.
+ */
+export async function openInside(folders: readonly string[], path: string): Promise<FileHandle | undefined> {
+  if (path.includes('\0')) return undefined;
+  for (const folder of folders) {
+    const handle = await openInFolder(folder, path);
+    if (handle !== undefined) return handle;
+  }
+  return undefined;
+}
+
+async function openInFolder(folder: string, path: string): Promise<FileHandle | undefined> {
+  let handle: FileHandle | undefined;
+  try {
+    const root = await realpath(folder);
+    // O_NONBLOCK: a named pipe must not make us wait for its writer.
+    handle = await open(join(root, path), constants.O_RDONLY | constants.O_NONBLOCK);
+    const opened = await readlink(`/proc/self/fd/${handle.fd}`);
+    if (opened.startsWith(`${root}${sep}`) && (await handle.stat()).isFile()) return handle;
+  } catch {
+    // Missing, a folder, no permission, a loop of links: for a machine it all means that there is no such file.
+  }
+  await handle?.close();
+  return undefined;
+}
