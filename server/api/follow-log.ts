@@ -37,14 +37,18 @@ export async function* followLog(
     while (!signal.aborted) {
       // The state is read before the lines: lines that came before the end are then never missed.
       const state = (await store.workflow(workflow))?.state;
+      if (state === undefined) {
+        yield { event: 'end', data: { state: 'deleted' } };
+        return;
+      }
       for (let more = true; more; ) {
         const lines = await store.logLines(workflow, { ...from, after, limit: PAGE });
         for (const line of lines) yield { id: line.id, data: logLineView(line) };
         after = lines.at(-1)?.id ?? after;
         more = lines.length === PAGE;
       }
-      if (state === undefined || workflowLife.isFinal(state)) {
-        yield { event: 'end', data: { state: state ?? 'deleted' } };
+      if (workflowLife.isFinal(state)) {
+        yield { event: 'end', data: { state } };
         return;
       }
       const woken = await Promise.race([wake, pause(untilDone)]);

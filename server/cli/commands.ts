@@ -1,0 +1,36 @@
+import type { Command, SettingSpec } from './command.ts';
+import { applyCommand } from './commands/apply.ts';
+import { completionCommand } from './commands/completion.ts';
+import { deleteCommand } from './commands/delete.ts';
+import { describeCommand } from './commands/describe.ts';
+import { getCommand } from './commands/get.ts';
+import { hardwareNetbootCommand } from './commands/hardware-netboot.ts';
+import { helpCommand } from './commands/help.ts';
+import { initramfsBuildCommand } from './commands/initramfs-build.ts';
+import { logsCommand } from './commands/logs.ts';
+import { serveCommand } from './commands/serve.ts';
+import { validateCommand } from './commands/validate.ts';
+import { versionCommand } from './commands/version.ts';
+import { watchCommand } from './commands/watch.ts';
+import { workflowCancelCommand, workflowRetryCommand } from './commands/workflow.ts';
+
+/** Every command, in the order of the help. README lists exactly these (tested). */
+export function listCommands(settings: readonly SettingSpec[]): readonly Command[] {
+  return [
+    serveCommand(settings),
+    validateCommand,
+    applyCommand,
+    getCommand,
+    describeCommand,
+    deleteCommand,
+    watchCommand,
+    logsCommand,
+    workflowCancelCommand,
+    workflowRetryCommand,
+    hardwareNetbootCommand,
+    initramfsBuildCommand,
+    completionCommand,
+    versionCommand,
+    helpCommand,
+  ];
+}

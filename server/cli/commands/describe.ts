@@ -1,0 +1,90 @@
+import type { ActionRunView, EventView, HardwareView, ListOf, TemplateView, WorkflowView } from '../../api/types.ts';
+import { API_OPTIONS } from '../api-options.ts';
+import type { Command, CommandContext } from '../command.ts';
+import { describeHardware } from '../describe-hardware.ts';
+import { describeWorkflow } from '../describe-workflow.ts';
+import { printDocument } from '../record-output.ts';
+import { type KindName, kindOf, labelsText, recordPath } from '../resource-kind.ts';
+import { printable } from '../terminal.ts';
+
+const KINDS: readonly KindName[] = ['hardware', 'template', 'workflow'];
+const RECENT_EVENTS = 15;
+
+export const describeCommand: Command = {
+  name: 'describe',
+  arguments: 'KIND NAME',
+  takes: [2, 2],
+  firstArgument: ['hardware', 'template', 'workflow'],
+  summary: 'Show everything about one record; of a workflow also where the time went.',
+  options: {
+    output: {
+      type: 'string',
+      short: 'o',
+      value: 'FORMAT',
+      choices: ['table', 'json', 'yaml'],
+      summary: 'How to print.',
+    },
+    ...API_OPTIONS,
+  },
+  examples: ['tinsmith describe workflow node-1', 'tinsmith describe hw node-1', 'tinsmith describe wf node-1 -o json'],
+  async run(context, input) {
+    const [word = '', name = ''] = input.positionals;
+    const kind = kindOf(word, KINDS);
+    const document = await collect(context, kind, name);
+    const format = input.text('output');
+    if (format === 'json' || format === 'yaml') printDocument(context.out, format, document);
+    else for (const line of describe(context, document)) context.out.line(printable(line));
+    return 0;
+  },
+};
+
+/** What is printed, and with `-o json` all of it. */
+interface Description {
+  readonly hardware?: HardwareView;
+  readonly template?: TemplateView;
+  readonly workflow?: WorkflowView;
+  readonly workflows?: readonly WorkflowView[];
+  readonly history?: readonly ActionRunView[];
+  readonly events: readonly EventView[];
+}
+
+async function collect({ api }: CommandContext, kind: KindName, name: string): Promise<Description> {
+  const path = recordPath(kind, name);
+  if (kind === 'template') return { template: await api.get<TemplateView>(path), events: [] };
+  if (kind === 'hardware') {
+    const hardware = await api.get<HardwareView>(path);
+    const workflows = await api.get<ListOf<WorkflowView>>('/workflows', { hardware: name });
+    const events = await api.get<ListOf<EventView>>('/events', { hardware: name, tail: RECENT_EVENTS });
+    return { hardware, workflows: workflows.items, events: events.items };
+  }
+  const workflow = await api.get<WorkflowView>(path);
+  const history = await api.get<ListOf<ActionRunView>>(`${path}/actions`);
+  const lists = await Promise.all([
+    api.get<ListOf<EventView>>('/events', { workflow: name, tail: 1000 }),
+    ...workflow.hardware.map((hardware) => api.get<ListOf<EventView>>('/events', { hardware, tail: 1000 })),
+  ]);
+  const byId = new Map(lists.flatMap(({ items }) => items).map((event) => [event.id, event]));
+  const begun = Date.parse(workflow.createdAt);
+  const ended = workflow.finishedAt === undefined ? Number.POSITIVE_INFINITY : Date.parse(workflow.finishedAt);
+  const events = [...byId.values()]
+    .filter(({ at, workflow: subject }) => subject === name || (Date.parse(at) >= begun && Date.parse(at) <= ended))
+    .toSorted((a, b) => a.id - b.id);
+  return { workflow, history: history.items, events };
+}
+
+function describe({ now, out }: CommandContext, document: Description): readonly string[] {
+  const { hardware, template, workflow, workflows = [], history = [], events } = document;
+  if (hardware !== undefined) return describeHardware(hardware, { workflows, events, now: now() });
+  if (workflow !== undefined)
+    return describeWorkflow(workflow, { history, events, now: now(), columns: out.columns() });
+  if (template === undefined) return [];
+  const { name, source, labels, version, createdAt, data } = template;
+  return [
+    `Template  ${name}`,
+    `Kind      ${source}`,
+    `Labels    ${labelsText(labels) || '–'}`,
+    `Created   ${createdAt} (version ${version})`,
+    '',
+    ...data.trimEnd().split('\n'),
+  ];
+}

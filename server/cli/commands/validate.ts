@@ -1,0 +1,48 @@
+import { TinsmithError } from '#proto/errors.ts';
+import type { Command } from '../command.ts';
+import { FILENAME_OPTION, readManifestFiles } from '../manifest-files.ts';
+import { problemLine } from '../problem-lines.ts';
+import { printDocument } from '../record-output.ts';
+
+export const validateCommand: Command = {
+  name: 'validate',
+  arguments: '-f FILE',
+  takes: [0, 0],
+  summary: 'Check manifest files by themselves, all faults at once; needs no server.',
+  options: {
+    ...FILENAME_OPTION,
+    output: {
+      type: 'string',
+      short: 'o',
+      value: 'FORMAT',
+      choices: ['table', 'json', 'yaml'],
+      summary: 'How to print.',
+    },
+  },
+  examples: [
+    'tinsmith validate -f hardware.csv -f debian.yaml',
+    'tinsmith validate -f site/ -o json',
+    'tinsmith apply -f site/ --dry-run   # against what the server has',
+  ],
+  async run(context, input) {
+    const { out, parts } = context;
+    const files = await readManifestFiles(context, input);
+    const { problems, warnings, counts } = await parts.validate(files);
+    const isValid = problems.length === 0;
+    const format = input.text('output');
+    if (format === 'json' || format === 'yaml') {
+      printDocument(out, format, { valid: isValid, problems, warnings, counts });
+    } else {
+      for (const warning of warnings) out.note(`warning: ${problemLine(warning)}`);
+    }
+    if (!isValid) {
+      const count = problems.length === 1 ? 'one problem' : `${problems.length} problems`;
+      throw new TinsmithError('invalid_input', `the files have ${count}`, { problems });
+    }
+    if (format === undefined || format === 'table') {
+      const { hardware, templates, workflows } = counts;
+      out.line(`valid: ${hardware} hardware, ${templates} templates, ${workflows} workflows in ${files.length} files`);
+    }
+    return 0;
+  },
+};

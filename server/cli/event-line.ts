@@ -1,0 +1,106 @@
+import type { EventView } from '../api/types.ts';
+import { amountText, clockText } from './quantity-text.ts';
+import { printable, type Style } from './terminal.ts';
+
+type Paint = (this: void, style: Style, text: string) => string;
+
+const SUBJECT_WIDTH = 16;
+
+/**
+ * One line for people: time (UTC), machine or workflow, what happened. Used by `watch`, `get events` and whoever shows events.
+ * `paint` is left out where colours make no sense.
+ */
+export function eventLine(event: EventView, paint: Paint = (_style, text) => text): string {
+  const subject = event.hardware ?? event.workflow ?? 'server';
+  const told = Object.hasOwn(SENTENCES, event.name) ? SENTENCES[event.name](event) : event.name;
+  const text = printable(told).replaceAll('\n', ' ');
+  const style = styleOf(event);
+  return `${paint('dim', clockText(event.at))}  ${paint('bold', printable(subject).padEnd(SUBJECT_WIDTH))}  ${style === undefined ? text : paint(style, text)}`;
+}
+
+function styleOf(event: EventView): Style | undefined {
+  if (/\.(failed|timedOut|lost|refused|cancelled)$/.test(event.name)) return 'red';
+  if (/\.(installed|succeeded|ready)$/.test(event.name)) return 'green';
+  if (event.name === 'action.finished') return event.data['state'] === 'succeeded' ? undefined : 'red';
+  return event.name.startsWith('machine.') ? 'blue' : undefined;
+}
+
+/** A sentence for every event; a name without one does not compile. */
+const SENTENCES: Readonly<Record<EventView['name'], (event: EventView) => string>> = {
+  'hardware.applied': (event) => `hardware ${fact(event, 'outcome', 'applied')}`,
+  'hardware.deleted': () => 'hardware deleted',
+  'hardware.inventory': () => 'inventory reported',
+  'hardware.netboot': ({ data }) => `network boot ${data['netboot'] === false ? 'off' : 'on'}`,
+  'template.applied': (event) => `template ${fact(event, 'template', '')} ${fact(event, 'outcome', 'applied')}`,
+  'template.deleted': (event) => `template ${fact(event, 'template', '')} deleted`,
+  'machine.discovered': (event) => `discovered${origin(event)}`,
+  'machine.booting': (event) => `booting: fetched its boot script${origin(event)}`,
+  'machine.enrolled': (event) => `enrolled: the agent proved which machine it is${origin(event)}`,
+  'machine.provisioning': (event) => `provisioning${workflowOf(event)}`,
+  'machine.installed': (event) => `installed${workflowOf(event)}`,
+  'machine.failed': (event) => `failed${reason(event)}`,
+  'machine.retired': () => 'retired',
+  'machine.ready': (event) => `up: the installed system showed itself${origin(event)}`,
+  'agent.connected': (event) => `agent connected${origin(event)}`,
+  'agent.disconnected': () => 'agent disconnected',
+  'enroll.refused': (event) => `enrollment refused${origin(event)}${reason(event)}`,
+  'workflow.created': (event) => `workflow ${event.workflow ?? ''} created`,
+  'workflow.started': (event) => `workflow ${event.workflow ?? ''} started${attempt(event)}`,
+  'workflow.lost': (event) => `workflow ${event.workflow ?? ''} waits: its agent went away${reason(event)}`,
+  'workflow.succeeded': (event) => `workflow ${event.workflow ?? ''} succeeded`,
+  'workflow.failed': (event) => `workflow ${event.workflow ?? ''} failed${reason(event)}`,
+  'workflow.timedOut': (event) => `workflow ${event.workflow ?? ''} timed out${reason(event)}`,
+  'workflow.cancelled': (event) => `workflow ${event.workflow ?? ''} cancelled${reason(event)}`,
+  'workflow.retried': (event) => `workflow ${event.workflow ?? ''} starts again${attempt(event)}`,
+  'workflow.deleted': (event) => `workflow ${event.workflow ?? ''} deleted`,
+  'action.started': (event) => `action ${actionOf(event)} started`,
+  'action.progress': (event) => `action ${actionOf(event)}: ${progressFacts(event)}`,
+  'action.finished': (event) => `action ${actionOf(event)} ${fact(event, 'state', 'finished')}${reason(event)}`,
+  'action.log': (event) => `action ${actionOf(event)} printed ${fact(event, 'lines', 'lines')}`,
+};
+
+function fact({ data }: EventView, name: string, otherwise: string): string {
+  const value = data[name];
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : otherwise;
+}
+
+function origin({ from, actor }: EventView): string {
+  return from === undefined || actor === 'operator' ? '' : ` (${from})`;
+}
+
+function workflowOf({ workflow }: EventView): string {
+  return workflow === undefined ? '' : ` by workflow ${workflow}`;
+}
+
+function attempt({ data }: EventView): string {
+  return typeof data['attempt'] === 'number' && data['attempt'] > 1 ? `, attempt ${data['attempt']}` : '';
+}
+
+function reason(event: EventView): string {
+  const { error } = event.data;
+  const message = typeof error === 'object' && error !== null && 'message' in error ? error['message'] : undefined;
+  if (typeof message === 'string') return `: ${message}`;
+  const text = fact(
+    event,
+    'message',
+    fact(event, 'reason', fact(event, 'failure', typeof error === 'string' ? error : '')),
+  );
+  return text === '' ? '' : `: ${text}`;
+}
+
+function actionOf(event: EventView): string {
+  const name = fact(event, 'name', fact(event, 'action', ''));
+  return `"${name}"`;
+}
+
+function progressFacts({ data }: EventView): string {
+  const { done, total, perSecond, unit } = data;
+  const word = typeof unit === 'string' ? unit : 'bytes';
+  const amount = typeof done === 'number' ? amountText(done, word) : '';
+  const whole =
+    typeof total === 'number' && typeof done === 'number' && total > 0
+      ? ` of ${amountText(total, word)} (${Math.floor((100 * done) / total)} %)`
+      : '';
+  const rate = typeof perSecond === 'number' && perSecond > 0 ? `, ${amountText(perSecond, word)}/s` : '';
+  return `${amount}${whole}${rate}`;
+}

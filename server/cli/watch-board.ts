@@ -1,0 +1,111 @@
+import type { ActionRunView, EventView, HardwareView, ProgressView, WorkflowView } from '../api/types.ts';
+import { progressText } from './progress-bar.ts';
+import { durationText } from './quantity-text.ts';
+import { printable, type Terminal } from './terminal.ts';
+
+interface Row {
+  readonly stage: string;
+  readonly since: number;
+  readonly workflow?: string;
+  readonly action?: { readonly name: string; readonly since: number; readonly progress?: ProgressView };
+}
+
+const BAR_WIDTH = 16;
+/** Stages in which nothing moves: left out first when the terminal is too low for all machines. */
+const QUIET = new Set(['discovered', 'installed', 'retired']);
+
+/** What is known of each watched machine, kept up to date by events; no clock, no terminal. */
+export class WatchBoard {
+  readonly #rows = new Map<string, Row>();
+
+  constructor(hardware: readonly HardwareView[], workflows: readonly WorkflowView[]) {
+    for (const { name, stage, stageAt } of hardware) this.#rows.set(name, { stage, since: Date.parse(stageAt) });
+    for (const workflow of workflows) this.#showRunning(workflow);
+  }
+
+  #showRunning({ name, hardware, actions }: WorkflowView): void {
+    const current = actions.find(({ state }) => state === 'running');
+    for (const machine of hardware) {
+      const row = this.#rows.get(machine);
+      if (row !== undefined)
+        this.#rows.set(machine, { ...row, workflow: name, ...(current && { action: rowAction(current) }) });
+    }
+  }
+
+  apply(event: EventView): void {
+    if (event.hardware === undefined) return;
+    const at = Date.parse(event.at);
+    const row = this.#rows.get(event.hardware) ?? { stage: 'discovered', since: at };
+    const next = rowAfter(row, event, at);
+    if (next === undefined) this.#rows.delete(event.hardware);
+    else this.#rows.set(event.hardware, next);
+  }
+
+  /** At most `most` lines, each at most as wide as the terminal. */
+  lines(out: Pick<Terminal, 'columns' | 'paint'>, now: Date, most: number): readonly string[] {
+    const all = [...this.#rows].toSorted(([a], [b]) => a.localeCompare(b));
+    const moving = all.filter(([, { stage }]) => !QUIET.has(stage));
+    const shown = (all.length <= most ? all : moving).slice(0, most);
+    const width = Math.max(0, ...shown.map(([name]) => name.length));
+    const lines = shown.map(([name, row]) => {
+      const line = `${printable(name).padEnd(width)}  ${rowText(row, now)}`;
+      return fit(line, out.columns() - 1);
+    });
+    const rest = all.length - shown.length;
+    return rest === 0 ? lines : [...lines, `… and ${rest} more`];
+  }
+}
+
+function rowAfter(row: Row, event: EventView, at: number): Row | undefined {
+  const { action: _, ...resting } = row;
+  if (event.name === 'hardware.deleted') return undefined;
+  if (event.name.startsWith('machine.') && event.name !== 'machine.ready') {
+    return { ...resting, stage: event.name.slice('machine.'.length), since: at };
+  }
+  if (event.name === 'action.started') {
+    return { ...row, ...workflowOf(event), action: { name: actionName(event), since: at } };
+  }
+  if (event.name === 'action.progress') {
+    const progress = progressOf(event);
+    const action = row.action ?? { name: actionName(event), since: at };
+    return progress === undefined ? row : { ...row, ...workflowOf(event), action: { ...action, progress } };
+  }
+  return /^(action\.finished|workflow\.(lost|succeeded|failed|timedOut|cancelled))$/.test(event.name) ? resting : row;
+}
+
+function rowText({ stage, since, workflow, action }: Row, now: Date): string {
+  const elapsed = (from: number): string =>
+    durationText(Math.floor((now.getTime() - from) / 1000) * 1000).replace('.0s', 's');
+  if (action === undefined) return `${stage.padEnd(12)}  ${elapsed(since)}`;
+  const progress = action.progress === undefined ? '' : `  ${progressText(action.progress, BAR_WIDTH)}`;
+  const owner = workflow === undefined ? '' : `${printable(workflow)} / `;
+  return `${stage.padEnd(12)}  ${owner}${printable(action.name)}  ${elapsed(action.since)}${progress}`;
+}
+
+function fit(line: string, columns: number): string {
+  return line.length <= columns ? line : `${line.slice(0, Math.max(0, columns - 1))}…`;
+}
+
+function rowAction({ name, startedAt, progress }: ActionRunView): NonNullable<Row['action']> {
+  return { name, since: startedAt === undefined ? 0 : Date.parse(startedAt), ...(progress && { progress }) };
+}
+
+function workflowOf({ workflow }: EventView): Pick<Row, 'workflow'> {
+  return workflow === undefined ? {} : { workflow };
+}
+
+function actionName({ data }: EventView): string {
+  return typeof data['name'] === 'string' ? data['name'] : 'action';
+}
+
+/** Progress facts of an `action.progress` event, if it has them. */
+export function progressOf({ data }: EventView): ProgressView | undefined {
+  const { done, total, perSecond, unit } = data;
+  if (typeof done !== 'number') return undefined;
+  return {
+    done,
+    ...(typeof total === 'number' && { total }),
+    perSecond: typeof perSecond === 'number' ? perSecond : 0,
+    unit: typeof unit === 'string' ? unit : 'bytes',
+  };
+}
