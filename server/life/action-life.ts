@@ -1,4 +1,4 @@
-import { actionNameOf } from '#proto/actions/catalog.ts';
+import { type ActionName, actionNameOf, catalog } from '#proto/actions/catalog.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { defineLife } from './define-life.ts';
 
@@ -26,11 +26,21 @@ export type ActionEvent = Parameters<typeof actionLife.next>[1];
 
 /** Whether the machine goes down once this action has succeeded: what comes next needs its next boot. */
 export function takesMachineDown(image: string): boolean {
+  const name = builtInOf(image);
+  return name === 'reboot' || name === 'kexec';
+}
+
+/** Whether the action may run again from its start after a crash at any point. An image that no built-in serves may not. */
+export function isRepeatable(image: string): boolean {
+  const name = builtInOf(image);
+  return name !== undefined && catalog[name].repeatable;
+}
+
+function builtInOf(image: string): ActionName | undefined {
   try {
-    const name = actionNameOf(image);
-    return name === 'reboot' || name === 'kexec';
+    return actionNameOf(image);
   } catch (thrown) {
-    if (thrown instanceof TinsmithError) return false; // no built-in: it cannot take the machine down in an orderly way
+    if (thrown instanceof TinsmithError && thrown.code === 'unknown_action') return undefined;
     throw thrown;
   }
 }

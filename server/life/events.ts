@@ -21,6 +21,7 @@ export const EVENT_NAMES = {
   'enroll.refused': 'an agent showed a token that is unknown, used, expired or for another machine',
   'workflow.created': 'a workflow was created and rendered',
   'workflow.started': 'an attempt of a workflow was accepted by an agent',
+  'workflow.advanced': 'a task of a workflow ended and its next one waits for its machine',
   'workflow.lost': 'the agent of a running workflow went away',
   'workflow.succeeded': 'a workflow succeeded',
   'workflow.failed': 'a workflow failed',

@@ -62,9 +62,10 @@ export function applyTransitions(changes: Changes): Pick<Transitions, Verbs> {
           throw new TinsmithError('conflict', `cannot delete Workflow ${name}: it is ${row.state}; cancel it first`);
         }
         await change.trx.deleteFrom('workflow').where('id', '=', row.id).execute();
-        await change.emit({ name: 'workflow.deleted', workflow: name, data: {} });
+        const machines = hardwareOfWorkflow(row);
+        await change.emit({ name: 'workflow.deleted', workflow: name, data: { hardware: machines } });
         if (row.state === 'pending') {
-          for (const hardware of new Set(hardwareOfWorkflow(row))) {
+          for (const hardware of new Set(machines)) {
             await releaseNetboot(change, await hardwareRow(change.trx, hardware));
           }
         }

@@ -50,15 +50,16 @@ export function attemptTransitions(changes: Changes): Pick<Transitions, Verbs> {
         if (await noteSequence(change, stored)) await keepLog(change, ref, lines, stored.hardware);
       }),
 
-    actionProgress: (ref, progress) =>
+    actionProgress: (ref, hardware, progress) =>
       changes.runRelaxed({ actor: 'agent' }, async (change) => {
         const run = await findWorkflowRow(change.trx, ref.workflow);
         if (run === undefined || run.attempt !== ref.attempt || run.task !== ref.task) return;
+        if (machineOf(run) !== hardware) return;
         const row = (await taskActions(change, run))[ref.action];
         if (row?.state !== 'running') return; // late: the action has ended
         await updateAction(change, row, { progress_json: JSON.stringify(progress) });
         const data = { attempt: ref.attempt, task: ref.task, action: ref.action, ...progress };
-        change.show({ name: 'action.progress', workflow: run.name, hardware: machineOf(run), data });
+        change.show({ name: 'action.progress', workflow: run.name, hardware, data });
       }),
   };
 }
@@ -226,6 +227,13 @@ async function finishTask(change: Change, { run, hardware }: CurrentReport): Pro
   } else {
     const next = { task: run.task + 1, task_begun: 0, accepted_session: null, accepted_at: null };
     await updateWorkflow(change, run.id, next);
+    const data = { attempt: run.attempt, task: next.task };
+    await change.emit({
+      name: 'workflow.advanced',
+      workflow: run.name,
+      hardware: machines[next.task] ?? hardware,
+      data,
+    });
   }
   if (machines.slice(run.task + 1).includes(hardware)) return; // it has another task to do
   await moveMachine(change, await hardwareRow(change.trx, hardware), 'runSucceeded', {

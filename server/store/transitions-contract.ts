@@ -60,8 +60,8 @@ export interface Transitions {
    */
   actionFinished(ref: ActionRef, result: ActionResult, stored: StoredSequence, cause: Cause): Promise<void>;
   actionLog(ref: ActionRef, lines: readonly LogLine[], stored: StoredSequence, cause: Cause): Promise<void>;
-  /** Kept on the action's row and sent to followers; not an event. */
-  actionProgress(ref: ActionRef, progress: ActionProgress): Promise<void>;
+  /** Kept on the action's row and sent to followers; not an event. Of the task's own machine only. */
+  actionProgress(ref: ActionRef, hardware: string, progress: ActionProgress): Promise<void>;
   /** Marks the attempt's running actions lost and the workflow `waiting`. */
   attemptLost(ref: TaskRef, reason: string, cause: Cause): Promise<void>;
   /** Makes the rows of the next attempt (every action again, from the task that was lost). Returns the new reference. */

@@ -3,7 +3,7 @@ import type { Inventory } from '#proto/inventory.ts';
 import type { HardwareManifest } from '#server/manifests/hardware-kind.ts';
 import type { RenderedTemplate } from '#server/manifests/template-kind.ts';
 import type { ActionResult, AgentSession } from '#server/provision/engine.ts';
-import type { PlannedWorkflow } from '#server/store/transitions-contract.ts';
+import type { PlannedWorkflow, StoredSequence } from '#server/store/transitions-contract.ts';
 
 /** A machine with one interface: `number` makes its MAC and address. */
 export function hardwareManifest(
@@ -106,8 +106,13 @@ export function succeededAt(at: Date): ActionResult {
   return { outcome: 'succeeded', at, exitCode: 0, tries: 1 };
 }
 
+export interface SteppingClock {
+  readonly now: () => Date;
+  readonly advance: (ms: number) => void;
+}
+
 /** A clock that stands still until it is moved. */
-export function steppingClock(start = Date.UTC(2026, 0, 1)): { now(): Date; advance(ms: number): void } {
+export function steppingClock(start = Date.UTC(2026, 0, 1)): SteppingClock {
   let nowMs = start;
   return {
     now: () => new Date(nowMs),
@@ -115,4 +120,8 @@ export function steppingClock(start = Date.UTC(2026, 0, 1)): { now(): Date; adva
       nowMs += ms;
     },
   };
+}
+
+export function storedSequence(session: AgentSession, sequence: number): StoredSequence {
+  return { session: session.session, sequence, hardware: session.hardware };
 }
