@@ -57,7 +57,7 @@ function foreseen(change: ApplyChange, known: Known): readonly AppliedRecord[] {
   });
   const workflows = change.workflows.map(({ manifest }) => {
     const before = known.workflows.find(({ name }) => name === manifest.name);
-    if (before !== undefined && !isSameManifest(before, manifest)) {
+    if (before !== undefined && !isDeepStrictEqual(plain(before.spec), plain(manifest.spec))) {
       throw new TinsmithError(
         'conflict',
         `Workflow "${manifest.name}" exists with another spec: delete it first or choose another name`,

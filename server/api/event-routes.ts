@@ -1,10 +1,9 @@
 import type { TinsmithEvent } from '../life/events.ts';
-import type { EventFilter, Store } from '../store/store.ts';
+import type { EventFilter } from '../store/store.ts';
 import { defineRoute, defineStream, type StreamMessage } from './route.ts';
 import { type EventView, eventQuerySchema, eventSchema, listSchema } from './types.ts';
 
 const DEFAULT_EVENTS = 1000;
-const PAGE = 1000;
 
 export const eventRoutes = [
   defineRoute({
@@ -13,13 +12,9 @@ export const eventRoutes = [
     summary: 'Lists stored events, oldest first: the first ones after `after`, or the newest ones with `tail`.',
     query: eventQuerySchema,
     response: listSchema(eventSchema),
-    async handle({ query: { tail, limit, ...rest } }, { store }) {
-      const filter = eventFilter(rest);
-      const found =
-        tail === undefined
-          ? await store.events({ ...filter, limit: limit ?? DEFAULT_EVENTS })
-          : await newestEvents(store, filter, tail);
-      return { items: found.map(eventView) };
+    async handle({ query: { tail, limit = DEFAULT_EVENTS, ...rest } }, { store }) {
+      const wanted = tail === undefined ? { limit } : { limit: tail, newest: true };
+      return { items: (await store.events({ ...eventFilter(rest), ...wanted })).map(eventView) };
     },
   }),
 ];
@@ -43,19 +38,6 @@ async function* messages(events: AsyncIterable<TinsmithEvent>): AsyncGenerator<S
 
 function eventFilter({ name, ...rest }: Omit<EventFilter, 'names'> & { name?: EventFilter['names'] }): EventFilter {
   return { ...rest, ...(name && { names: name }) };
-}
-
-/** Reads forward in pages and keeps the last `count`: memory is bounded by `count`, whatever the log's length. */
-async function newestEvents(store: Store, filter: EventFilter, count: number): Promise<readonly TinsmithEvent[]> {
-  let kept: readonly TinsmithEvent[] = [];
-  let after = filter.after ?? 0;
-  for (let more = true; more; ) {
-    const page = await store.events({ ...filter, after, limit: PAGE });
-    kept = [...kept, ...page].slice(-count);
-    after = page.at(-1)?.id ?? after;
-    more = page.length === PAGE;
-  }
-  return kept;
 }
 
 function eventView({ at, ...event }: TinsmithEvent): EventView {

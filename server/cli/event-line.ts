@@ -1,5 +1,5 @@
 import type { EventView } from '../api/types.ts';
-import { amountText, clockText } from './quantity-text.ts';
+import { amountText, clockText, durationText, sizeText } from './quantity-text.ts';
 import { printable, type Style } from './terminal.ts';
 
 type Paint = (this: void, style: Style, text: string) => string;
@@ -29,7 +29,10 @@ function styleOf(event: EventView): Style | undefined {
 const SENTENCES: Readonly<Record<EventView['name'], (event: EventView) => string>> = {
   'hardware.applied': (event) => `hardware ${fact(event, 'outcome', 'applied')}`,
   'hardware.deleted': () => 'hardware deleted',
-  'hardware.inventory': () => 'inventory reported',
+  'hardware.inventory': ({ data }) => {
+    const memory = typeof data['memoryBytes'] === 'number' ? `, ${sizeText(data['memoryBytes'])} memory` : '';
+    return `inventory: ${fact({ data }, 'cpuThreads', '?')} CPUs${memory}, ${fact({ data }, 'disks', '?')} disks`;
+  },
   'hardware.netboot': ({ data }) => `network boot ${data['netboot'] === false ? 'off' : 'on'}`,
   'template.applied': (event) => `template ${fact(event, 'template', '')} ${fact(event, 'outcome', 'applied')}`,
   'template.deleted': (event) => `template ${fact(event, 'template', '')} deleted`,
@@ -45,9 +48,10 @@ const SENTENCES: Readonly<Record<EventView['name'], (event: EventView) => string
   'agent.disconnected': () => 'agent disconnected',
   'enroll.refused': (event) => `enrollment refused${origin(event)}${reason(event)}`,
   'workflow.created': (event) => `workflow ${event.workflow ?? ''} created`,
+  'workflow.advanced': (event) => `workflow ${event.workflow ?? ''} goes on with its next task`,
   'workflow.started': (event) => `workflow ${event.workflow ?? ''} started${attempt(event)}`,
   'workflow.lost': (event) => `workflow ${event.workflow ?? ''} waits: its agent went away${reason(event)}`,
-  'workflow.succeeded': (event) => `workflow ${event.workflow ?? ''} succeeded`,
+  'workflow.succeeded': (event) => `workflow ${event.workflow ?? ''} succeeded${took(event)}`,
   'workflow.failed': (event) => `workflow ${event.workflow ?? ''} failed${reason(event)}`,
   'workflow.timedOut': (event) => `workflow ${event.workflow ?? ''} timed out${reason(event)}`,
   'workflow.cancelled': (event) => `workflow ${event.workflow ?? ''} cancelled${reason(event)}`,
@@ -55,11 +59,12 @@ const SENTENCES: Readonly<Record<EventView['name'], (event: EventView) => string
   'workflow.deleted': (event) => `workflow ${event.workflow ?? ''} deleted`,
   'action.started': (event) => `action ${actionOf(event)} started`,
   'action.progress': (event) => `action ${actionOf(event)}: ${progressFacts(event)}`,
-  'action.finished': (event) => `action ${actionOf(event)} ${fact(event, 'state', 'finished')}${reason(event)}`,
-  'action.log': (event) => `action ${actionOf(event)} printed ${fact(event, 'lines', 'lines')}`,
+  'action.finished': (event) =>
+    `action ${actionOf(event)} ${fact(event, 'state', 'finished')}${took(event)}${reason(event)}`,
+  'action.log': (event) => `action ${actionOf(event)} printed lines`,
 };
 
-function fact({ data }: EventView, name: string, otherwise: string): string {
+function fact({ data }: Pick<EventView, 'data'>, name: string, otherwise: string): string {
   const value = data[name];
   return typeof value === 'string' || typeof value === 'number' ? String(value) : otherwise;
 }
@@ -91,6 +96,10 @@ function reason(event: EventView): string {
 function actionOf(event: EventView): string {
   const name = fact(event, 'name', fact(event, 'action', ''));
   return `"${name}"`;
+}
+
+function took({ data }: EventView): string {
+  return typeof data['durationMs'] === 'number' ? ` after ${durationText(data['durationMs'])}` : '';
 }
 
 function progressFacts({ data }: EventView): string {

@@ -26,12 +26,14 @@ export function watchPrinter(
   records: Records,
   asJson: boolean,
 ): WatchPrinter {
+  const named = actionNames(records.workflowViews);
   if (asJson) return { show: (event) => out.line(JSON.stringify(event)), close: () => undefined };
   if (!out.isInteractive) {
     const isNews = progressFilter();
     return {
       show(event) {
-        if (event.name !== 'action.log' && isNews(event)) out.line(eventLine(event, out.paint));
+        const full = named(event);
+        if (event.name !== 'action.log' && isNews(event)) out.line(eventLine(full, out.paint));
       },
       close: () => undefined,
     };
@@ -44,13 +46,31 @@ export function watchPrinter(
   draw();
   return {
     show(event) {
-      board.apply(event);
-      if (event.name !== 'action.progress' && event.name !== 'action.log') block.print(eventLine(event, out.paint));
+      const full = named(event);
+      board.apply(full);
+      if (event.name !== 'action.progress' && event.name !== 'action.log') block.print(eventLine(full, out.paint));
     },
     close() {
       clearInterval(timer);
       draw();
     },
+  };
+}
+
+/** Progress events tell only the action's number: its name comes from the event of its start, or from the snapshot. */
+function actionNames(workflows: readonly WorkflowView[]): (event: EventView) => EventView {
+  const names = new Map(
+    workflows.flatMap(({ name, actions }) => actions.map((run) => [`${name}/${run.task}/${run.action}`, run.name])),
+  );
+  return (event) => {
+    const { name, task, action } = event.data;
+    const key = `${event.workflow ?? ''}/${JSON.stringify(task)}/${JSON.stringify(action)}`;
+    if (typeof name === 'string') {
+      names.set(key, name);
+      return event;
+    }
+    const known = names.get(key);
+    return known === undefined ? event : { ...event, data: { ...event.data, name: known } };
   };
 }
 

@@ -140,13 +140,17 @@ function matches(event: TinsmithEvent, filter: EventFilter): boolean {
 }
 
 async function listEvents(db: Kysely<Tables>, filter: EventFilter): Promise<readonly TinsmithEvent[]> {
-  let query = db.selectFrom('event').selectAll().orderBy('id');
+  let query = db
+    .selectFrom('event')
+    .selectAll()
+    .orderBy('id', filter.newest === true ? 'desc' : 'asc');
   if (filter.after !== undefined) query = query.where('id', '>', filter.after);
   if (filter.hardware !== undefined) query = query.where('hardware', '=', filter.hardware);
   if (filter.workflow !== undefined) query = query.where('workflow', '=', filter.workflow);
   if (filter.names !== undefined) query = query.where('name', 'in', filter.names);
   if (filter.limit !== undefined) query = query.limit(filter.limit);
-  return (await query.execute()).map(eventOfRow);
+  const events = (await query.execute()).map(eventOfRow);
+  return filter.newest === true ? events.toReversed() : events;
 }
 
 function eventOfRow(row: Selectable<EventTable>): TinsmithEvent {

@@ -109,6 +109,8 @@ export interface EventFilter {
   readonly workflow?: string;
   readonly names?: readonly EventName[];
   readonly limit?: number;
+  /** With `limit`: the newest so many, not the first; still oldest first. Followers ignore it. */
+  readonly newest?: boolean;
 }
 
 /** Who asked for a change: kept with its event. */
