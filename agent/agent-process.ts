@@ -36,7 +36,6 @@ const LONGEST_PAUSE_MS = 5_000;
  */
 export async function runAgentProcess(options: AgentProcessOptions): Promise<PowerRequest> {
   const { settings, bootId, uptime, say, signal, machine, runAction } = options;
-  const now = (): number => performance.now();
   const serverClock = new ServerClock(Date.now);
   const clock = (): Date => serverClock.now();
   const identityOptions: IdentityOptions = {
@@ -49,13 +48,13 @@ export async function runAgentProcess(options: AgentProcessOptions): Promise<Pow
   };
   const identity = await becomeKnown(identityOptions, say);
   say(`enrolled as ${identity.hardware}`);
-  const outbox = new Outbox({ now });
+  const outbox = new Outbox({ now: monotonicMs });
   const agent = new Agent({
     machine,
     outbox,
     runAction,
     clock,
-    now,
+    now: monotonicMs,
     say,
     inventoryJson: identityOptions.inventoryJson,
   });
@@ -75,6 +74,10 @@ export async function runAgentProcess(options: AgentProcessOptions): Promise<Pow
     say,
   });
   return followUntilDown(agent, link, signal);
+}
+
+function monotonicMs(): number {
+  return performance.now();
 }
 
 async function followUntilDown(agent: Agent, link: Link, parent: AbortSignal): Promise<PowerRequest> {
