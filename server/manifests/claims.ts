@@ -1,10 +1,33 @@
 import type { Findings, Position } from './findings.ts';
+import type { HardwareManifest } from './hardware-kind.ts';
 
 type Claimed = 'MAC' | 'IP address' | 'agent identity';
 
-/** What only one machine may have, and who has it, across all files of one load and what is stored already. */
+/** What only one machine may have, with the path of its value in the manifest. */
+export interface Identity {
+  readonly what: Claimed;
+  readonly value: string;
+  readonly path: string;
+}
+
+/** Everything of a machine that no other machine may have. */
+export function identitiesOf(manifest: HardwareManifest): Identity[] {
+  const { agentID, interfaces } = manifest.spec;
+  const identities: Identity[] = [];
+  if (agentID !== undefined) identities.push({ what: 'agent identity', value: agentID, path: 'spec.agentID' });
+  for (const [index, { dhcp }] of interfaces.entries()) {
+    if (dhcp === undefined) continue;
+    const path = `spec.interfaces[${index}].dhcp`;
+    identities.push({ what: 'MAC', value: dhcp.mac, path: `${path}.mac` });
+    const address = dhcp.ip?.address;
+    if (address !== undefined) identities.push({ what: 'IP address', value: address, path: `${path}.ip.address` });
+  }
+  return identities;
+}
+
+/** Who has what only one may have, across all files of one load. */
 export class Claims {
-  readonly #owners = new Map<string, { readonly owner: string; readonly at?: Position }>();
+  readonly #owners = new Map<string, { readonly owner: string; readonly at: Position }>();
   readonly #findings: Findings;
 
   constructor(findings: Findings) {
@@ -17,8 +40,8 @@ export class Claims {
     const before = this.#owners.get(key);
     if (before === undefined) this.#owners.set(key, { owner: name, at });
     else {
-      const first = before.at === undefined ? '' : ` (first at ${placeText(before.at)})`;
-      this.#findings.refuse(at, `${kind} ${name} is there twice${first}: rename or remove one`, name);
+      const first = placeText(before.at);
+      this.#findings.refuse(at, `${kind} ${name} is there twice (first at ${first}): rename or remove one`, name);
     }
   }
 
@@ -26,20 +49,11 @@ export class Claims {
   claim(what: Claimed, value: string, owner: string, at: Position): void {
     const key = `${what} ${value}`;
     const before = this.#owners.get(key);
-    if (before === undefined) {
-      this.#owners.set(key, { owner, at });
-      return;
+    if (before === undefined) this.#owners.set(key, { owner, at });
+    else if (before.owner !== owner) {
+      const message = `the ${what} ${value} of ${owner} belongs to ${before.owner} (${placeText(before.at)})`;
+      this.#findings.refuse(at, `${message}: each needs its own`, value);
     }
-    if (before.owner === owner) return;
-    const place = before.at === undefined ? 'stored already' : placeText(before.at);
-    const fix = before.at === undefined ? 'correct it, or delete the stored one first' : 'each needs its own';
-    this.#findings.refuse(at, `the ${what} ${value} of ${owner} belongs to ${before.owner} (${place}): ${fix}`, value);
-  }
-
-  /** Notes what a stored record has. */
-  claimStored(what: Claimed, value: string, owner: string): void {
-    const key = `${what} ${value}`;
-    if (!this.#owners.has(key)) this.#owners.set(key, { owner });
   }
 }
 

@@ -126,7 +126,6 @@ function trimmed(cell: CsvCell, column: CsvColumn, findings: Findings): CsvCell 
 }
 
 function warnAboutBmcs(rows: readonly CsvCells[], findings: Findings): void {
-  const hasBmc = (row: CsvCells) => BMC_COLUMNS.some((column) => textOf(row, column) !== '');
   const first = rows.find(hasBmc)?.get('hostname');
   if (first === undefined) return;
   findings.warn(first.at, 'this version keeps no BMC credentials: switch the machines on by hand');
@@ -138,4 +137,8 @@ function warnAboutBmcs(rows: readonly CsvCells[], findings: Findings): void {
   );
   const message = `some machines have a BMC and some have none (${names}): EKS Anywhere does not allow the mix`;
   findings.warn(without[0].at, message);
+}
+
+function hasBmc(row: CsvCells): boolean {
+  return BMC_COLUMNS.some((column) => textOf(row, column) !== '');
 }

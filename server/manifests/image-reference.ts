@@ -12,6 +12,10 @@ export function faultOfImageReference(reference: string): string | undefined {
   if (tag !== undefined && !/^\w[\w.-]{0,127}$/.test(tag)) {
     return 'has a tag that is none: use letters, digits, "_", "." and "-"';
   }
+  return faultOfPath(path);
+}
+
+function faultOfPath(path: string): string | undefined {
   const parts = path.split('/');
   const [first = ''] = parts;
   const hasHost = parts.length > 1 && (/[.:]/.test(first) || first === 'localhost' || first.toLowerCase() !== first);

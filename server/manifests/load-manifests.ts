@@ -1,5 +1,5 @@
 import type { Problem } from '#proto/errors.ts';
-import { Claims } from './claims.ts';
+import { Claims, identitiesOf } from './claims.ts';
 import { Findings } from './findings.ts';
 import { readHardwareCsv } from './hardware-csv.ts';
 import type { HardwareManifest } from './hardware-kind.ts';
@@ -103,24 +103,9 @@ function claimAll(basket: ManifestBasket, claims: Claims): void {
 }
 
 function claimHardware(located: Located<HardwareManifest>, claims: Claims): void {
-  const { value } = located;
-  if (located.origin === 'yaml') claims.claimName('Hardware', value.name, located.at);
-  claimIdentities(located, claims);
-}
-
-/** Claims what belongs to one machine only: MACs, addresses, agent identity. */
-export function claimIdentities(located: Located<HardwareManifest>, claims: Claims): void {
-  const { name, spec } = located.value;
-  const owner = `Hardware ${name}`;
-  if (spec.agentID !== undefined) {
-    claims.claim('agent identity', spec.agentID, owner, placeOf(located, 'spec.agentID'));
-  }
-  for (const [index, { dhcp }] of spec.interfaces.entries()) {
-    if (dhcp === undefined) continue;
-    const path = `spec.interfaces[${index}].dhcp`;
-    claims.claim('MAC', dhcp.mac, owner, placeOf(located, `${path}.mac`));
-    if (dhcp.ip !== undefined) {
-      claims.claim('IP address', dhcp.ip.address, owner, placeOf(located, `${path}.ip.address`));
-    }
+  const { value, origin, at } = located;
+  if (origin === 'yaml') claims.claimName('Hardware', value.name, at);
+  for (const { what, value: claimed, path } of identitiesOf(value)) {
+    claims.claim(what, claimed, `Hardware ${value.name}`, placeOf(located, path));
   }
 }

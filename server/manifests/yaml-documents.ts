@@ -142,7 +142,9 @@ const SYNTAX_FIXES: Partial<Record<YAMLError['code'], string>> = {
 
 function refuseSyntax(scope: YamlScope, error: YAMLError): void {
   const fix = SYNTAX_FIXES[error.code] ?? 'correct the YAML';
-  scope.findings.refuse(positionAt(scope, error.pos[0]), `not valid YAML: ${error.message.split('\n', 1)[0]}: ${fix}`);
+  // Some of the library's messages end with the text in question, which may be a secret.
+  const fact = error.message.replace(/: ".*$/s, '').split('\n', 1)[0] ?? error.code;
+  scope.findings.refuse(positionAt(scope, error.pos[0]), `not valid YAML: ${fact}: ${fix}`);
 }
 
 interface TreeWalk {

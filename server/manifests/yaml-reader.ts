@@ -106,6 +106,7 @@ export function text(check: (text: string) => string | undefined = () => undefin
   return (value) => {
     const { node } = value;
     if (!isScalar(node) || typeof node.value !== 'string') {
+      if (MAYBE_SECRET.test(value.path)) return secretText()(value);
       const fix = isScalar(node) ? `write it in quotes, "${sourceOf(node)}"` : 'write a text';
       return refuse(value, `${value.path} is ${kindOf(node)}: ${fix}`);
     }
@@ -114,6 +115,9 @@ export function text(check: (text: string) => string | undefined = () => undefin
     return node.value;
   };
 }
+
+/** Environments are free form: a variable of such a name is not quoted. */
+const MAYBE_SECRET = /passw|secret|token|credential/i;
 
 /** A string that may be a secret: it is in no message. */
 export function secretText(): Reader<string> {
