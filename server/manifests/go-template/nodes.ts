@@ -1,0 +1,101 @@
+import { quoteGo } from './quote.ts';
+
+/** The parsed form of a template. `at` is the offset of the node in the source. */
+export type Statement =
+  | { readonly kind: 'text'; readonly at: number; readonly text: string }
+  | { readonly kind: 'action'; readonly at: number; readonly pipe: Pipe }
+  | ({ readonly kind: 'if' | 'with' | 'range'; readonly at: number; readonly pipe: Pipe } & Branches)
+  | { readonly kind: 'template'; readonly at: number; readonly name: string; readonly pipe: Pipe | undefined }
+  | { readonly kind: 'break' | 'continue'; readonly at: number };
+
+interface Branches {
+  readonly body: readonly Statement[];
+  readonly otherwise: readonly Statement[] | undefined;
+}
+
+/** `$a, $b := command | command`. */
+export interface Pipe {
+  readonly kind: 'pipe';
+  readonly at: number;
+  /** Names with their `$`. */
+  readonly variables: readonly string[];
+  readonly isAssignment: boolean;
+  readonly commands: readonly Command[];
+}
+
+/** One stage of a pipe: an operand and what it is given. */
+export interface Command {
+  readonly at: number;
+  readonly words: readonly [Operand, ...Operand[]];
+}
+
+export type Operand =
+  | Pipe
+  | NumberNode
+  | { readonly kind: 'dot' | 'nil'; readonly at: number }
+  | { readonly kind: 'bool'; readonly at: number; readonly value: boolean }
+  | { readonly kind: 'string'; readonly at: number; readonly text: string; readonly quoted: string }
+  | { readonly kind: 'field'; readonly at: number; readonly names: readonly string[] }
+  | VariableNode
+  | { readonly kind: 'function'; readonly at: number; readonly name: string }
+  | ChainNode;
+
+export interface VariableNode {
+  readonly kind: 'variable';
+  readonly at: number;
+  readonly name: string;
+  readonly names: readonly string[];
+}
+
+/** `(pipe).a.b` */
+export interface ChainNode {
+  readonly kind: 'chain';
+  readonly at: number;
+  readonly base: Operand;
+  readonly names: readonly string[];
+}
+
+/** A number, with every meaning that its text may have; Go decides by what is wanted. */
+export interface NumberNode {
+  readonly kind: 'number';
+  readonly at: number;
+  readonly text: string;
+  readonly integer: bigint | undefined;
+  readonly float: number | undefined;
+  /** Whether it is a float where nothing says what is wanted. */
+  readonly isFloatByShape: boolean;
+}
+
+/** The text of an expression as Go writes it in its error messages: `<index .Hardware.Disks 0>`. */
+export function expressionText(node: Operand | Command): string {
+  if ('words' in node) return node.words.map(wordText).join(' ');
+  switch (node.kind) {
+    case 'pipe': {
+      const commands = node.commands.map(expressionText).join(' | ');
+      if (node.variables.length === 0) return commands;
+      return `${node.variables.join(', ')} ${node.isAssignment ? '=' : ':='} ${commands}`;
+    }
+    case 'chain':
+      return `${wordText(node.base)}.${node.names.join('.')}`;
+    case 'number':
+      return node.text;
+    case 'string':
+      return node.quoted === '' ? quoteGo(node.text) : node.quoted;
+    case 'field':
+      return `.${node.names.join('.')}`;
+    case 'variable':
+      return [node.name, ...node.names].join('.');
+    case 'function':
+      return node.name;
+    case 'bool':
+      return String(node.value);
+    case 'dot':
+      return '.';
+    case 'nil':
+      return 'nil';
+  }
+}
+
+function wordText(node: Operand): string {
+  return node.kind === 'pipe' ? `(${expressionText(node)})` : expressionText(node);
+}
