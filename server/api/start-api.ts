@@ -1,4 +1,4 @@
-import { fastify } from 'fastify';
+import { fastify, LogController } from 'fastify';
 import { TinsmithError } from '#proto/errors.ts';
 import { type ApiOptions, apiRoutes, BODY_LIMIT } from './api-routes.ts';
 
@@ -18,7 +18,7 @@ export async function startApi(
   const stopping = new AbortController();
   const server = fastify({
     loggerInstance: options.log,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_LIMIT,
     forceCloseConnections: 'idle',
     // A request's head and body must arrive within this; answers and streams may take as long as they like.

@@ -1,0 +1,271 @@
+import { mkdir } from 'node:fs/promises';
+import { isIP } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import { fastify, LogController } from 'fastify';
+import type { Logger } from 'pino';
+import { TinsmithError } from '#proto/errors.ts';
+import { ensureAdminToken } from './api/admin-token.ts';
+import { startApi } from './api/start-api.ts';
+import { bootRoutes } from './boot/boot-routes.ts';
+import { startTftpServer } from './boot/tftp-server.ts';
+import type { Config } from './config.ts';
+import { startDhcpServer } from './discover/dhcp-server.ts';
+import { poolSetting } from './discover/pool-setting.ts';
+import { type CertificateAuthority, openCertificateAuthority } from './enroll/certificate-authority.ts';
+import { createEnrollService } from './enroll/enroll-service.ts';
+import { type FacingInterface, facingInterface } from './facing-interface.ts';
+import { metadataRoutes } from './installed/metadata-routes.ts';
+import { startAgentService } from './provision/agent-service.ts';
+import type { WorkflowEngine } from './provision/engine.ts';
+import { SWEEP_INTERVAL_MS, workflowEngine } from './provision/workflow-engine.ts';
+import { openSqliteStore } from './store/sqlite-store.ts';
+import type { Store } from './store/store.ts';
+import type { Transitions } from './store/transitions-contract.ts';
+
+export interface ServerOptions {
+  readonly config: Config;
+  readonly log: Logger;
+  /** Version of Tinsmith. */
+  readonly version: string;
+  readonly clock?: () => Date;
+}
+
+/** A running server. Disposing it stops every part in the reverse order of its start. */
+export interface RunningServer extends AsyncDisposable {
+  readonly address: string;
+  readonly adminUrl: string;
+  readonly ports: { readonly http: number; readonly metadata: number; readonly grpc: number };
+}
+
+/** What the parts share. */
+interface Parts {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly version: string;
+  readonly clock: () => Date;
+  readonly facing: FacingInterface;
+  readonly store: Store;
+  readonly transitions: Transitions;
+  readonly ca: CertificateAuthority;
+  readonly folders: { readonly boot: string; readonly ipxe: string; readonly images: string };
+}
+
+/**
+ * The composition root: makes every part once. DHCP starts last, so that a machine is answered only when everything that it
+ * will ask for next is there. Throws what the part that could not start throws; the parts before it are stopped.
+ */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const { config, log, version } = options;
+  const clock = options.clock ?? (() => new Date());
+  if (!isLoopback(config['admin.address'])) {
+    throw new TinsmithError(
+      'invalid_input',
+      `cannot open the admin API on ${config['admin.address']}: it has no TLS yet, so only loopback is safe; use 127.0.0.1 and an SSH tunnel`,
+    );
+  }
+  const facing = facingInterface({ interface: config.interface, address: config.address });
+  const dataDir = config['data.dir'];
+  const folders = {
+    boot: config['boot.dir'] || join(dataDir, 'boot'),
+    ipxe: config['boot.ipxe.dir'],
+    images: config['images.dir'] || join(dataDir, 'images'),
+  };
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  await mkdir(folders.boot, { recursive: true });
+  await mkdir(folders.images, { recursive: true });
+
+  await using stack = new AsyncDisposableStack();
+  const { store, transitions } = stack.use(
+    await openSqliteStore({ path: join(dataDir, 'tinsmith.db'), clock, log: log.child({ part: 'store' }) }),
+  );
+  const ca = await openCertificateAuthority({ store, clock });
+  const parts: Parts = { config, log, version, clock, facing, store, transitions, ca, folders };
+  const grpc = await startProvisioning(parts, stack);
+  const metadata = await startMetadata(parts, stack);
+  const http = await startBoot(parts, stack);
+  const api = stack.use(
+    await startApi({
+      store,
+      transitions,
+      version,
+      actionTimeoutMs: config['action.timeout'] * 1000,
+      token: await ensureAdminToken(dataDir),
+      address: config['admin.address'],
+      port: config['admin.port'],
+      log: log.child({ part: 'api' }),
+    }),
+  );
+  await startDiscovery(parts, stack);
+  const running = stack.move();
+  return {
+    address: facing.address,
+    adminUrl: api.url,
+    ports: { http, metadata, grpc },
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+/** Runs until the signal. */
+export async function runServer(options: ServerOptions, signal: AbortSignal): Promise<void> {
+  await using server = await startServer(options);
+  options.log.info({ address: server.address, admin: server.adminUrl, ...server.ports }, 'server.started');
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  options.log.info('server.stopping');
+}
+
+async function startProvisioning(parts: Parts, stack: AsyncDisposableStack): Promise<number> {
+  const { config, store, transitions, clock, ca, facing } = parts;
+  const log = parts.log.child({ part: 'provision' });
+  const engine = workflowEngine({
+    store,
+    transitions,
+    clock,
+    leaseMs: config['agent.lease'] * 1000,
+    maxAttempts: config['workflow.attempts'],
+  });
+  const service = stack.use(
+    await startAgentService({
+      port: config['grpc.port'],
+      address: facing.address,
+      engine,
+      enroll: createEnrollService({ transitions, ca }),
+      ca,
+      log,
+      heartbeatMs: config['agent.heartbeat'] * 1000,
+      clock,
+    }),
+  );
+  const stopping = new AbortController();
+  const sweeping = sweepUntil(engine, stopping.signal, log);
+  stack.defer(async () => {
+    stopping.abort();
+    await sweeping;
+  });
+  return service.port;
+}
+
+/** A sweep that fails is tried again with the next: what is overdue stays overdue. */
+async function sweepUntil(engine: WorkflowEngine, signal: AbortSignal, log: Logger): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await delay(SWEEP_INTERVAL_MS, undefined, { signal });
+      await engine.sweep();
+    } catch (error) {
+      if (!signal.aborted) log.error({ err: error }, 'provision.sweepFailed');
+    }
+  }
+}
+
+async function startMetadata(parts: Parts, stack: AsyncDisposableStack): Promise<number> {
+  const { store, transitions, config, facing } = parts;
+  const log = parts.log.child({ part: 'installed' });
+  const server = machineFacingServer(log);
+  await server.register(metadataRoutes({ store, transitions, clock }));
+  return listen(server, stack, { host: facing.address, port: config['metadata.port'], what: 'metadata' });
+}
+
+async function startBoot(parts: Parts, stack: AsyncDisposableStack): Promise<number> {
+  const { store, transitions, config, facing, ca, clock, folders } = parts;
+  const log = parts.log.child({ part: 'boot' });
+  const server = machineFacingServer(log);
+  await server.register(
+    bootRoutes({
+      store,
+      transitions,
+      clock,
+      dhcpMode: dhcpMode(config),
+      discovery: config.discovery,
+      environment: {
+        httpUrl: `http://${facing.address}:${config['http.port']}`,
+        grpcServer: `${facing.address}:${config['grpc.port']}`,
+        caHash: ca.fingerprint,
+        giveUpSeconds: config['boot.giveup'],
+        kernelArgs: config['boot.kernel.args'],
+      },
+      caDer: ca.certificateDer,
+      bootFolders: [folders.boot, folders.ipxe],
+      imagesFolder: folders.images,
+    }),
+  );
+  const port = await listen(server, stack, { host: facing.address, port: config['http.port'], what: 'boot file' });
+  stack.use(
+    await startTftpServer({
+      address: facing.address,
+      port: config['tftp.port'],
+      folders: [folders.boot, folders.ipxe],
+      log,
+    }),
+  );
+  return port;
+}
+
+async function startDiscovery(parts: Parts, stack: AsyncDisposableStack): Promise<void> {
+  const { store, transitions, config, facing, clock, folders } = parts;
+  const mode = dhcpMode(config);
+  if (mode === 'off') return;
+  const pool = poolSetting(config, facing);
+  stack.use(
+    await startDhcpServer({
+      store,
+      transitions,
+      clock,
+      log: parts.log.child({ part: 'discover' }),
+      mode,
+      address: facing.address,
+      netmask: facing.netmask,
+      port: config['dhcp.port'],
+      httpPort: config['http.port'],
+      leaseSeconds: config['dhcp.lease'],
+      discovery: config.discovery,
+      bootFolders: [folders.boot, folders.ipxe],
+      ...(pool && { pool }),
+    }),
+  );
+}
+
+function dhcpMode(config: Config): 'reservation' | 'proxy' | 'off' {
+  const mode = config['dhcp.mode'];
+  if (mode === 'reservation' || mode === 'proxy' || mode === 'off') return mode;
+  throw new TinsmithError('invalid_input', `cannot start DHCP in mode "${mode}": use reservation, proxy or off`);
+}
+
+function machineFacingServer(log: FastifyBaseLogger): FastifyInstance {
+  // Request logging is off: a boot script is a request like any other, and its token belongs in no log.
+  return fastify({
+    loggerInstance: log,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: 64 * 1024,
+    requestTimeout: 60_000,
+  });
+}
+
+async function listen(
+  server: FastifyInstance,
+  stack: AsyncDisposableStack,
+  options: { readonly host: string; readonly port: number; readonly what: string },
+): Promise<number> {
+  stack.defer(() => server.close());
+  try {
+    await server.listen({ host: options.host, port: options.port });
+  } catch (error) {
+    const fact = TinsmithError.from(error).message;
+    throw new TinsmithError(
+      'unavailable',
+      `cannot open the ${options.what} listener on ${options.host}:${options.port}: ${fact}`,
+      {
+        cause: error,
+      },
+    );
+  }
+  const bound = server.server.address();
+  return typeof bound === 'object' && bound !== null ? bound.port : options.port;
+}
+
+function isLoopback(address: string): boolean {
+  return address === 'localhost' || address === '::1' || (isIP(address) === 4 && address.startsWith('127.'));
+}

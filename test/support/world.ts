@@ -1,0 +1,253 @@
+/**
+ * A whole site for end-to-end tests and the demo: a lab, `tinsmith serve` inside it, its CLI and its event log.
+ *
+ *   await using world = await startWorld({ name: 'life' });
+ *   await world.cli('apply', '-f', file);
+ *   await using vm = await world.powerOn({ firmware: 'bios', mac, disk });
+ *   await world.waitForEvent({ name: 'machine.installed', hardware: 'node-1' }, 120_000);
+ */
+import assert from 'node:assert/strict';
+import { createWriteStream, existsSync, type WriteStream } from 'node:fs';
+import { copyFile, link, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { type Lab, type LabProcess, startLab } from './lab/lab.ts';
+import type { VmOptions } from './lab/qemu-arguments.ts';
+import type { VirtualMachine } from './lab/virtual-machine.ts';
+
+export const PROJECT = resolve(import.meta.dirname, '../..');
+const BUILD = join(PROJECT, 'build');
+const MAIN = join(PROJECT, 'server/main.ts');
+const API = 'http://127.0.0.1:7180';
+
+/** An event as the API shows it. */
+export interface SeenEvent {
+  readonly id: number;
+  readonly at: string;
+  readonly name: string;
+  readonly hardware?: string;
+  readonly workflow?: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+export interface Answer {
+  readonly code: number | string;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface WorldOptions {
+  /** Short, [a-z0-9]. */
+  readonly name: string;
+  /** Flags of `tinsmith serve`, without dashes. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Files that machines get at /images/. */
+  readonly images?: readonly string[];
+  /** Folder with vmlinuz and initramfs; default: the one that `npm run build` made. */
+  readonly bootFolder?: string;
+}
+
+export async function startWorld(options: WorldOptions): Promise<World> {
+  const folder = await mkdtemp(join(tmpdir(), `tinsmith-${options.name}-`));
+  const lab = await startLab({ name: options.name, directory: join(folder, 'lab') });
+  const world = new World(lab, folder, options);
+  try {
+    await world.prepare();
+    await world.startServer();
+    return world;
+  } catch (error) {
+    await world[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+export class World implements AsyncDisposable {
+  readonly lab: Lab;
+  readonly folder: string;
+  readonly dataFolder: string;
+  readonly imagesFolder: string;
+  /** Every event of this world's server, live-only ones included, in order of arrival. */
+  readonly seen: SeenEvent[] = [];
+  readonly #options: WorldOptions;
+  readonly #serverLog: WriteStream;
+  #server: LabProcess | undefined;
+  #changed = Promise.withResolvers<void>();
+
+  constructor(lab: Lab, folder: string, options: WorldOptions) {
+    this.lab = lab;
+    this.folder = folder;
+    this.#options = options;
+    this.dataFolder = join(folder, 'data');
+    this.imagesFolder = join(this.dataFolder, 'images');
+    this.#serverLog = createWriteStream(join(folder, 'server.log'), { flags: 'a' });
+  }
+
+  async prepare(): Promise<void> {
+    await mkdir(this.imagesFolder, { recursive: true });
+    for (const image of this.#options.images ?? []) await this.addImage(image);
+  }
+
+  /** Makes a file available at `http://<server>:7171/images/<its name>`. */
+  async addImage(file: string): Promise<string> {
+    const target = join(this.imagesFolder, basename(file));
+    await link(file, target).catch(() => copyFile(file, target)); // Another file system: copied instead.
+    return `http://${this.lab.address}:7171/images/${basename(file)}`;
+  }
+
+  get tokenFile(): string {
+    return join(this.dataFolder, 'admin.token');
+  }
+
+  async startServer(): Promise<void> {
+    assert.equal(this.#server, undefined);
+    const settings = {
+      'data-dir': this.dataFolder,
+      'boot-dir': this.#options.bootFolder ?? join(BUILD, 'boot'),
+      interface: this.lab.bridge,
+      'boot-kernel-args': 'console=ttyS0',
+      'log-level': 'debug',
+      ...this.#options.settings,
+    };
+    const flags = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
+    let said = '';
+    const onOutput = (text: string): void => {
+      said += text;
+      this.#serverLog.write(text);
+    };
+    const isFirst = !existsSync(this.tokenFile);
+    const server = this.lab.exec([process.execPath, MAIN, 'serve', ...flags], { onOutput });
+    this.#server = server;
+    const ended = server.exited.then((code) => {
+      throw new Error(`the server ended with ${code} before it was ready: ${said}`);
+    });
+    await Promise.race([this.#untilReady(), ended]);
+    ended.catch(() => {}); // Later it ends because a test or the world ends it.
+    if (isFirst) this.#tailEvents();
+  }
+
+  /** SIGKILL: nothing is flushed, nobody is told. */
+  async killServer(): Promise<void> {
+    const server = this.#server;
+    assert.ok(server);
+    this.#server = undefined;
+    server.kill('SIGKILL');
+    await server.exited;
+  }
+
+  /** Runs a command of the CLI inside the namespace. */
+  async cli(...argv: readonly string[]): Promise<Answer> {
+    let stdout = '';
+    let stderr = '';
+    const command = this.startCli(argv);
+    command.child.stdout?.on('data', (text: string) => (stdout += text));
+    command.child.stderr?.on('data', (text: string) => (stderr += text));
+    return { code: await command.exited, stdout, stderr };
+  }
+
+  startCli(argv: readonly string[], onOutput?: (text: string) => void): LabProcess {
+    const env = { ...process.env, TINSMITH_SERVER: API, TINSMITH_TOKEN_FILE: this.tokenFile };
+    return this.lab.exec([process.execPath, MAIN, ...argv], { env, ...(onOutput && { onOutput }) });
+  }
+
+  /** Applies manifests given as text; throws with everything the CLI said when it refuses. */
+  async apply(files: Readonly<Record<string, string>>): Promise<void> {
+    const paths: string[] = [];
+    for (const [name, text] of Object.entries(files)) {
+      const path = join(this.folder, name);
+      await writeFile(path, text);
+      paths.push('-f', path);
+    }
+    const answer = await this.cli('apply', ...paths);
+    assert.equal(answer.code, 0, answer.stderr);
+  }
+
+  /** A record as `get -o json` shows it. */
+  async record(kind: string, name: string): Promise<Record<string, unknown>> {
+    const answer = await this.cli('get', kind, name, '-o', 'json');
+    assert.equal(answer.code, 0, answer.stderr);
+    return JSON.parse(answer.stdout);
+  }
+
+  /** Resolves with the first event, from the beginning, that has these fields. Fails with the server's log. */
+  async waitForEvent(
+    wanted: Partial<Omit<SeenEvent, 'data'>> & { readonly data?: Readonly<Record<string, unknown>> },
+    timeoutMs: number,
+    from = 0,
+  ): Promise<SeenEvent> {
+    const deadline = AbortSignal.timeout(timeoutMs);
+    const late = new Promise<never>((_, reject) => {
+      deadline.addEventListener('abort', () => reject(new Error('late')), { once: true });
+    });
+    late.catch(() => {}); // Only matters while it is raced below.
+    for (;;) {
+      const found = this.seen.slice(from).find((event) => matches(event, wanted));
+      if (found !== undefined) return found;
+      try {
+        await Promise.race([this.#changed.promise, late]);
+      } catch {
+        throw new Error(`no event ${JSON.stringify(wanted)} within ${timeoutMs} ms\n${await this.story()}`);
+      }
+    }
+  }
+
+  /** An empty disk: a sparse raw file. */
+  async emptyDisk(name: string, sizeBytes: number): Promise<string> {
+    const path = join(this.folder, name);
+    const file = await open(path, 'w');
+    await file.truncate(sizeBytes);
+    await file.close();
+    return path;
+  }
+
+  async powerOn(options: VmOptions): Promise<VirtualMachine> {
+    return this.lab.startVm(options);
+  }
+
+  /** What happened, for a failed test: events and the end of the server's log. */
+  async story(): Promise<string> {
+    const events = this.seen
+      .filter((event) => event.name !== 'action.progress')
+      .map((event) => `${event.at} ${event.name} ${event.hardware ?? ''} ${JSON.stringify(event.data)}`);
+    const log = await readFile(join(this.folder, 'server.log'), 'utf8').catch(() => '(no server log)');
+    return ['--- events', ...events.slice(-60), '--- server log', ...log.split('\n').slice(-60)].join('\n');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.lab[Symbol.asyncDispose]();
+    this.#serverLog.end();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  #tailEvents(): void {
+    let rest = '';
+    this.lab.exec([process.execPath, join(PROJECT, 'test/support/event-tail.ts'), API, this.tokenFile], {
+      onOutput: (text) => {
+        const lines = (rest + text).split('\n');
+        rest = lines.pop() ?? '';
+        for (const line of lines) if (line.startsWith('{')) this.seen.push(JSON.parse(line));
+        this.#changed.resolve();
+        this.#changed = Promise.withResolvers<void>();
+      },
+    });
+  }
+
+  /** The API answers last of all but DHCP, so a CLI call that works means that the server is up. */
+  async #untilReady(): Promise<void> {
+    for (let tries = 0; tries < 60; tries += 1) {
+      if (existsSync(this.tokenFile) && (await this.cli('version', '-o', 'json')).code === 0) {
+        const answer = await this.cli('get', 'hardware', '-o', 'json');
+        if (answer.code === 0) return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+    throw new Error(`the server was not ready in time\n${await this.story()}`);
+  }
+}
+
+function matches(event: SeenEvent, wanted: { readonly [key: string]: unknown }): boolean {
+  return Object.entries(wanted).every(([key, value]) =>
+    key === 'data'
+      ? Object.entries(value as Record<string, unknown>).every(([name, datum]) => event.data[name] === datum)
+      : event[key as keyof SeenEvent] === value,
+  );
+}
