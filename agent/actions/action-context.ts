@@ -9,11 +9,11 @@ export interface ActionContext {
   /** Aborted when the action is cancelled or its time is over; its reason is a meaningful error. */
   readonly signal: AbortSignal;
   /** One line, never a secret. */
-  log(stream: 'stdout' | 'stderr' | 'agent', text: string): void;
+  readonly log: (stream: 'stdout' | 'stderr' | 'agent', text: string) => void;
   /** The latest state only; may be called often. */
-  progress(progress: ActionProgress): void;
+  readonly progress: (progress: ActionProgress) => void;
   /** Asks for the machine to go down after every report is acknowledged. The last request counts. */
-  requestPower(kind: PowerRequest): void;
+  readonly requestPower: (kind: PowerRequest) => void;
 }
 
 export interface ActionProgress {

@@ -37,6 +37,11 @@ export interface FileSystemLayout {
 export function parseStorageLayout(text: string, source: string): StorageLayout {
   const where = new Where(source);
   const storage = findStorage(parseJson(text, where), where);
+  if (list(storage['volumeGroups'] ?? storage['volume_groups'], where.at('volume groups')).length > 0) {
+    throw where
+      .at('volume groups')
+      .fault(storage['volumeGroups'] ?? storage['volume_groups'], 'LVM is not supported, use partitions');
+  }
   const disks = list(storage['disks'], where.at('disks')).map((disk, i) => parseDisk(disk, where.at(`disks[${i}]`)));
   const fileSystems = list(storage['filesystems'], where.at('filesystems')).map((entry, i) =>
     parseFileSystemLayout(entry, where.at(`filesystems[${i}]`)),

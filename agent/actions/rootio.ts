@@ -1,0 +1,97 @@
+import type { RootioParams } from '#proto/actions/rootio.ts';
+import { type FileSystemLayout, parseStorageLayout, type StorageLayout } from '#proto/actions/storage-layout.ts';
+import { TinsmithError } from '#proto/errors.ts';
+import { partitionDisk, wipeDisk } from '../write/partition-disk.ts';
+import type { ActionContext } from './action-context.ts';
+import { requireSuccess } from './program-failure.ts';
+
+const ANSWER_MS = 60_000;
+
+/** Runs one step on every disk or file system of the layout. Each step starts from nothing, so it may run again. */
+export async function rootio({ step, table, layout }: RootioParams, context: ActionContext): Promise<void> {
+  const storage = 'inline' in layout ? layout.inline : await fetchLayout(layout.url, context.signal);
+  switch (step) {
+    case 'partition':
+      return await partitionAll(storage, table, context);
+    case 'format':
+      return await formatAll(storage, context);
+    case 'mount':
+      return await mountAll(storage, context);
+    case 'wipe':
+      return await wipeAll(storage, context);
+  }
+}
+
+async function fetchLayout(url: string, signal: AbortSignal): Promise<StorageLayout> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]);
+  try {
+    const response = await fetch(url, { signal: limit });
+    if (response.ok) return parseStorageLayout(await response.text(), url);
+    throw new TinsmithError('download_failed', `${url} answered ${response.status}: set METADATA or MIRROR_HOST`);
+  } catch (thrown) {
+    signal.throwIfAborted();
+    if (thrown instanceof TinsmithError) throw thrown;
+    const cause = thrown instanceof Error && thrown.cause instanceof Error ? thrown.cause : thrown;
+    const fact = cause instanceof Error ? cause.message : String(cause);
+    throw new TinsmithError('download_failed', `cannot fetch ${url}: ${fact}`, { cause: thrown });
+  }
+}
+
+async function partitionAll({ disks }: StorageLayout, table: 'gpt' | 'mbr', context: ActionContext): Promise<void> {
+  for (const layout of disks) {
+    if (layout.partitions.length === 0) continue;
+    {
+      await using disk = await context.machine.openDisk(layout.device, context);
+      await partitionDisk(disk, layout.partitions, table);
+    }
+    const numbers = layout.partitions.map((partition) => partition.number);
+    await context.machine.rereadPartitionTable(layout.device, numbers, context);
+    context.log('agent', `made ${numbers.length} ${table} partition(s) on ${layout.device}`);
+  }
+}
+
+async function wipeAll({ disks }: StorageLayout, context: ActionContext): Promise<void> {
+  for (const { device } of disks) {
+    {
+      await using disk = await context.machine.openDisk(device, context);
+      await wipeDisk(disk, context);
+    }
+    await context.machine.rereadPartitionTable(device, [], context);
+    context.log('agent', `wiped ${device}`);
+  }
+}
+
+async function formatAll(
+  { fileSystems }: StorageLayout,
+  { machine, log, progress, signal }: ActionContext,
+): Promise<void> {
+  await machine.releaseMounts();
+  for (const [index, fileSystem] of fileSystems.entries()) {
+    const argv = mkfsCommand(fileSystem);
+    const result = await machine.run({ argv, signal, onLine: (stream, line) => log(stream, line) });
+    requireSuccess(`${argv[0]} of ${fileSystem.device}`, result);
+    progress({ done: index + 1, total: fileSystems.length, unit: 'file systems' });
+  }
+}
+
+/** Old contents are no question to ask: the disk is given to us. */
+function mkfsCommand({ device, format, createOptions }: FileSystemLayout): string[] {
+  if (format === 'swap') return ['mkswap', ...createOptions, device];
+  const force: Readonly<Record<string, readonly string[]>> = {
+    ext2: ['-F'],
+    ext3: ['-F'],
+    ext4: ['-F'],
+    xfs: ['-f'],
+    btrfs: ['-f'],
+  };
+  return [`mkfs.${format}`, ...(force[format] ?? []), ...createOptions, device];
+}
+
+/** The mounts stay for the next actions on the same partitions. */
+async function mountAll({ fileSystems }: StorageLayout, { machine, log, signal }: ActionContext): Promise<void> {
+  for (const { device, format, point } of fileSystems) {
+    if (point === undefined) continue;
+    await machine.mount(device, format, { signal });
+    log('agent', `mounted ${device} (${format}), which belongs on ${point}`);
+  }
+}

@@ -1,0 +1,102 @@
+import { constants } from 'node:fs';
+import { access, open, readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { TinsmithError } from '#proto/errors.ts';
+import { FileDisk } from './file-disk.ts';
+import type { Disk } from './machine.ts';
+import { waitUntil } from './wait-until.ts';
+
+const SYS = '/sys/class/block';
+/** A driver that is still loading, a partition table that was just read. */
+const APPEAR_MS = 30_000;
+
+/**
+ * The kernel's own name (/dev/sda2) of a device or of a link to it. `…-partN` is understood even where nobody makes such links.
+ * Waits for it (bounded). Throws `device_unfit` with the disks that exist.
+ */
+export async function findDevice(device: string, signal: AbortSignal): Promise<string> {
+  const found = await waitUntil(() => lookFor(device), { timeoutMs: APPEAR_MS, signal });
+  if (found !== undefined) return found;
+  const disks = (await readdir(SYS).catch(() => [])).map((name) => `/dev/${name}`).toSorted();
+  const fact = disks.length === 0 ? 'this machine shows no disks at all' : `this machine has ${disks.join(', ')}`;
+  throw new TinsmithError('device_unfit', `there is no ${device}: ${fact}`);
+}
+
+async function lookFor(device: string): Promise<string | undefined> {
+  const direct = await realpath(device).catch(() => undefined);
+  if (direct !== undefined) return (await stat(direct)).isBlockDevice() ? direct : undefined;
+  const [, disk, number] = /^(.+)-part(\d+)$/.exec(device) ?? [];
+  if (disk === undefined) return undefined;
+  const base = await realpath(disk).catch(() => undefined);
+  return base === undefined ? undefined : await lookFor(partitionDevice(base, Number(number)));
+}
+
+/** /dev/sda, 2 → /dev/sda2; /dev/nvme0n1, 2 → /dev/nvme0n1p2. */
+export function partitionDevice(disk: string, number: number): string {
+  return /\d$/.test(disk) ? `${disk}p${number}` : `${disk}${number}`;
+}
+
+/** Whether it is a partition and no whole disk. */
+export async function isPartition(node: string): Promise<boolean> {
+  return await exists(join(SYS, basename(node), 'partition'));
+}
+
+/** Opens a device past the page cache and exclusively. `node` comes from `findDevice`. */
+export async function openBlockDevice(device: string, node: string): Promise<Disk> {
+  await refuseInUse(device, node);
+  const name = basename(node);
+  const sizeBytes = Number(await readSys(name, 'size')) * 512;
+  const queue = (await isPartition(node)) ? '../queue' : 'queue';
+  const logicalBlockBytes = Number(await readSys(name, `${queue}/logical_block_size`));
+  if ((await readSys(name, 'ro')) === '1')
+    throw new TinsmithError('device_unfit', `cannot write to ${device}: it is read-only`);
+  try {
+    const file = await open(node, constants.O_RDWR | constants.O_DIRECT | constants.O_EXCL);
+    return new FileDisk(file, { device, sizeBytes, logicalBlockBytes });
+  } catch (thrown) {
+    const fact =
+      thrown instanceof Error && thrown.message.includes('EBUSY') ? 'something else holds it' : String(thrown);
+    throw new TinsmithError('device_unfit', `cannot open ${device} for writing: ${fact}`, { cause: thrown });
+  }
+}
+
+/** O_EXCL would refuse, too; this says who it is. Looks at the disk and at each of its partitions. */
+async function refuseInUse(device: string, node: string): Promise<void> {
+  const name = basename(node);
+  const entries = await readdir(join(SYS, name)).catch(() => []);
+  const names = [name, ...entries.filter((entry) => entry.startsWith(name))];
+  const mounts = await readTable('/proc/self/mounts');
+  const swaps = await readTable('/proc/swaps');
+  for (const part of names) {
+    const path = `/dev/${part}`;
+    const mount = mounts.find(([source]) => source === path);
+    if (mount !== undefined) throw inUse(device, `${path} is mounted on ${mount[1]}`);
+    if (swaps.some(([source]) => source === path)) throw inUse(device, `${path} is used as swap`);
+    const [holder] = await readdir(join(SYS, part, 'holders')).catch(() => []);
+    if (holder !== undefined) throw inUse(device, `${path} belongs to /dev/${holder}`);
+  }
+}
+
+function inUse(device: string, fact: string): TinsmithError {
+  return new TinsmithError('device_unfit', `cannot write to ${device}: ${fact}`);
+}
+
+async function readTable(path: string): Promise<string[][]> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  return text.split('\n').map((line) => line.split(/\s+/));
+}
+
+async function readSys(name: string, file: string): Promise<string> {
+  // Links of /sys/class/block lead into the device tree, where a partition lies inside its disk.
+  const place = join(SYS, await readlink(join(SYS, name)).catch(() => name));
+  return (
+    await readFile(join(file.startsWith('../') ? dirname(place) : place, file.replace('../', '')), 'utf8')
+  ).trim();
+}
+
+export async function exists(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    () => false,
+  );
+}

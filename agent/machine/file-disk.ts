@@ -1,0 +1,60 @@
+import type { FileHandle } from 'node:fs/promises';
+import { TinsmithError } from '#proto/errors.ts';
+import type { Disk } from './machine.ts';
+
+/** A disk behind an open file: a block device on a real machine, a file in tests. Closing it closes the file. */
+export class FileDisk implements Disk {
+  readonly device: string;
+  readonly sizeBytes: number;
+  readonly logicalBlockBytes: number;
+  readonly #file: FileHandle;
+
+  constructor(file: FileHandle, about: Pick<Disk, 'device' | 'sizeBytes' | 'logicalBlockBytes'>) {
+    this.#file = file;
+    this.device = about.device;
+    this.sizeBytes = about.sizeBytes;
+    this.logicalBlockBytes = about.logicalBlockBytes;
+  }
+
+  async read(buffer: Uint8Array, offset: number): Promise<void> {
+    for (let done = 0; done < buffer.length; ) {
+      const { bytesRead } = await this.#try('read', offset + done, () =>
+        this.#file.read(buffer, done, buffer.length - done, offset + done),
+      );
+      if (bytesRead === 0) throw this.#failed('read', offset + done, 'it ends there');
+      done += bytesRead;
+    }
+  }
+
+  async write(buffer: Uint8Array, offset: number): Promise<void> {
+    if (offset + buffer.length > this.sizeBytes)
+      throw this.#failed('write', offset, `it holds ${this.sizeBytes} bytes`);
+    for (let done = 0; done < buffer.length; ) {
+      const { bytesWritten } = await this.#try('write', offset + done, () =>
+        this.#file.write(buffer, done, buffer.length - done, offset + done),
+      );
+      if (bytesWritten === 0) throw this.#failed('write', offset + done, 'it took nothing');
+      done += bytesWritten;
+    }
+  }
+
+  async flush(): Promise<void> {
+    await this.#try('flush', 0, () => this.#file.datasync());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file.close();
+  }
+
+  async #try<T>(verb: string, offset: number, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (thrown) {
+      throw this.#failed(verb, offset, thrown instanceof Error ? thrown.message : String(thrown), thrown);
+    }
+  }
+
+  #failed(verb: string, offset: number, fact: string, cause?: unknown): TinsmithError {
+    return new TinsmithError('write_failed', `cannot ${verb} ${this.device} at byte ${offset}: ${fact}`, { cause });
+  }
+}

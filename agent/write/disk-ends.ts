@@ -1,0 +1,85 @@
+import { TinsmithError } from '#proto/errors.ts';
+import type { Disk } from '../machine/machine.ts';
+import { alignedBuffer } from './aligned-buffers.ts';
+import { type DiskWriter, END_BYTES } from './disk-writer.ts';
+import { type PartitionTable, readPartitionTable, stretchGpt } from './partition-table.ts';
+
+/** The smallest disk whose ends do not meet. */
+const LEAST_BYTES = 4 * END_BYTES;
+
+/**
+ * The first and the last MiB of a disk: boot code, both copies of a partition table, old RAID signatures. They are zeros from
+ * before the first write until everything else is safe on the disk.
+ */
+export class DiskEnds {
+  readonly #disk: Disk;
+  #table: PartitionTable | undefined;
+  #isTouched = false;
+
+  constructor(disk: Disk) {
+    if (disk.sizeBytes < LEAST_BYTES) {
+      const fact = `it holds ${disk.sizeBytes} bytes and no disk image fits below ${LEAST_BYTES}`;
+      throw new TinsmithError('device_unfit', `cannot write to ${disk.device}: ${fact}`);
+    }
+    this.#disk = disk;
+  }
+
+  /** Looks at the image's partition table before anything is written. Throws `device_unfit`. */
+  check(head: Buffer): void {
+    const table = readPartitionTable(head, this.#disk.logicalBlockBytes);
+    for (const { number, lastBlock } of table?.partitions ?? []) {
+      const end = (lastBlock + 1) * (table?.blockBytes ?? 0);
+      if (end <= this.#disk.sizeBytes) continue;
+      const fact = `partition ${number} of the image ends at byte ${end} and the disk at ${this.#disk.sizeBytes}`;
+      throw new TinsmithError('device_unfit', `cannot write to ${this.#disk.device}: ${fact}`);
+    }
+    this.#table = table;
+  }
+
+  /** Zeros to both ends, safely. From here on the disk does not boot until `commit`. */
+  async wipe(): Promise<void> {
+    this.#isTouched = true;
+    const zeros = alignedBuffer(END_BYTES);
+    await this.#disk.write(zeros, 0);
+    await this.#disk.write(zeros, this.#disk.sizeBytes - END_BYTES);
+    await this.#disk.flush();
+  }
+
+  /** After a failure. The first error matters more than one from here. */
+  async wipeAgain(): Promise<void> {
+    if (this.#isTouched) await this.wipe().catch(() => undefined);
+  }
+
+  /** Writes the ends, the very first block last, and reads them back. Returns the numbers of the image's partitions. */
+  async commit({ head, tail, bytes }: DiskWriter): Promise<number[]> {
+    const { sizeBytes, logicalBlockBytes } = this.#disk;
+    requireWhole(this.#table, bytes);
+    stretchGpt(head, tail, { sizeBytes, blockBytes: logicalBlockBytes });
+    await this.#disk.write(tail, sizeBytes - END_BYTES);
+    await this.#disk.write(head.subarray(4096), 4096);
+    await this.#disk.flush();
+    await this.#disk.write(head.subarray(0, 4096), 0);
+    await this.#disk.flush();
+    await this.#requireSame(head, 0);
+    await this.#requireSame(tail, sizeBytes - END_BYTES);
+    return (this.#table?.partitions ?? []).map((partition) => partition.number);
+  }
+
+  async #requireSame(expected: Buffer, offset: number): Promise<void> {
+    const found = alignedBuffer(END_BYTES);
+    await this.#disk.read(found, offset);
+    if (found.equals(expected)) return;
+    const fact = `what was written at byte ${offset} reads back differently: the disk is faulty`;
+    throw new TinsmithError('write_failed', `cannot trust ${this.#disk.device}: ${fact}`);
+  }
+}
+
+/** An image file that was cut before it was published: its own table says that partitions lie beyond its end. */
+function requireWhole(table: PartitionTable | undefined, imageBytes: number): void {
+  for (const { number, firstBlock } of table?.partitions ?? []) {
+    const start = firstBlock * (table?.blockBytes ?? 0);
+    if (start < imageBytes) continue;
+    const fact = `its partition ${number} starts at byte ${start} and it ends at ${imageBytes}`;
+    throw new TinsmithError('corrupt_image', `the image is cut short: ${fact}`);
+  }
+}

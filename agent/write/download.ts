@@ -1,0 +1,248 @@
+import type { IncomingMessage } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ProxyParams } from '#proto/actions/image2disk.ts';
+import { TinsmithError } from '#proto/errors.ts';
+import { FinalDownloadError, RestartDownloadError } from './download-errors.ts';
+import { httpGet, shown } from './http-request.ts';
+
+export interface DownloadOptions {
+  readonly url: string;
+  readonly proxy: ProxyParams;
+  readonly signal: AbortSignal;
+  /** How long it may go on without one new byte; 0: until `signal`. */
+  readonly retryForMs: number;
+  /** Whether the caller checks a checksum: then a length that nobody announced does not matter. */
+  readonly hasChecksum: boolean;
+  readonly log: (text: string) => void;
+  readonly timing?: DownloadTiming;
+}
+
+export interface DownloadTiming {
+  /** For the connection and the head of an answer. */
+  readonly answerMs: number;
+  /** Without a byte of the body. */
+  readonly stallMs: number;
+  readonly firstPauseMs: number;
+  readonly longestPauseMs: number;
+}
+
+const TIMING: DownloadTiming = { answerMs: 30_000, stallMs: 30_000, firstPauseMs: 250, longestPauseMs: 10_000 };
+
+/**
+ * The bytes behind a URL, exactly once and in order, over as many connections as it takes. After a network or server error
+ * the rest is asked for with Range and If-Range, or skipped to if the server knows no ranges. It ends without an error only
+ * when all announced bytes have come. Throws `download_failed`, `corrupt_image` (the file changed) or the signal's reason.
+ */
+export class Download implements AsyncIterable<Uint8Array> {
+  /** Known after `open`, unless the server sends in chunks. */
+  totalBytes: number | undefined;
+  /** Received so far. */
+  bytes = 0;
+  readonly #url: URL;
+  readonly #options: DownloadOptions;
+  readonly #timing: DownloadTiming;
+  #response: IncomingMessage | undefined;
+  #validator: string | undefined;
+  #lastByteAt = performance.now();
+  #pauseMs: number;
+  /** Of the body under way: what an earlier connection brought already. */
+  #skipBytes = 0;
+
+  constructor(options: DownloadOptions) {
+    this.#url = new URL(options.url);
+    this.#options = options;
+    this.#timing = options.timing ?? TIMING;
+    this.#pauseMs = this.#timing.firstPauseMs;
+  }
+
+  /** Waits for the first answer, so that nothing is touched for a URL that does not exist. */
+  async open(): Promise<void> {
+    while (this.#response === undefined) {
+      try {
+        this.#response = await this.#ask();
+      } catch (thrown) {
+        await this.#pauseAfter(thrown);
+      }
+    }
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    await this.open();
+    try {
+      while (this.totalBytes === undefined || this.bytes < this.totalBytes) {
+        try {
+          yield* this.#readBody();
+          if (this.totalBytes === undefined && this.#skipBytes === 0) return;
+          if (this.totalBytes === undefined || this.bytes < this.totalBytes)
+            throw cut(`it ended after ${this.bytes} of ${this.totalBytes ?? '?'} bytes`);
+        } catch (thrown) {
+          await this.#reconnect(thrown);
+        }
+      }
+    } finally {
+      this.close();
+    }
+  }
+
+  /** Ends the connection. */
+  close(): void {
+    this.#response?.destroy();
+    this.#response = undefined;
+  }
+
+  async #reconnect(thrown: unknown): Promise<void> {
+    this.close();
+    if (this.bytes > 0 && this.#validator === undefined && !this.#options.hasChecksum) {
+      const fact = `${describe(thrown)} at byte ${this.bytes}, and the server names no ETag or date to resume with`;
+      throw new RestartDownloadError(failed(this.#url, fact, thrown));
+    }
+    await this.#pauseAfter(thrown);
+    await this.open();
+  }
+
+  async *#readBody(): AsyncGenerator<Uint8Array> {
+    const response = this.#response;
+    if (response === undefined) return;
+    const stallMs = this.#timing.stallMs;
+    const onStall = (): void => {
+      response.destroy(new TinsmithError('timed_out', `no byte came for ${stallMs / 1000} s`));
+    };
+    const onAbort = (): void => {
+      response.destroy(toError(this.#options.signal.reason));
+    };
+    this.#options.signal.addEventListener('abort', onAbort, { once: true });
+    // Runs only while we wait for the network, not while the disk is slow.
+    let timer = setTimeout(onStall, stallMs);
+    try {
+      if (this.#options.signal.aborted) onAbort();
+      for await (const chunk of response) {
+        clearTimeout(timer);
+        if (!(chunk instanceof Uint8Array)) throw cut('the body is no bytes');
+        const fresh = chunk.subarray(Math.min(this.#skipBytes, chunk.length));
+        this.#skipBytes -= chunk.length - fresh.length;
+        if (fresh.length > 0) {
+          this.bytes += fresh.length;
+          this.#lastByteAt = performance.now();
+          this.#pauseMs = this.#timing.firstPauseMs;
+          yield fresh;
+        }
+        timer = setTimeout(onStall, stallMs);
+      }
+    } finally {
+      clearTimeout(timer);
+      this.#options.signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  /** One request for what is missing. */
+  async #ask(): Promise<IncomingMessage> {
+    const { signal, proxy } = this.#options;
+    this.#skipBytes = 0;
+    const range: Record<string, string> = this.bytes === 0 ? {} : { range: `bytes=${this.bytes}-` };
+    if (this.bytes > 0 && this.#validator !== undefined) range['if-range'] = this.#validator;
+    const headers = { 'accept-encoding': 'identity', 'user-agent': 'tinsmith-agent', ...range };
+    const response = await httpGet(this.#url, { headers, proxy, signal, answerMs: this.#timing.answerMs });
+    try {
+      if (this.bytes === 0) this.#acceptFirst(response);
+      else if (response.statusCode === 206) this.#acceptRest(response);
+      else this.#acceptWhole(response);
+      return response;
+    } catch (thrown) {
+      response.destroy();
+      throw thrown;
+    }
+  }
+
+  #acceptFirst(response: IncomingMessage): void {
+    this.#requireOk(response);
+    const length = response.headers['content-length'];
+    const isChunked = response.headers['transfer-encoding']?.toLowerCase().includes('chunked') === true;
+    if (length === undefined && !isChunked && !this.#options.hasChecksum) {
+      const fact = 'the server announces neither a length nor chunks, so a cut could not be noticed';
+      throw fatal(this.#url, `${fact}: set IMG_SHA256 or use another server`);
+    }
+    this.totalBytes = length === undefined ? undefined : Number(length);
+    this.#validator = validatorOf(response);
+  }
+
+  #acceptRest(response: IncomingMessage): void {
+    const [, start, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers['content-range'] ?? '') ?? [];
+    if (Number(start) !== this.bytes)
+      throw fatal(this.#url, `asked for byte ${this.bytes} and got ${start ?? 'no range'}`);
+    if (total !== '*' && this.totalBytes !== undefined && Number(total) !== this.totalBytes) throw this.#changed();
+    if (this.totalBytes === undefined && total !== undefined && total !== '*') this.totalBytes = Number(total);
+    this.#requireSame(response);
+  }
+
+  /** 200 instead of 206: no ranges here, or the file changed. The same file is read again, without what we have. */
+  #acceptWhole(response: IncomingMessage): void {
+    this.#requireOk(response);
+    const length = response.headers['content-length'];
+    if (length !== undefined && this.totalBytes !== undefined && Number(length) !== this.totalBytes)
+      throw this.#changed();
+    this.#requireSame(response);
+    this.#skipBytes = this.bytes;
+  }
+
+  #requireSame(response: IncomingMessage): void {
+    if (this.#validator !== undefined && validatorOf(response) !== this.#validator) throw this.#changed();
+  }
+
+  #changed(): FinalDownloadError {
+    return fatal(this.#url, 'the file changed on the server during the download: run the workflow again');
+  }
+
+  #requireOk(response: IncomingMessage): void {
+    const status = response.statusCode ?? 0;
+    if (status === 200) return;
+    // A request time-out, "too early" and "too many requests" say themselves that it may work later.
+    const isFinal = status < 500 && ![408, 425, 429].includes(status);
+    throw isFinal ? fatal(this.#url, `the server answered ${status}`) : cut(`the server answered ${status}`);
+  }
+
+  /** Throws what is final; otherwise waits before the next request. */
+  async #pauseAfter(thrown: unknown): Promise<void> {
+    const { signal, retryForMs, log } = this.#options;
+    signal.throwIfAborted();
+    if (thrown instanceof FinalDownloadError) throw thrown.error;
+    const idleMs = performance.now() - this.#lastByteAt;
+    if (retryForMs > 0 && idleMs + this.#pauseMs > retryForMs) {
+      const minutes = Math.round(retryForMs / 6000) / 10;
+      throw failed(this.#url, `no new byte for ${minutes} minutes, at last: ${describe(thrown)}`, thrown);
+    }
+    log(`download interrupted at byte ${this.bytes} (${describe(thrown)}), again in ${this.#pauseMs / 1000} s`);
+    await delay(this.#pauseMs, undefined, { signal });
+    this.#pauseMs = Math.min(this.#pauseMs * 2, this.#timing.longestPauseMs);
+  }
+}
+
+/** A strong ETag or, if there is none, the date: what If-Range takes (RFC 9110 13.1.5). */
+function validatorOf({ headers }: IncomingMessage): string | undefined {
+  const { etag } = headers;
+  return etag !== undefined && !etag.startsWith('W/') ? etag : headers['last-modified'];
+}
+
+/** May go away by itself. */
+function cut(fact: string): TinsmithError {
+  return new TinsmithError('unavailable', fact);
+}
+
+function failed(url: URL, fact: string, cause?: unknown): TinsmithError {
+  return new TinsmithError('download_failed', `cannot fetch ${shown(url)}: ${fact}`, { cause });
+}
+
+function fatal(url: URL, fact: string): FinalDownloadError {
+  return new FinalDownloadError(failed(url, fact));
+}
+
+function describe(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return String(thrown);
+  const code: unknown = Reflect.get(thrown, 'code');
+  return thrown.message === '' || thrown.message === 'aborted'
+    ? `the connection was cut, ${String(code)}`
+    : thrown.message;
+}
+
+function toError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new TinsmithError('cancelled', String(reason));
+}

@@ -1,0 +1,166 @@
+import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { BlockList, isIP, Socket } from 'node:net';
+import { connect as tlsConnect } from 'node:tls';
+import type { ProxyParams } from '#proto/actions/image2disk.ts';
+import { TinsmithError } from '#proto/errors.ts';
+import { FinalDownloadError } from './download-errors.ts';
+
+export interface GetOptions {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly proxy: ProxyParams;
+  /** For the connection and the answer's head; not for its body. */
+  readonly answerMs: number;
+  readonly signal: AbortSignal;
+}
+
+const REDIRECTS = 10;
+
+/** One GET with redirects followed. Resolves with the head of the final answer; the caller reads or destroys the body. */
+export async function httpGet(url: URL, options: GetOptions): Promise<IncomingMessage> {
+  let target = url;
+  for (let hops = 0; hops <= REDIRECTS; hops++) {
+    const response = await requestOnce(target, options);
+    const location = response.headers.location;
+    if (![301, 302, 303, 307, 308].includes(response.statusCode ?? 0) || location === undefined) return response;
+    response.destroy();
+    const next = URL.parse(location, target.href);
+    if (next === null || !['http:', 'https:'].includes(next.protocol)) {
+      throw refused(target, `it redirects to ${JSON.stringify(location)}`);
+    }
+    if (target.protocol === 'https:' && next.protocol === 'http:') {
+      throw refused(target, `it redirects from https to plain ${shown(next)}, which anybody could read and change`);
+    }
+    target = next;
+  }
+  throw refused(url, `more than ${REDIRECTS} redirects`);
+}
+
+function refused(url: URL, fact: string): FinalDownloadError {
+  return new FinalDownloadError(new TinsmithError('download_failed', `cannot fetch ${shown(url)}: ${fact}`));
+}
+
+/** A URL fit for sentences: without password and query, which may be a signature. */
+export function shown(url: URL): string {
+  return `${url.protocol}//${url.host}${url.pathname}`;
+}
+
+async function requestOnce(url: URL, options: GetOptions): Promise<IncomingMessage> {
+  const deadline = AbortSignal.timeout(options.answerMs);
+  const signal = AbortSignal.any([options.signal, deadline]);
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  const request = await start(url, options, signal);
+  const onAbort = (): void => {
+    request.destroy(abortReason(options.signal, url, options.answerMs));
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
+  request.once('response', resolve);
+  request.on('error', reject);
+  request.end();
+  if (signal.aborted) onAbort();
+  try {
+    return await promise;
+  } finally {
+    // From here on the caller watches over the body.
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+function abortReason(signal: AbortSignal, url: URL, answerMs: number): Error {
+  if (signal.aborted && signal.reason instanceof Error) return signal.reason;
+  return new TinsmithError('timed_out', `${url.host} did not answer within ${answerMs / 1000} s`);
+}
+
+/** Body bytes arrive in pieces of up to 64 KiB; a larger mark keeps the socket reading while the decoder works. */
+const READ_AHEAD_BYTES = 1 << 20;
+
+async function start(url: URL, options: GetOptions, signal: AbortSignal): Promise<ClientRequest> {
+  const proxy = proxyFor(url, options.proxy);
+  const headers = { ...authorization('authorization', url), ...options.headers, host: url.host };
+  if (proxy === undefined) {
+    const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
+    const agent = url.protocol === 'https:' ? new HttpsAgent() : new HttpAgent();
+    // Node hands highWaterMark on to the socket; the types know it only there.
+    const options = { headers, agent, highWaterMark: READ_AHEAD_BYTES };
+    return send(url, options);
+  }
+  const proxyAuthorization = authorization('proxy-authorization', proxy);
+  if (url.protocol === 'http:') {
+    const path = `${url.origin}${url.pathname}${url.search}`;
+    return httpRequest(proxy, { path, headers: { ...headers, ...proxyAuthorization }, agent: new HttpAgent() });
+  }
+  const socket = await openTunnel(url, proxy, proxyAuthorization, signal);
+  const tls = tlsConnect({ socket, servername: isIP(hostOf(url)) === 0 ? url.hostname : '' });
+  return httpsRequest(url, { headers, agent: false, createConnection: () => tls });
+}
+
+/** HTTP CONNECT (RFC 9110 9.3.6). */
+async function openTunnel(
+  url: URL,
+  proxy: URL,
+  headers: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<Socket> {
+  const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+  const target = `${url.hostname}:${url.port === '' ? 443 : url.port}`;
+  const request = httpRequest(proxy, {
+    method: 'CONNECT',
+    path: target,
+    headers: { ...headers, host: target },
+    signal,
+  });
+  request.once('connect', (response, socket, head) => {
+    if (response.statusCode === 200 && head.length === 0 && socket instanceof Socket) {
+      resolve(socket);
+    } else {
+      socket.destroy();
+      reject(
+        new TinsmithError('download_failed', `the proxy ${proxy.host} answered ${response.statusCode} to ${target}`),
+      );
+    }
+  });
+  request.once('error', reject);
+  request.end();
+  return promise;
+}
+
+function authorization(name: string, url: URL): Record<string, string> {
+  if (url.username === '') return {};
+  const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  return { [name]: `Basic ${Buffer.from(pair).toString('base64')}` };
+}
+
+/** The proxy for a URL, or undefined. Loopback is never proxied, as in Go and curl. */
+export function proxyFor(url: URL, { http, https, except }: ProxyParams): URL | undefined {
+  const proxy = url.protocol === 'https:' ? https : http;
+  if (proxy === undefined) return undefined;
+  const host = hostOf(url);
+  if (host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)) return undefined;
+  const rules = (except ?? '').split(',').map((rule) => rule.trim().toLowerCase());
+  return rules.some((rule) => rule !== '' && isExcepted(host, url, rule)) ? undefined : new URL(proxy);
+}
+
+function isExcepted(host: string, url: URL, rule: string): boolean {
+  if (rule === '*') return true;
+  if (rule.includes('/')) return isInBlock(host, rule);
+  const [, name = rule, port] = /^(\[.*\]|[^:]*):(\d+)$/.exec(rule) ?? [];
+  if (port !== undefined && port !== (url.port === '' ? { 'http:': '80', 'https:': '443' }[url.protocol] : url.port)) {
+    return false;
+  }
+  const domain = name.replace(/^\[|\]$/g, '').replace(/^\*?\./, '');
+  return host === domain || (isIP(host) === 0 && host.endsWith(`.${domain}`));
+}
+
+function isInBlock(host: string, rule: string): boolean {
+  const [network = '', bits = ''] = rule.split('/');
+  const family = isIP(network) === 6 ? 'ipv6' : 'ipv4';
+  if (isIP(network) === 0 || isIP(host) !== isIP(network) || !/^\d{1,3}$/.test(bits)) return false;
+  if (Number(bits) > (family === 'ipv6' ? 128 : 32)) return false;
+  const list = new BlockList();
+  list.addSubnet(network, Number(bits), family);
+  return list.check(host, family);
+}
+
+function hostOf(url: URL): string {
+  return url.hostname.replace(/^\[|\]$/g, '').toLowerCase();
+}

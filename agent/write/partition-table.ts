@@ -1,0 +1,240 @@
+import { randomBytes } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+import { TinsmithError } from '#proto/errors.ts';
+
+// GPT: UEFI specification 2.10, chapter 5. MBR: its section 5.2.
+
+export interface PartitionTable {
+  readonly kind: 'gpt' | 'mbr';
+  /** Block size that the table counts in. */
+  readonly blockBytes: number;
+  readonly partitions: readonly TablePartition[];
+}
+
+export interface TablePartition {
+  readonly number: number;
+  readonly firstBlock: number;
+  readonly lastBlock: number;
+}
+
+export const GPT_ENTRY_BYTES = 128;
+export const GPT_ENTRIES = 128;
+const SIGNATURE = 'EFI PART';
+
+interface GptHeader {
+  readonly headerBytes: number;
+  readonly firstUsable: number;
+  readonly entriesBlock: number;
+  readonly entryCount: number;
+  readonly entryBytes: number;
+  readonly entriesCrc: number;
+}
+
+/**
+ * The partition table in the first MiB of a disk; undefined when there is none, as on a bare file system. A GPT with a wrong
+ * checksum is none: no system would take it. Throws `device_unfit` for a GPT that counts in other blocks than the disk.
+ */
+export function readPartitionTable(head: Buffer, blockBytes: number): PartitionTable | undefined {
+  const gpt = readGptHeader(head, blockBytes);
+  if (gpt !== undefined) return { kind: 'gpt', blockBytes, partitions: readGptEntries(head, gpt, blockBytes) };
+  const other = blockBytes === 512 ? 4096 : 512;
+  if (readGptHeader(head, other) !== undefined) {
+    throw new TinsmithError(
+      'device_unfit',
+      `the image's partition table is made for blocks of ${other} bytes and the disk has blocks of ${blockBytes}: use an image made for such disks`,
+    );
+  }
+  const partitions = readMbrEntries(head);
+  return partitions.length === 0 ? undefined : { kind: 'mbr', blockBytes, partitions };
+}
+
+function readGptHeader(head: Buffer, blockBytes: number): GptHeader | undefined {
+  const header = head.subarray(blockBytes, blockBytes * 2);
+  if (header.length < blockBytes || header.toString('latin1', 0, 8) !== SIGNATURE) return undefined;
+  const headerBytes = header.readUInt32LE(12);
+  if (headerBytes < 92 || headerBytes > blockBytes || headerCrc(header, headerBytes) !== header.readUInt32LE(16)) {
+    return undefined;
+  }
+  const gpt = {
+    headerBytes,
+    firstUsable: readBlock(header, 40),
+    entriesBlock: readBlock(header, 72),
+    entryCount: header.readUInt32LE(80),
+    entryBytes: header.readUInt32LE(84),
+    entriesCrc: header.readUInt32LE(88),
+  };
+  const end = gpt.entriesBlock * blockBytes + gpt.entryCount * gpt.entryBytes;
+  const isSane = gpt.entryBytes >= GPT_ENTRY_BYTES && gpt.entriesBlock >= 2 && end <= head.length;
+  return isSane && crc32(entriesOf(head, gpt, blockBytes)) === gpt.entriesCrc ? gpt : undefined;
+}
+
+function entriesOf(head: Buffer, gpt: GptHeader, blockBytes: number): Buffer {
+  const start = gpt.entriesBlock * blockBytes;
+  return head.subarray(start, start + gpt.entryCount * gpt.entryBytes);
+}
+
+function readGptEntries(head: Buffer, gpt: GptHeader, blockBytes: number): TablePartition[] {
+  const entries = entriesOf(head, gpt, blockBytes);
+  const partitions: TablePartition[] = [];
+  for (let i = 0; i < gpt.entryCount; i++) {
+    const entry = entries.subarray(i * gpt.entryBytes, (i + 1) * gpt.entryBytes);
+    if (entry.subarray(0, 16).every((byte) => byte === 0)) continue;
+    partitions.push({ number: i + 1, firstBlock: readBlock(entry, 32), lastBlock: readBlock(entry, 40) });
+  }
+  return partitions;
+}
+
+/** Primary partitions; an extended one counts as one. A protective entry (0xee) belongs to a GPT and does not count. */
+function readMbrEntries(head: Buffer): TablePartition[] {
+  if (head.length < 512 || head.readUInt16LE(510) !== 0xaa55) return [];
+  const partitions: TablePartition[] = [];
+  for (let i = 0; i < 4; i++) {
+    const at = 446 + i * 16;
+    const [status, type] = [head.readUInt8(at), head.readUInt8(at + 4)];
+    const [firstBlock, blocks] = [head.readUInt32LE(at + 8), head.readUInt32LE(at + 12)];
+    // The boot sector of a FAT file system ends like an MBR, with text where the entries would be.
+    if ((status !== 0 && status !== 0x80) || (type !== 0 && blocks === 0)) return [];
+    if (type === 0xee) return [];
+    if (type !== 0) partitions.push({ number: i + 1, firstBlock, lastBlock: firstBlock + blocks - 1 });
+  }
+  return partitions;
+}
+
+/**
+ * Makes a GPT span the whole disk: the copy at the end moves to the disk's last blocks. `head` (first MiB) and `tail` (last
+ * MiB of the disk) are changed in place; nothing happens without a valid GPT. Returns whether there was one.
+ */
+export function stretchGpt(head: Buffer, tail: Buffer, disk: { sizeBytes: number; blockBytes: number }): boolean {
+  const { blockBytes } = disk;
+  const gpt = readGptHeader(head, blockBytes);
+  if (gpt === undefined) return false;
+  const lastBlock = disk.sizeBytes / blockBytes - 1;
+  const entryBlocks = Math.ceil((gpt.entryCount * gpt.entryBytes) / blockBytes);
+  const copyBlock = lastBlock - entryBlocks;
+  const header = head.subarray(blockBytes, blockBytes * 2);
+  writeBlock(header, 24, 1);
+  writeBlock(header, 32, lastBlock);
+  writeBlock(header, 48, copyBlock - 1);
+  sealHeader(header, gpt.headerBytes);
+
+  const tailStart = disk.sizeBytes - tail.length;
+  const entries = entriesOf(head, gpt, blockBytes);
+  entries.copy(tail, copyBlock * blockBytes - tailStart);
+  const copy = tail.subarray(tail.length - blockBytes);
+  header.copy(copy);
+  writeBlock(copy, 24, lastBlock);
+  writeBlock(copy, 32, 1);
+  writeBlock(copy, 72, copyBlock);
+  sealHeader(copy, gpt.headerBytes);
+  stretchProtectiveEntry(head, lastBlock);
+  return true;
+}
+
+/** Bytes at the disk's end that a GPT needs for itself. */
+export function gptTailBytes(blockBytes: number): number {
+  return blockBytes + GPT_ENTRIES * GPT_ENTRY_BYTES;
+}
+
+export interface NewPartition {
+  readonly type: string;
+  /** A UUID. */
+  readonly guid: string;
+  readonly name: string;
+  readonly firstBlock: number;
+  readonly lastBlock: number;
+}
+
+/** A fresh GPT into the first MiB; `stretchGpt` makes its copy. Throws nothing: the caller has checked the places. */
+export function writeGpt(
+  head: Buffer,
+  partitions: readonly NewPartition[],
+  disk: { guid: string; blockBytes: number },
+): void {
+  const { blockBytes } = disk;
+  const firstUsable = 2 + Math.ceil((GPT_ENTRIES * GPT_ENTRY_BYTES) / blockBytes);
+  head.fill(0, 0, firstUsable * blockBytes);
+  head.set([0x00, 0x00, 0x02, 0x00, 0xee, 0xff, 0xff, 0xff, 0x01, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff], 446);
+  head.writeUInt16LE(0xaa55, 510);
+  const entries = head.subarray(2 * blockBytes, 2 * blockBytes + GPT_ENTRIES * GPT_ENTRY_BYTES);
+  for (const [i, partition] of partitions.entries()) {
+    const entry = entries.subarray(i * GPT_ENTRY_BYTES, (i + 1) * GPT_ENTRY_BYTES);
+    guidBytes(partition.type).copy(entry, 0);
+    guidBytes(partition.guid).copy(entry, 16);
+    writeBlock(entry, 32, partition.firstBlock);
+    writeBlock(entry, 40, partition.lastBlock);
+    entry.write(partition.name.slice(0, 36), 56, 'utf16le');
+  }
+  const header = head.subarray(blockBytes, blockBytes * 2);
+  header.write(SIGNATURE, 0, 'latin1');
+  header.writeUInt32LE(0x0001_0000, 8);
+  header.writeUInt32LE(92, 12);
+  writeBlock(header, 40, firstUsable);
+  guidBytes(disk.guid).copy(header, 56);
+  writeBlock(header, 72, 2);
+  header.writeUInt32LE(GPT_ENTRIES, 80);
+  header.writeUInt32LE(GPT_ENTRY_BYTES, 84);
+  header.writeUInt32LE(crc32(entries), 88);
+  sealHeader(header, 92);
+}
+
+export interface NewMbrPartition {
+  readonly type: number;
+  readonly isActive: boolean;
+  readonly firstBlock: number;
+  readonly lastBlock: number;
+}
+
+/** A fresh MBR table with up to four primary partitions, without boot code. */
+export function writeMbr(head: Buffer, partitions: readonly NewMbrPartition[]): void {
+  head.fill(0, 0, 512);
+  // The disk's signature: systems name MBR partitions by it.
+  randomBytes(4).copy(head, 440);
+  for (const [i, partition] of partitions.entries()) {
+    const at = 446 + i * 16;
+    head.writeUInt8(partition.isActive ? 0x80 : 0, at);
+    // Cylinders, heads, sectors: beyond their reach, as everywhere today.
+    head.set([0xfe, 0xff, 0xff], at + 1);
+    head.writeUInt8(partition.type, at + 4);
+    head.set([0xfe, 0xff, 0xff], at + 5);
+    head.writeUInt32LE(partition.firstBlock, at + 8);
+    head.writeUInt32LE(partition.lastBlock - partition.firstBlock + 1, at + 12);
+  }
+  head.writeUInt16LE(0xaa55, 510);
+}
+
+/** The size field of the protective entry ends at 2^32-1 blocks. */
+function stretchProtectiveEntry(head: Buffer, lastBlock: number): void {
+  for (let at = 446; at < 510; at += 16) {
+    if (head.readUInt8(at + 4) === 0xee && head.readUInt32LE(at + 8) === 1) {
+      head.writeUInt32LE(Math.min(lastBlock, 0xffff_ffff), at + 12);
+    }
+  }
+}
+
+function sealHeader(header: Buffer, headerBytes: number): void {
+  header.writeUInt32LE(headerCrc(header, headerBytes), 16);
+}
+
+/** Over the header with its own field as zero. */
+function headerCrc(header: Buffer, headerBytes: number): number {
+  const copy = Buffer.from(header.subarray(0, headerBytes));
+  copy.writeUInt32LE(0, 16);
+  return crc32(copy);
+}
+
+/** Mixed-endian as in UEFI's appendix A: the first three groups are little endian. */
+function guidBytes(guid: string): Buffer {
+  const plain = Buffer.from(guid.replaceAll('-', ''), 'hex');
+  plain.subarray(0, 4).reverse();
+  plain.subarray(4, 6).reverse();
+  plain.subarray(6, 8).reverse();
+  return plain;
+}
+
+function readBlock(buffer: Buffer, at: number): number {
+  return Number(buffer.readBigUInt64LE(at));
+}
+
+function writeBlock(buffer: Buffer, at: number, block: number): void {
+  buffer.writeBigUInt64LE(BigInt(block), at);
+}
