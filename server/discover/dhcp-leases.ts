@@ -34,22 +34,6 @@ const OFFER_MS = 60_000;
 const QUARANTINE_MS = 600_000;
 const QUARANTINE_PREFIX = 'dhcp.quarantine.';
 
-/** Parses the setting `dhcp.pool`, `10.0.0.50-10.0.0.99`. Throws `invalid_input`. */
-export function parsePoolRange(text: string): { readonly first: string; readonly last: string } {
-  const [first = '', last = '', more] = text.split('-').map((piece) => piece.trim());
-  if (!isIPv4(first) || !isIPv4(last) || more !== undefined) {
-    throw new TinsmithError('invalid_input', `cannot read the DHCP pool "${text}": write it as 10.0.0.50-10.0.0.99`);
-  }
-  const size = addressNumber(last) - addressNumber(first) + 1;
-  if (size < 1 || size > MAX_POOL_SIZE) {
-    throw new TinsmithError(
-      'invalid_input',
-      `cannot use the DHCP pool "${text}": it has ${size} addresses; give the lower one first, at most ${MAX_POOL_SIZE}`,
-    );
-  }
-  return { first, last };
-}
-
 /** Leases that outlive a restart of the server: an ACK is sent only after its lease is stored. */
 export interface LeasePool {
   /** The address to offer: the machine's former one, else the wanted one, else a free one. Undefined: none is left. */
@@ -69,8 +53,16 @@ interface Holding {
   readonly until: number;
 }
 
-/** Reads the stored leases. Damaged records count as none. */
+/** Reads the stored leases; damaged records count as none. Throws `invalid_input` for a pool without or with too many addresses. */
 export async function openLeasePool(options: LeasePoolOptions): Promise<LeasePool> {
+  const { first, last } = options.pool;
+  const size = addressNumber(last) - addressNumber(first) + 1;
+  if (size < 1 || size > MAX_POOL_SIZE) {
+    throw new TinsmithError(
+      'invalid_input',
+      `cannot use the DHCP pool ${first}-${last}: it has ${size} addresses, but 1 to ${MAX_POOL_SIZE} are possible`,
+    );
+  }
   const pool = new StoredLeasePool(options);
   await pool.load();
   return pool;

@@ -1,0 +1,198 @@
+import { createHash, randomBytes } from 'node:crypto';
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
+import { ERROR_CODES, TinsmithError } from '#proto/errors.ts';
+import type { HardwareInterface } from '../manifests/hardware-kind.ts';
+import { type PoolLease, poolLeaseOfMac } from '../store/pool-lease.ts';
+import type { Cause, Hardware, Store } from '../store/store.ts';
+import type { Transitions } from '../store/transitions-contract.ts';
+import { type BootEnvironment, type BootingMachine, bootScript, localBootScript, ownScript } from './ipxe-script.ts';
+import { openInside } from './open-inside.ts';
+import { sendFile } from './send-file.ts';
+
+export interface BootRoutesOptions {
+  readonly store: Pick<Store, 'hardwareByMac' | 'setting'>;
+  readonly transitions: Pick<Transitions, 'discover' | 'startBoot'>;
+  readonly clock: () => Date;
+  readonly dhcpMode: 'reservation' | 'proxy' | 'off';
+  /** Whether an unknown machine becomes a Hardware and is booted. */
+  readonly discovery: boolean;
+  readonly environment: BootEnvironment;
+  /** The CA certificate that agents check the server by. */
+  readonly caDer: Uint8Array;
+  /** Served at /boot/: the boot environment, then the boot loaders. The same as TFTP's. */
+  readonly bootFolders: readonly string[];
+  /** Served at /images/. */
+  readonly imagesFolder: string;
+}
+
+/** How long a machine may take from its script to its enrolment: kernel and initramfs over a slow link, twice. */
+const TOKEN_MINUTES = 10;
+const LOCAL_BOOT_FILE = 'localboot.efi';
+
+/**
+ * The machine-facing HTTP routes: iPXE scripts, boot files, images, CA certificate. Read only. Whoever is on the provisioning
+ * network can ask; what is secret, the boot token, is given only to the address that belongs to the machine.
+ */
+export function bootRoutes(options: BootRoutesOptions): FastifyPluginAsync {
+  return async (server: FastifyInstance) => {
+    server.setErrorHandler((error, request, reply) => answerError(error, request, reply));
+    // A HEAD request must not use up a token, so the script has none.
+    server.get<{ Params: { mac: string } }>(
+      '/ipxe/:mac/boot.ipxe',
+      { exposeHeadRoute: false },
+      async (request, reply) => {
+        const script = await scriptFor(options, request.params.mac, request);
+        return reply.header('cache-control', 'no-store').type('text/plain; charset=utf-8').send(script);
+      },
+    );
+    server.get('/ca.der', async (_request, reply) =>
+      reply.type('application/pkix-cert').send(Buffer.from(options.caDer)),
+    );
+    serveFolders(server, '/boot/*', options.bootFolders);
+    serveFolders(server, '/images/*', [options.imagesFolder]);
+    await Promise.resolve();
+  };
+}
+
+function serveFolders(server: FastifyInstance, url: string, folders: readonly string[]): void {
+  server.get<{ Params: { '*': string } }>(url, async (request, reply) => {
+    const path = request.params['*'];
+    if (await sendFile(request, reply, folders, path)) return reply;
+    throw new TinsmithError('not_found', `there is no file ${path} here`);
+  });
+}
+
+/**
+ * Each request makes a new token and ends the machine's older unused ones, so a script that is fetched twice leaves one
+ * that works: the newer.
+ */
+async function scriptFor(options: BootRoutesOptions, macText: string, request: FastifyRequest): Promise<string> {
+  const mac = parseMac(macText);
+  const from = plainAddress(request.ip);
+  const cause: Cause = { actor: 'machine', from };
+  const lease = await poolLeaseOfMac(options.store, mac, options.clock());
+  const hardware = await findOrDiscover(options, { mac, lease, from }, cause);
+  const iface = hardware.spec.interfaces.find((candidate) => candidate.dhcp?.mac === mac);
+  refuseStrangers(options, { mac, from, address: reservedAddress(iface) ?? lease?.address });
+  refuseForbidden(hardware, iface);
+
+  const { agentID } = hardware.spec;
+  const machine: BootingMachine = {
+    name: hardware.name,
+    mac,
+    ...(iface === undefined ? {} : { iface }),
+    ...(agentID === undefined ? {} : { agentID }),
+  };
+  if (!hardware.netboot) return localBootScript(machine, await localBootUrl(options));
+  const own = ownScript(machine);
+  const token = randomBytes(32).toString('base64url');
+  const script = own ?? bootScript(machine, token, options.environment);
+  const hash = createHash('sha256').update(token).digest('hex');
+  const expiresAt = new Date(options.clock().getTime() + TOKEN_MINUTES * 60_000);
+  await options.transitions.startBoot({ hardware: hardware.name, token: { hash, mac, expiresAt } }, cause);
+  return script;
+}
+
+interface Asker {
+  readonly mac: string;
+  readonly lease: PoolLease | undefined;
+  readonly from: string;
+}
+
+async function findOrDiscover(
+  options: BootRoutesOptions,
+  { mac, lease, from }: Asker,
+  cause: Cause,
+): Promise<Hardware> {
+  const known = await options.store.hardwareByMac(mac);
+  if (known !== undefined) return known;
+  if (!options.discovery)
+    throw new TinsmithError('not_found', `no Hardware has the MAC ${mac}: apply one, or set discovery=true`);
+  // Where we give the addresses, a machine without one of ours is not on our wire.
+  refuseStrangers(options, {
+    mac,
+    from,
+    address: lease?.address ?? (options.dhcpMode === 'reservation' ? '' : undefined),
+  });
+  return options.transitions.discover(
+    {
+      mac,
+      ...(lease === undefined ? {} : { address: addressOfLease(lease) }),
+      ...(lease?.arch === undefined ? {} : { arch: lease.arch }),
+      ...(lease?.uefi === undefined ? {} : { uefi: lease.uefi }),
+    },
+    cause,
+  );
+}
+
+/** IPv4 only: that is what our DHCP gives, and what a boot loader asks from. */
+function reservedAddress(iface: HardwareInterface | undefined): string | undefined {
+  const ip = iface?.dhcp?.ip;
+  return ip?.family === 6 ? undefined : ip?.address;
+}
+
+function addressOfLease({ address, netmask, gateway }: PoolLease): {
+  address: string;
+  netmask: string;
+  gateway?: string;
+} {
+  return { address, netmask, ...(gateway === undefined ? {} : { gateway }) };
+}
+
+/** With our own reservations and leases a machine's address is known: nobody else gets its token. */
+function refuseStrangers(
+  options: BootRoutesOptions,
+  asker: { readonly mac: string; readonly from: string; readonly address: string | undefined },
+): void {
+  if (options.dhcpMode !== 'reservation' || asker.address === undefined || asker.from === asker.address) return;
+  const owner = asker.address === '' ? 'has no address from us' : `has the address ${asker.address}`;
+  throw new TinsmithError(
+    'forbidden',
+    `the boot script of ${asker.mac} is not for ${asker.from}: the machine ${owner}`,
+  );
+}
+
+function refuseForbidden(hardware: Hardware, iface: HardwareInterface | undefined): void {
+  if (hardware.stage === 'retired')
+    throw new TinsmithError('forbidden', `${hardware.name} is retired and boots nothing`);
+  if (iface?.netboot?.allowPXE === false) {
+    throw new TinsmithError('forbidden', `allowPXE is false for this interface of ${hardware.name}`);
+  }
+}
+
+async function localBootUrl(options: BootRoutesOptions): Promise<{ readonly localBoot?: string }> {
+  await using file = await openInside(options.bootFolders, LOCAL_BOOT_FILE);
+  return file === undefined ? {} : { localBoot: `${options.environment.httpUrl}/boot/${LOCAL_BOOT_FILE}` };
+}
+
+/** Colons, dashes or nothing between the digits: some firmware cannot put a colon into a URL. */
+function parseMac(text: string): string {
+  const digits = text.toLowerCase().replaceAll(/[:-]/g, '');
+  if (!/^[0-9a-f]{12}$/.test(digits)) throw new TinsmithError('not_found', `"${text}" is no MAC address`);
+  return digits.replaceAll(/(..)(?=.)/g, '$1:');
+}
+
+/** IPv4 as dotted numbers, also when the socket speaks IPv6. */
+function plainAddress(address: string): string {
+  return address.replace(/^::ffff:(?=\d+\.)/i, '');
+}
+
+/** A machine shows its status code at most; the sentence is for the person who asks with curl, and for the log. */
+function answerError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const status = statusOf(thrown);
+  const error = TinsmithError.from(thrown);
+  const facts = { err: error, from: request.ip, url: request.url };
+  if (status >= 500) request.log.error(facts, 'boot.failed');
+  else if (status === 403) request.log.warn(facts, 'boot.refused');
+  else request.log.info(facts, 'boot.notServed');
+  const sentence = status >= 500 ? 'internal error, see the server’s log' : error.message;
+  return reply.code(status).type('text/plain; charset=utf-8').send(`${sentence}\n`);
+}
+
+function statusOf(thrown: unknown): number {
+  if (thrown instanceof TinsmithError) return ERROR_CODES[thrown.code].http;
+  // Fastify's own refusals (a URL that cannot be decoded, …) carry their status.
+  if (thrown instanceof Error && 'statusCode' in thrown && typeof thrown.statusCode === 'number')
+    return thrown.statusCode;
+  return 500;
+}
