@@ -15,6 +15,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { TinsmithError } from '#proto/errors.ts';
 import { runProgram, tryProgram } from '../packages/run-program.ts';
+import { trimIcu } from './trim-icu.ts';
 
 export type AgentArchitecture = 'x64' | 'arm64';
 
@@ -54,7 +55,7 @@ export async function buildAgentExecutable(options: AgentExecutableOptions): Pro
     if ((await readFile(`${file}.inputs`, 'utf8').catch(() => '')) === key) return { file, wasFresh: true };
 
     log?.(`packing ${basename(file)} on Node ${version}`);
-    const base = await strippedBase({ root, version, architecture, ...(log === undefined ? {} : { log }) });
+    const base = await slimBase({ root, version, architecture, ...(log === undefined ? {} : { log }) });
     const home = await seedPackager(working, { version, architecture, base });
     const target = {
       nodeRange: `node${version}`,
@@ -125,7 +126,7 @@ async function bundle(options: AgentExecutableOptions, working: string): Promise
 async function inputKey(working: string, facts: { version: string; architecture: string }): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify([facts, EXEC_ARGV, (await readdir(working)).toSorted()]));
   for (const name of (await readdir(working)).toSorted()) hash.update(await readFile(join(working, name)));
-  for (const name of ['agent-executable.ts', 'run-packager.ts'])
+  for (const name of ['agent-executable.ts', 'run-packager.ts', 'trim-icu.ts'])
     hash.update(await readFile(join(import.meta.dirname, name)));
   return `${hash.digest('hex')}\n`;
 }
@@ -135,10 +136,17 @@ interface BaseFacts {
   readonly architecture: AgentArchitecture;
 }
 
-/** A stripped Node binary. It must be stripped before anything is injected: stripping an injected one breaks it. */
-async function strippedBase(facts: BaseFacts & { root: string; log?: (line: string) => void }): Promise<string> {
+/**
+ * A Node binary without symbols and without other languages' data. It must be stripped before anything is injected:
+ * stripping an injected one breaks it.
+ */
+async function slimBase(facts: BaseFacts & { root: string; log?: (line: string) => void }): Promise<string> {
   const { root, version, architecture, log } = facts;
-  const file = join(root, '.cache', 'node-base', `node-${version}-${architecture}-stripped`);
+  const recipe = createHash('sha256')
+    .update(await readFile(join(import.meta.dirname, 'trim-icu.ts')))
+    .digest('hex')
+    .slice(0, 8);
+  const file = join(root, '.cache', 'node-base', `node-${version}-${architecture}-${recipe}`);
   if ((await tryProgram(['test', '-s', file])).exitCode === 0) return file;
   const working = `${file}.${process.pid}`;
   await mkdir(dirname(file), { recursive: true });
@@ -154,9 +162,24 @@ async function strippedBase(facts: BaseFacts & { root: string; log?: (line: stri
   const isThere = (await tryProgram(['sh', '-c', `command -v ${strip}`])).exitCode === 0;
   if (isThere) await runProgram([strip, '-s', working]);
   else log?.(`${strip} is not installed: the ${architecture} agent is 15 % larger than it must be`);
+  const binary = await readFile(working);
+  const { removed } = trimIcu(binary);
+  if (removed === 0) log?.('this Node carries its language data in a way that is not known here: they stay in');
+  await writeFile(working, binary);
+  // What an agent needs of it must still work; another architecture's binary has the same data.
+  if (architecture === process.arch) await runProgram([working, '-e', LANGUAGE_CHECK]);
   await rename(working, file);
   return file;
 }
+
+const LANGUAGE_CHECK = `
+  const assert = require('node:assert/strict');
+  assert.equal(new Intl.DateTimeFormat('en-US', { timeZone: 'UTC' }).format(0), '1/1/1970');
+  assert.equal((1234.5).toLocaleString('de'), '1,234.5');
+  assert.equal(new URL('http://b\u00fccher.example/').host, 'xn--bcher-kva.example');
+  assert.equal('\u00e4'.normalize('NFD').length, 2);
+  assert.ok(/\\p{L}/u.test('\u0436'));
+`;
 
 /** Gets another architecture's Node from the registry and checks it against the registry's own integrity value. */
 async function downloadBase({

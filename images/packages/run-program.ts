@@ -41,10 +41,12 @@ export async function tryProgram(
   const { signal } = options;
   signal?.throwIfAborted();
   const [program, ...rest] = argv;
+  // Debian keeps sgdisk, mke2fs and ip where only root's PATH looks; building needs no root.
+  const env = options.env ?? process.env;
   const child = spawn(program, rest, {
     stdio: ['pipe', 'pipe', 'pipe'],
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    ...(options.env === undefined ? {} : { env: options.env }),
+    env: { ...env, PATH: `${env['PATH'] ?? ''}:/usr/sbin:/sbin` },
     ...(signal === undefined ? {} : { signal }),
   });
   let stdout = '';

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Installs what building, the demo and the end-to-end tests need: Debian packages (as root, only missing ones) and npm
+# packages. Runs as often as you like.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=(
+  # building the boot environment and the test systems
+  dpkg bzip2 binutils binutils-aarch64-linux-gnu xz-utils gdisk mtools dosfstools e2fsprogs
+  grub-common grub-pc-bin grub-efi-amd64-bin
+  # boot loaders that the server hands out
+  ipxe
+  # virtual machines and their network
+  qemu-system-x86 ovmf iproute2 radvd procps
+  # what benchmarks compare with
+  curl zstd gzip
+)
+
+missing=()
+for package in "${packages[@]}"; do
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)" = installed ] || missing+=("$package")
+done
+
+if [ ${#missing[@]} -gt 0 ]; then
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "setup: these Debian packages are missing and only root can install them:" >&2
+    echo "  sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing[*]}" >&2
+    exit 77
+  fi
+  echo "setup: installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  # One update only; without it a fresh system knows no package at all.
+  apt-get update -q >/dev/null
+  apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+if [ ! -x node_modules/.bin/node ] || [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
+  echo 'setup: installing npm packages'
+  npm ci --no-audit --no-fund
+fi
+echo 'setup: everything is there'
