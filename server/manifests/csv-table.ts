@@ -45,6 +45,7 @@ export function readCsvTable(
     // The parser tells which cell of its row is broken; the cells before it came by.
     const index = thrown instanceof CsvError && typeof thrown['index'] === 'number' ? thrown['index'] : 0;
     findings.refuse(beginning(index), faultOf(thrown));
+    if (index > 0) rows.pop();
   }
   return rows;
 }

@@ -33,7 +33,8 @@ export const readHardware: Reader<HardwareManifest> = (value) => {
 
 /** Says what is wrong with the path of a disk, and the fix. */
 export function faultOfDisk(device: string): string | undefined {
-  if (/^\/dev\/[\w.:+@-]+(\/[\w.:+@-]+)*$/.test(device) && !/\/\.\.?(\/|$)/.test(device)) return undefined;
+  const isPath = /^\/dev\/[\w.:+@-]+(\/[\w.:+@-]+)*$/.test(device);
+  if (isPath && !/\/(\.\.?|dev)(\/|$)/.test(device.slice('/dev'.length))) return undefined;
   return 'is not the path of a disk: write it like /dev/sda, /dev/nvme0n1 or /dev/disk/by-id/NAME';
 }
 

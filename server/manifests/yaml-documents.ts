@@ -55,7 +55,9 @@ export function parseYaml(file: { readonly name: string; readonly text: string }
   for (const document of composeDocuments(tokens, lines)) {
     const targets = new Map<Alias, Node>();
     const scope = { file: file.name, text: file.text, lines, findings, targets, fields: new Map<string, Position>() };
-    for (const error of [...document.errors, ...document.warnings]) refuseSyntax(scope, error);
+    // Of a broken document only the first fault: those that follow are mostly its echoes.
+    const faults = document.errors.length > 0 ? document.errors.slice(0, 1) : document.warnings;
+    for (const error of faults) refuseSyntax(scope, error);
     if (document.errors.length > 0 || document.contents === null) continue;
     const root = document.contents;
     if (isScalar(root) && root.value === null) continue;
