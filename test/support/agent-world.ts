@@ -29,6 +29,8 @@ export interface AgentWorld extends AsyncDisposable {
   readonly http: string;
   /** The clock of store, CA and service. */
   readonly clock: { offsetMs: number };
+  /** Runs after an enrollment was stored, before it is answered. */
+  readonly hooks: { afterEnroll: () => void };
   /** A folder for one machine's memory; removed at the end. */
   runDir(): Promise<string>;
   /** A boot token for machine number `number` (`m1`, `m2`, …), which is made if it does not exist. */
@@ -61,13 +63,21 @@ export async function startAgentWorld(options: { readonly heartbeatMs?: number }
   const ca = await openCertificateAuthority({ store: opened.store, clock: now });
   const http = await serveAuthority(stack, ca);
   const engine = new RecordingEngine();
-  const enroll = createEnrollService({ transitions: opened.transitions, ca });
+  const hooks: AgentWorld['hooks'] = { afterEnroll: () => undefined };
+  const verbs = createEnrollService({ transitions: opened.transitions, ca });
   const start = async (port: number): Promise<AgentService> =>
     startAgentService({
       port,
       address: '127.0.0.1',
       engine,
-      enroll,
+      enroll: {
+        enroll: async (request, from) => {
+          const enrollment = await verbs.enroll(request, from);
+          hooks.afterEnroll();
+          return enrollment;
+        },
+        renew: (hardware, publicKey) => verbs.renew(hardware, publicKey),
+      },
       ca,
       log: silent,
       heartbeatMs: options.heartbeatMs ?? 200,
@@ -102,6 +112,7 @@ export async function startAgentWorld(options: { readonly heartbeatMs?: number }
     port,
     http,
     clock,
+    hooks,
     runDir,
     mint,
     settings: async (number, changes = {}) => ({
