@@ -36,7 +36,7 @@ export function describeHardware(hardware: HardwareView, { workflows, events, no
       return `  ${workflow}  ${state} since ${stateAt}${error === undefined ? '' : `: ${error.message}`}`;
     }),
     '',
-    'Events',
+    'Events (UTC)',
     ...events.map((event) => `  ${eventLine(event)}`),
   ];
 }

@@ -29,7 +29,7 @@ export function describeWorkflow(workflow: WorkflowView, facts: Facts): readonly
     ...summary(latest),
     ...pending(workflow),
     '',
-    'Events',
+    'Events (UTC)',
     ...facts.events.slice(-EVENTS_SHOWN).map((event) => `  ${eventLine(event)}`),
   ];
 }

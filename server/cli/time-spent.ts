@@ -43,7 +43,7 @@ export function attemptSpans(
     if (action.startedAt === undefined) continue;
     const startedAt = Date.parse(action.startedAt);
     if (startedAt - cursor >= SHORTEST_GAP_MS)
-      add(spans.length === 0 ? 'waiting for the machine' : 'between', startedAt);
+      add(spans.length === 0 ? 'waiting for the machine' : 'between actions', startedAt);
     cursor = startedAt;
     const finishedAt = action.finishedAt === undefined ? now.getTime() : Date.parse(action.finishedAt);
     add(action.name, finishedAt, {

@@ -50,10 +50,20 @@ async function missingMachine(name: string, api: ApiClient): Promise<string | un
 function missingWorkflow(workflow: WorkflowView): string | undefined {
   const { name, state, error } = workflow;
   if (state === 'succeeded') return undefined;
-  if (!isFinished(workflow)) return `workflow ${name} is ${state} (action ${actionText(workflow)})`;
+  if (!isFinished(workflow)) return `workflow ${name} ${ENDINGS[state]} (action ${actionText(workflow)})`;
   const reason = error === undefined ? '' : `: ${error.message}`;
-  throw new TinsmithError(error?.code ?? codeOf(state), `workflow ${name} is ${state}${reason}`);
+  throw new TinsmithError(error?.code ?? codeOf(state), `workflow ${name} ${ENDINGS[state]}${reason}`);
 }
+
+const ENDINGS: Readonly<Record<WorkflowView['state'], string>> = {
+  pending: 'is pending',
+  running: 'is running',
+  waiting: 'waits for its machine',
+  succeeded: 'succeeded',
+  failed: 'failed',
+  timedOut: 'timed out',
+  cancelled: 'was cancelled',
+};
 
 function codeOf(state: WorkflowView['state']): 'cancelled' | 'timed_out' | 'command_failed' {
   if (state === 'cancelled') return 'cancelled';

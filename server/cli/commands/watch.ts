@@ -39,13 +39,16 @@ export const watchCommand: Command = {
     const goal = goalOf(input);
     const progress = goalProgress(goal, records, api);
     await using watch = startWatch(context, records, input);
-    if (await progress.isReached()) return 0;
+    if (await progress.isReached()) {
+      if (records[goal === 'finished' ? 'workflows' : 'hardware'].length === 0) context.out.note('nothing to wait for');
+      return 0;
+    }
     const query = { after: newest.items[0]?.id ?? 0, ...records.filter };
     try {
       for await (const event of api.follow<EventView>('/events/stream', query, watch.deadline)) {
         if (!records.concerns(event)) continue;
         watch.show(event);
-        if (mayReachGoal(event) && (await progress.isReached())) return 0;
+        if (goal !== undefined && concernsGoal(goal, event) && (await progress.isReached())) return 0;
       }
       return 0;
     } catch (error) {
@@ -72,8 +75,10 @@ function goalOf(input: CommandInput): Goal | undefined {
   return text === 'installed' || text === 'finished' ? text : undefined;
 }
 
-function mayReachGoal({ name }: EventView): boolean {
-  return name.startsWith('machine.') || name.startsWith('workflow.') || name === 'hardware.deleted';
+/** A machine's own event follows that of its workflow: with `installed` it is shown, too, before the watch ends. */
+function concernsGoal(goal: Goal, { name }: EventView): boolean {
+  if (goal === 'finished') return name.startsWith('workflow.');
+  return name.startsWith('machine.') || name === 'workflow.cancelled' || name.endsWith('.deleted');
 }
 
 /** Opens what must be closed again: the deadline's timer and the live display. */
