@@ -162,7 +162,7 @@ async function sweepUntil(engine: WorkflowEngine, signal: AbortSignal, log: Logg
 }
 
 async function startMetadata(parts: Parts, stack: AsyncDisposableStack): Promise<number> {
-  const { store, transitions, config, facing } = parts;
+  const { store, transitions, config, facing, clock } = parts;
   const log = parts.log.child({ part: 'installed' });
   const server = machineFacingServer(log);
   await server.register(metadataRoutes({ store, transitions, clock }));

@@ -23,7 +23,7 @@ export async function bootFolderWith(fill: (folder: string) => Promise<void>): P
       addDirectories: [added],
       compression: { format: 'zstd', level: 3 },
     });
-    const built = join(PROJECT, 'build/boot');
+    const built = join(PROJECT, 'build/initramfs');
     for (const name of await readdir(built)) {
       if (name.endsWith('.efi')) await copyFile(join(built, name), join(path, name));
     }

@@ -102,7 +102,7 @@ export class World implements AsyncDisposable {
     assert.equal(this.#server, undefined);
     const settings = {
       'data-dir': this.dataFolder,
-      'boot-dir': this.#options.bootFolder ?? join(BUILD, 'boot'),
+      'boot-dir': this.#options.bootFolder ?? join(BUILD, 'initramfs'),
       interface: this.lab.bridge,
       'boot-kernel-args': 'console=ttyS0',
       'log-level': 'debug',
@@ -110,9 +110,11 @@ export class World implements AsyncDisposable {
     };
     const flags = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
     let said = '';
+    const ready = Promise.withResolvers<void>();
     const onOutput = (text: string): void => {
       said += text;
       this.#serverLog.write(text);
+      if (said.includes('server.started')) ready.resolve();
     };
     const isFirst = !existsSync(this.tokenFile);
     const server = this.lab.exec([process.execPath, MAIN, 'serve', ...flags], { onOutput });
@@ -120,7 +122,7 @@ export class World implements AsyncDisposable {
     const ended = server.exited.then((code) => {
       throw new Error(`the server ended with ${code} before it was ready: ${said}`);
     });
-    await Promise.race([this.#untilReady(), ended]);
+    await Promise.race([ready.promise, ended]);
     ended.catch(() => {}); // Later it ends because a test or the world ends it.
     if (isFirst) this.#tailEvents();
   }
@@ -229,18 +231,6 @@ export class World implements AsyncDisposable {
         this.#changed = Promise.withResolvers<void>();
       },
     });
-  }
-
-  /** The API answers last of all but DHCP, so a CLI call that works means that the server is up. */
-  async #untilReady(): Promise<void> {
-    for (let tries = 0; tries < 60; tries += 1) {
-      if (existsSync(this.tokenFile) && (await this.cli('version', '-o', 'json')).code === 0) {
-        const answer = await this.cli('get', 'hardware', '-o', 'json');
-        if (answer.code === 0) return;
-      }
-      await new Promise((resolve) => setTimeout(resolve, 250));
-    }
-    throw new Error(`the server was not ready in time\n${await this.story()}`);
   }
 }
 
