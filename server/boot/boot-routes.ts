@@ -7,7 +7,7 @@ import type { Cause, Hardware, Store } from '../store/store.ts';
 import type { Transitions } from '../store/transitions-contract.ts';
 import { type BootEnvironment, type BootingMachine, bootScript, localBootScript, ownScript } from './ipxe-script.ts';
 import { openInside } from './open-inside.ts';
-import { sendFile } from './send-file.ts';
+import { type FileToSend, sendFile } from './send-file.ts';
 
 export interface BootRoutesOptions {
   readonly store: Pick<Store, 'hardwareByMac' | 'setting'>;
@@ -48,16 +48,19 @@ export function bootRoutes(options: BootRoutesOptions): FastifyPluginAsync {
     server.get('/ca.der', async (_request, reply) =>
       reply.type('application/pkix-cert').send(Buffer.from(options.caDer)),
     );
-    serveFolders(server, '/boot/*', options.bootFolders);
-    serveFolders(server, '/images/*', [options.imagesFolder]);
+    const stopping = new AbortController();
+    // Closing would otherwise wait for every image that is under way; agents fetch the rest from the next process.
+    server.addHook('preClose', async () => stopping.abort());
+    serveFolder(server, '/boot/*', { folders: options.bootFolders, signal: stopping.signal });
+    serveFolder(server, '/images/*', { folders: [options.imagesFolder], signal: stopping.signal });
     await Promise.resolve();
   };
 }
 
-function serveFolders(server: FastifyInstance, url: string, folders: readonly string[]): void {
+function serveFolder(server: FastifyInstance, url: string, from: Omit<FileToSend, 'path'>): void {
   server.get<{ Params: { '*': string } }>(url, async (request, reply) => {
     const path = request.params['*'];
-    if (await sendFile(request, reply, folders, path)) return reply;
+    if (await sendFile(request, reply, { ...from, path })) return reply;
     throw new TinsmithError('not_found', `there is no file ${path} here`);
   });
 }

@@ -13,6 +13,14 @@ const STALL_MS = 120_000;
 /** Time stamps move in ticks of up to 10 ms: a file that changed in this very tick may change again without a trace. */
 const TICK_MS = 20;
 
+export interface FileToSend {
+  readonly folders: readonly string[];
+  /** Inside one of them. */
+  readonly path: string;
+  /** Cuts the connection: the server stops. */
+  readonly signal: AbortSignal;
+}
+
 /**
  * Answers GET and HEAD with a file of one of the folders: ranges, strong ETag, conditional requests (RFC 9110). False if there
  * is no such file inside them; then nothing was sent.
@@ -25,8 +33,7 @@ const TICK_MS = 20;
 export async function sendFile(
   request: FastifyRequest,
   reply: FastifyReply,
-  folders: readonly string[],
-  path: string,
+  { folders, path, signal }: FileToSend,
 ): Promise<boolean> {
   await using file = await openInside(folders, path);
   if (file === undefined) return false;
@@ -42,12 +49,16 @@ export async function sendFile(
     reply.raw.end();
     return true;
   }
+  const onAbort = (): void => void reply.raw.destroy();
+  signal.addEventListener('abort', onAbort);
   try {
     await sendRange(reply.raw, { file, stats, range: chosen.range });
   } catch (error) {
     // Headers are out: cutting the connection is the only way to say that the body is not whole.
     request.log.debug({ err: error, path }, 'boot.fileAborted');
     reply.raw.destroy();
+  } finally {
+    signal.removeEventListener('abort', onAbort);
   }
   return true;
 }
