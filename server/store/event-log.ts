@@ -48,7 +48,7 @@ class Follower {
   readonly #filter: EventFilter;
   readonly #list: (filter: EventFilter) => Promise<readonly TinsmithEvent[]>;
   #queue: TinsmithEvent[] = [];
-  #isBehind = true;
+  #isBehind: boolean;
   /** Newest matching event that was offered while behind. */
   #offeredId: number;
   #yieldedId: number;
@@ -59,6 +59,7 @@ class Follower {
     this.#list = list;
     this.#yieldedId = filter.after ?? newestId;
     this.#offeredId = newestId;
+    this.#isBehind = this.#yieldedId < newestId;
   }
 
   offer(event: TinsmithEvent): void {
