@@ -134,5 +134,5 @@ function debugfs(disk: string, request: string): string {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'ignore'],
   };
-  return execFileSync("debugfs", ["-R", request, `${disk}?offset=${start * 512}`], options);
+  return execFileSync('debugfs', ['-R', request, `${disk}?offset=${start * 512}`], options);
 }

@@ -13,22 +13,32 @@ describe('a machine that boots from the network first', () => {
       const imageUrl = `http://${world.lab.address}:7171/images/${testImage.nameOf('zst')}`;
       await world.apply({
         'hardware.yaml': hardwareYaml(machine),
-        'template.yaml': templateYaml({ name: 'first', imageUrl, rootPartition: testImage.rootPartition }),
+        'template.yaml': templateYaml({
+          name: 'first',
+          hostname: 'first-life',
+          imageUrl,
+          rootPartition: testImage.rootPartition,
+        }),
         'workflow.yaml': workflowYaml('install-1', 'first', machine.name),
       });
       const disk = await world.emptyDisk('node-1.img', GIBIBYTE);
       await using vm = await world.powerOn({ firmware, mac: machine.mac, disk, bootOrder: 'network' });
-      await vm.waitForConsole(/INSTALLED-OS-UP.*workflow=first/, { timeoutMs: 300_000 });
+      await vm.waitForConsole(/INSTALLED-OS-UP.*hostname=first-life/, { timeoutMs: 300_000 });
 
       const position = vm.console.position;
       await world.apply({
-        'template-2.yaml': templateYaml({ name: 'second', imageUrl, rootPartition: testImage.rootPartition }),
+        'template-2.yaml': templateYaml({
+          name: 'second',
+          hostname: 'second-life',
+          imageUrl,
+          rootPartition: testImage.rootPartition,
+        }),
         'workflow-2.yaml': workflowYaml('install-2', 'second', machine.name),
       });
       assert.equal((await world.record('hardware', 'node-1'))['netboot'], true);
       await vm.reset();
 
-      await vm.waitForConsole(/INSTALLED-OS-UP.*workflow=second/, { timeoutMs: 300_000, from: position });
+      await vm.waitForConsole(/INSTALLED-OS-UP.*hostname=second-life/, { timeoutMs: 300_000, from: position });
       assert.equal((await world.record('workflow', 'install-2'))['state'], 'succeeded');
       assert.equal((await world.record('workflow', 'install-1'))['state'], 'succeeded');
     });

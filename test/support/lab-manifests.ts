@@ -34,12 +34,16 @@ export interface LabTemplate {
   readonly name: string;
   readonly imageUrl: string;
   readonly rootPartition: number;
+  /** Default: the one in the Hardware record. */
+  readonly hostname?: string;
   /** More lines of the image action's environment. */
   readonly imageEnvironment?: Readonly<Record<string, string>>;
 }
 
 /** Streams an image, names the host on the installed system and restarts: what a small installation is made of. */
-export function templateYaml({ name, imageUrl, rootPartition, imageEnvironment = {} }: LabTemplate): string {
+export function templateYaml(template: LabTemplate): string {
+  const { name, imageUrl, rootPartition, imageEnvironment = {} } = template;
+  const hostname = template.hostname ?? '{{ (index .Hardware.Interfaces 0).DHCP.Hostname }}';
   const more = Object.entries(imageEnvironment).map(
     ([key, value]) => `\n              ${key}: ${JSON.stringify(value)}`,
   );
@@ -72,7 +76,7 @@ spec:
               FS_TYPE: ext4
               DEST_PATH: /etc/hostname
               CONTENTS: |
-                {{ (index .Hardware.Interfaces 0).DHCP.Hostname }}
+                ${hostname}
               UID: "0"
               GID: "0"
               MODE: "0644"
