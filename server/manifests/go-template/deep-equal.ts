@@ -6,15 +6,20 @@ export function deepEqual(a: GoValue, b: GoValue): boolean {
   if (goType(a) !== goType(b)) return false;
   if (a === undefined || a === null) return true;
   if (a instanceof GoInteger && b instanceof GoInteger) return a.value === b.value;
-  if (a instanceof GoList && b instanceof GoList) {
-    if (a.isNil !== b.isNil || a.items.length !== b.items.length) return false;
-    return a.items.every((item, index) => deepEqual(item, b.items[index]));
-  }
-  if (a instanceof GoMap && b instanceof GoMap) {
-    if (a.entries.size !== b.entries.size) return false;
-    return [...a.entries].every(([key, value]) => b.entries.has(key) && deepEqual(value, b.entries.get(key)));
-  }
-  return false;
+  return (
+    (a instanceof GoList && b instanceof GoList && listsEqual(a, b)) ||
+    (a instanceof GoMap && b instanceof GoMap && mapsEqual(a, b))
+  );
+}
+
+function listsEqual(a: GoList, b: GoList): boolean {
+  if (a.isNil !== b.isNil || a.items.length !== b.items.length) return false;
+  return a.items.every((item, index) => deepEqual(item, b.items[index]));
+}
+
+function mapsEqual(a: GoMap, b: GoMap): boolean {
+  if (a.entries.size !== b.entries.size) return false;
+  return [...a.entries].every(([key, value]) => b.entries.has(key) && deepEqual(value, b.entries.get(key)));
 }
 
 /** A copy that shares nothing that can be changed. */

@@ -1,6 +1,6 @@
 import { evaluatePipe } from './expressions.ts';
 import { GoInteger, GoList, GoMap, type GoValue, goType, integerOf, isTrue } from './go-value.ts';
-import type { Statement } from './nodes.ts';
+import type { Control, Statement } from './nodes.ts';
 import { formatValue } from './printf.ts';
 import { quoteGo } from './quote.ts';
 import { type Rendering, RenderState } from './render-state.ts';
@@ -10,7 +10,6 @@ const MAX_TEMPLATE_DEPTH = 200;
 
 /** Why a list of statements ended. */
 type Flow = 'done' | 'break' | 'continue';
-type Control = Statement & { readonly kind: 'if' | 'with' | 'range' };
 
 /** Renders a parsed template into `rendering.output`. Throws `invalid_template` with the place of the fault. */
 export function evaluateTemplate(rendering: Rendering, data: GoValue): void {
@@ -29,37 +28,22 @@ function walk(state: RenderState, dot: GoValue, statements: readonly Statement[]
 }
 
 function walkOne(state: RenderState, dot: GoValue, statement: Statement): Flow {
-  switch (statement.kind) {
-    case 'text':
-      state.atText(statement.at, () => quoteGo(statement.text.slice(0, 20)));
-      state.guard(() => state.rendering.output.write(statement.text));
-      return 'done';
-    case 'action': {
-      const value = evaluatePipe(state, dot, statement.pipe);
-      if (statement.pipe.variables.length === 0) print(state, value);
-      return 'done';
-    }
-    case 'break':
-    case 'continue':
-      return statement.kind;
-    case 'if':
-    case 'with':
-    case 'range': {
-      const mark = state.mark();
-      const flow = statement.kind === 'range' ? walkRange(state, dot, statement) : walkIfOrWith(state, dot, statement);
-      state.release(mark);
-      return flow;
-    }
-    case 'template':
-      return walkTemplate(state, dot, statement);
+  if (statement.kind === 'break' || statement.kind === 'continue') return statement.kind;
+  if (statement.kind === 'template') return walkTemplate(state, dot, statement);
+  if (statement.kind === 'text') {
+    state.atText(statement.at, () => quoteGo(statement.text.slice(0, 20)));
+    state.guard(() => state.rendering.output.write(statement.text));
+    return 'done';
   }
-}
-
-function print(state: RenderState, value: GoValue): void {
-  state.guard(() => {
-    state.budget.spendValues([value]);
-    state.rendering.output.write(value === undefined ? '<no value>' : formatValue(value));
-  });
+  if (statement.kind === 'action') {
+    const value = evaluatePipe(state, dot, statement.pipe);
+    if (statement.pipe.variables.length === 0) print(state, value);
+    return 'done';
+  }
+  const mark = state.mark();
+  const flow = statement.kind === 'range' ? walkRange(state, dot, statement) : walkIfOrWith(state, dot, statement);
+  state.release(mark);
+  return flow;
 }
 
 function walkIfOrWith(state: RenderState, dot: GoValue, statement: Control): Flow {
@@ -121,4 +105,11 @@ function walkTemplate(state: RenderState, dot: GoValue, statement: Statement & {
   const data = pipe === undefined ? undefined : evaluatePipe(state, dot, pipe);
   walk(new RenderState(state.rendering, name, state.depth + 1, data), data, body);
   return 'done';
+}
+
+function print(state: RenderState, value: GoValue): void {
+  state.guard(() => {
+    state.budget.spendValues([value]);
+    state.rendering.output.write(value === undefined ? '<no value>' : formatValue(value));
+  });
 }

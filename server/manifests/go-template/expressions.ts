@@ -53,33 +53,21 @@ function refuseArguments(state: RenderState, operand: Operand): never {
 /** Evaluates an operand where nothing says which type is wanted. */
 function evaluateOperand(state: RenderState, dot: GoValue, operand: Operand): GoValue {
   state.at(operand);
-  switch (operand.kind) {
-    case 'pipe':
-      return evaluatePipe(state, dot, operand);
-    case 'dot':
-      return dot;
-    case 'nil':
-      return null;
-    case 'bool':
-      return operand.value;
-    case 'string':
-      return operand.text;
-    case 'number':
-      return untypedNumber(state, operand);
-    case 'field':
-      return fieldChain(state, dot, operand.names);
-    case 'variable':
-      return fieldChain(state, state.variable(operand.name), operand.names);
-    case 'function':
-      return callByName(state, dot, operand, { command: operand, given: [], piped: undefined });
-    case 'chain':
-      return fieldChain(state, chainBase(state, dot, operand), operand.names, operand);
-  }
+  if (operand.kind === 'pipe') return evaluatePipe(state, dot, operand);
+  if (operand.kind === 'dot') return dot;
+  if (operand.kind === 'field') return fieldChain(state, dot, operand.names);
+  if (operand.kind === 'variable') return fieldChain(state, state.variable(operand.name), operand.names);
+  if (operand.kind === 'chain') return fieldChain(state, chainBase(state, dot, operand), operand.names, operand);
+  if (operand.kind === 'function')
+    return callByName(state, dot, operand, { command: operand, given: [], piped: undefined });
+  return operand.kind === 'nil' ? null : literalValue(state, operand);
 }
 
-function chainBase(state: RenderState, dot: GoValue, chain: ChainNode): GoValue {
-  if (chain.base.kind === 'nil') state.fail(`indirection through explicit nil in ${expressionText(chain)}`);
-  return evaluateOperand(state, dot, chain.base);
+type Literal = Operand & { readonly kind: 'bool' | 'string' | 'number' };
+
+function literalValue(state: RenderState, operand: Literal): GoValue {
+  if (operand.kind === 'bool') return operand.value;
+  return operand.kind === 'string' ? operand.text : untypedNumber(state, operand);
 }
 
 function untypedNumber(state: RenderState, number: NumberNode): GoValue {
@@ -106,13 +94,18 @@ function field(state: RenderState, receiver: GoValue, name: string): GoValue {
   if (receiver instanceof GoObject && receiver.fields.has(name)) return receiver.fields.get(name);
   if (!(receiver instanceof GoMap)) state.fail(`can't evaluate field ${name} in type ${goType(receiver)}`);
   if (receiver.entries.has(name)) return receiver.entries.get(name);
-  if (state.rendering.missingKey === 'error') {
+  return missingEntry(state, receiver, name);
+}
+
+function missingEntry(state: RenderState, receiver: GoMap, name: string): GoValue {
+  const { missingKey } = state.rendering;
+  if (missingKey === 'error') {
     const meant = nearestName(name, receiver.entries.keys());
     const fix = meant === undefined ? '' : `; did you mean ${quoteGo(meant)}?`;
     state.fail(`map has no entry for key ${quoteGo(name)}${fix}`);
   }
-  if (receiver.element === 'string') return state.rendering.missingKey === 'zero' ? '' : undefined;
-  return state.rendering.missingKey === 'zero' ? null : undefined;
+  if (missingKey === 'default') return undefined;
+  return receiver.element === 'string' ? '' : null;
 }
 
 function callByName(state: RenderState, dot: GoValue, node: Operand & { kind: 'function' }, call: Call): GoValue {
@@ -156,47 +149,31 @@ function parameterType({ parameters, rest }: GoFunction, index: number): Paramet
 /** Evaluates an argument for a parameter of a type; a literal takes the parameter's type if it can. */
 function argument(state: RenderState, dot: GoValue, operand: Operand, type: ParameterType): GoValue {
   state.at(operand);
-  switch (operand.kind) {
-    case 'nil':
-      if (type === 'interface {}' || type === 'value' || type.startsWith('map'))
-        return type === 'value' ? undefined : null;
-      return state.fail(`cannot assign nil to ${type}`);
-    case 'bool':
-    case 'string':
-    case 'number':
-      return literal(state, operand, type);
-    case 'dot':
-    case 'field':
-    case 'variable':
-    case 'pipe':
-    case 'function':
-    case 'chain':
-      return fit(state, evaluateOperand(state, dot, operand), type);
+  if (operand.kind === 'nil') {
+    if (type === 'value') return undefined;
+    return type === 'interface {}' || type.startsWith('map') ? null : state.fail(`cannot assign nil to ${type}`);
   }
+  if (operand.kind === 'bool' || operand.kind === 'string' || operand.kind === 'number') {
+    return type === 'interface {}' || type === 'value'
+      ? literalValue(state, operand)
+      : literalFor(state, operand, type);
+  }
+  return fit(state, evaluateOperand(state, dot, operand), type);
 }
 
-type Literal = Operand & { readonly kind: 'bool' | 'string' | 'number' };
-
-function literal(state: RenderState, operand: Literal, type: ParameterType): GoValue {
+function literalFor(state: RenderState, operand: Literal, type: ParameterType): GoValue {
   const text = expressionText(operand);
-  switch (type) {
-    case 'bool':
-      return operand.kind === 'bool' ? operand.value : state.fail(`expected bool; found ${text}`);
-    case 'string':
-      return operand.kind === 'string' ? operand.text : state.fail(`expected string; found ${text}`);
-    case 'int':
-      if (operand.kind !== 'number' || operand.integer === undefined)
-        return state.fail(`expected integer; found ${text}`);
-      return BigInt.asIntN(64, operand.integer);
-    case 'float64':
-      if (operand.kind !== 'number' || operand.float === undefined) return state.fail(`expected float; found ${text}`);
-      return operand.float;
-    case 'map[string]interface {}':
-      return state.fail(`can't handle ${text} for arg of type ${type}`);
-    case 'interface {}':
-    case 'value':
-      return evaluateOperand(state, undefined, operand);
-  }
+  if (type.startsWith('map')) state.fail(`can't handle ${text} for arg of type ${type}`);
+  const value = literalAs(operand, type);
+  const wanted = type === 'int' ? 'integer' : type === 'float64' ? 'float' : type;
+  return value ?? state.fail(`expected ${wanted}; found ${text}`);
+}
+
+function literalAs(operand: Literal, type: ParameterType): GoValue {
+  if (operand.kind === 'bool') return type === 'bool' ? operand.value : undefined;
+  if (operand.kind === 'string') return type === 'string' ? operand.text : undefined;
+  if (type === 'float64') return operand.float;
+  return type === 'int' && operand.integer !== undefined ? BigInt.asIntN(64, operand.integer) : undefined;
 }
 
 /** Checks that a value may be given to a parameter. Go converts nothing here: an int64 is no int. */
@@ -217,4 +194,9 @@ function adviceFor(type: ParameterType, value: GoValue): string {
   if (type === 'int' && !(value instanceof GoList) && !(value instanceof GoMap)) return ': put (int …) around it';
   if (type === 'string' && value !== null) return ': put (toString …) around it';
   return '';
+}
+
+function chainBase(state: RenderState, dot: GoValue, chain: ChainNode): GoValue {
+  if (chain.base.kind === 'nil') state.fail(`indirection through explicit nil in ${expressionText(chain)}`);
+  return evaluateOperand(state, dot, chain.base);
 }

@@ -92,9 +92,12 @@ function mergeInto(target: GoMap, source: GoMap, isOverwriting: boolean): void {
 /** `dig "a" "b" DEFAULT map`: the value below these keys, or the default where one is missing. */
 function dig(given: Arguments): GoValue {
   if (given.count < 3) throw functionFault('dig needs at least three arguments');
+  const keys = given.all.slice(0, -2).map((key) => {
+    if (typeof key === 'string') return key;
+    throw functionFault(`dig needs keys that are strings, not ${goKind(key)}`);
+  });
   let value = given.all.at(-1);
-  for (const key of given.all.slice(0, -2)) {
-    if (typeof key !== 'string') throw functionFault(`dig needs keys that are strings, not ${goKind(key)}`);
+  for (const key of keys) {
     if (!(value instanceof GoMap) || value.element === 'string') {
       throw functionFault(`dig finds a ${goKind(value)} instead of a map at key ${JSON.stringify(key)}`);
     }

@@ -9,6 +9,7 @@ export const MACHINE_FUNCTIONS: FunctionTable = {
 
 /** The device of a partition: `-partN` for stable names, `pN` after a digit (NVMe, MMC, loop), else `N`. */
 function formatPartition(device: string, partition: number): string {
+  if (device === '') throw functionFault('the device is empty: give a path such as /dev/sda');
   if (device.startsWith('/dev/disk/')) return `${device}-part${partition}`;
   return /[0-9]$/.test(device) ? `${device}p${partition}` : `${device}${partition}`;
 }

@@ -39,34 +39,55 @@ function baseName(path: string): string {
 
 /** Splits a URL into the parts that Go's net/url knows. */
 function parseUrl(text: string): GoMap {
+  // oxlint-disable-next-line no-control-regex -- control characters are what is refused
   if (/[\u0000-\u001f\u007f]/.test(text)) throw functionFault('unable to parse url: invalid control character in URL');
-  const [, beforeFragment = '', fragment = ''] = /^([^#]*)#?([^]*)$/.exec(text) ?? [];
-  const [, scheme = '', afterScheme = ''] = /^(?:([a-zA-Z][a-zA-Z0-9+.-]*):)?([^]*)$/.exec(beforeFragment) ?? [];
-  if (afterScheme.startsWith(':')) throw functionFault('unable to parse url: missing protocol scheme');
-  const [, rest = '', query = ''] = /^([^?]*)\??([^]*)$/.exec(afterScheme) ?? [];
+  const [beforeFragment, fragment] = cut(text, '#');
+  if (beforeFragment.startsWith(':')) throw functionFault('unable to parse url: missing protocol scheme');
+  const [scheme, afterScheme] = cutScheme(beforeFragment);
+  const [rest, query] = cut(afterScheme, '?');
+  if (scheme === '' && /^[^/]*:/.test(rest)) {
+    throw functionFault('unable to parse url: first path segment in URL cannot contain colon');
+  }
   const isOpaque = scheme !== '' && !rest.startsWith('/');
-  const [, authority = '', path = ''] = /^(?:\/\/([^/]*))?([^]*)$/.exec(isOpaque ? '' : rest) ?? [];
-  const at = authority.lastIndexOf('@');
-  const host = authority.slice(at + 1);
+  const authority = isOpaque ? undefined : /^\/\/([^/]*)/.exec(rest)?.[1];
+  const path = isOpaque ? '' : rest.slice(authority === undefined ? 0 : authority.length + 2);
   return new GoMap([
     ['scheme', scheme.toLowerCase()],
-    ['host', decodePercents(host)],
-    ['hostname', decodePercents(host.replace(/:[0-9]*$/, '').replace(/^\[(.*)\]$/, '$1'))],
+    ...authorityParts(authority ?? ''),
     ['path', decodePercents(path)],
     ['query', query],
     ['opaque', isOpaque ? rest : ''],
     ['fragment', decodePercents(fragment)],
-    ['userinfo', at < 0 ? '' : userInfo(authority.slice(0, at))],
   ]);
 }
 
+function cutScheme(text: string): [string, string] {
+  const scheme = /^([a-zA-Z][a-zA-Z0-9+.-]*):/.exec(text)?.[1];
+  return scheme === undefined ? ['', text] : [scheme, text.slice(scheme.length + 1)];
+}
+
+function authorityParts(authority: string): [string, string][] {
+  const at = authority.lastIndexOf('@');
+  const host = authority.slice(at + 1);
+  return [
+    ['host', decodePercents(host)],
+    ['hostname', decodePercents(host.replace(/:[0-9]*$/, '').replace(/^\[(.*)\]$/, '$1'))],
+    ['userinfo', at < 0 ? '' : userInfo(authority.slice(0, at))],
+  ];
+}
+
+function cut(text: string, separator: string): [string, string] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + separator.length)];
+}
+
 function userInfo(text: string): string {
-  const [, name = '', separator = '', password = ''] = /^([^:]*)(:?)([^]*)$/.exec(text) ?? [];
-  return (
-    encodePercents(decodePercents(name), /[A-Za-z0-9\-_.~$&+,;=]/) +
-    separator +
-    encodePercents(decodePercents(password), /[A-Za-z0-9\-_.~$&+,;=]/)
-  );
+  const [name, password] = cut(text, ':');
+  return encodeUser(name) + (text.includes(':') ? `:${encodeUser(password)}` : '');
+}
+
+function encodeUser(part: string): string {
+  return encodePercents(decodePercents(part), /[A-Za-z0-9\-_.~$&+,;=]/);
 }
 
 function decodePercents(text: string): string {
@@ -89,27 +110,21 @@ function encodePercents(text: string, allowed: RegExp): string {
 
 function joinUrl(parts: GoMap): string {
   const part = (name: string): string => stringPart(name, parts.entries.get(name));
-  const [scheme, opaque, userinfo, host, path] = [
-    part('scheme'),
-    part('opaque'),
-    part('userinfo'),
-    part('host'),
-    part('path'),
-  ];
-  let text = scheme === '' ? '' : `${scheme}:`;
-  if (opaque !== '') text += opaque;
-  else {
-    if (scheme !== '' || host !== '' || userinfo !== '') {
-      if (host !== '' || path !== '' || userinfo !== '') text += '//';
-      if (userinfo !== '') text += `${userInfo(userinfo)}@`;
-      text += encodePercents(host, /[A-Za-z0-9\-_.~!$&'()*+,;=:[\]<>"]/);
-    }
-    if (path !== '' && !path.startsWith('/') && host !== '') text += '/';
-    text += encodePercents(path, /[A-Za-z0-9\-_.~$&+,/:;=@]/);
-  }
-  if (part('query') !== '') text += `?${part('query')}`;
-  if (part('fragment') !== '') text += `#${encodePercents(part('fragment'), /[A-Za-z0-9\-_.~!()*$&+,/:;=?@]/)}`;
-  return text;
+  const scheme = part('scheme') === '' ? '' : `${part('scheme')}:`;
+  const place = part('opaque') === '' ? joinPlace(part, scheme !== '') : part('opaque');
+  const query = part('query') === '' ? '' : `?${part('query')}`;
+  const fragment = encodePercents(part('fragment'), /[A-Za-z0-9\-_.~!()*$&+,/:;=?@]/);
+  return scheme + place + query + (fragment === '' ? '' : `#${fragment}`);
+}
+
+/** `//user@host/path` */
+function joinPlace(part: (name: string) => string, hasScheme: boolean): string {
+  const [userinfo, host, path] = [part('userinfo'), part('host'), part('path')];
+  const isAbsolute = host !== '' || userinfo !== '' || (hasScheme && path !== '');
+  const user = userinfo === '' ? '' : `${userInfo(userinfo)}@`;
+  const separator = path !== '' && !path.startsWith('/') && host !== '' ? '/' : '';
+  const authority = isAbsolute ? `//${user}${encodePercents(host, /[A-Za-z0-9\-_.~!$&'()*+,;=:[\]<>"]/)}` : '';
+  return authority + separator + encodePercents(path, /[A-Za-z0-9\-_.~$&+,/:;=@]/);
 }
 
 function stringPart(name: string, value: GoValue): string {

@@ -77,7 +77,8 @@ class Search {
   findAll(limit: number): Positions[] {
     const all: Positions[] = [];
     let before = -1;
-    for (let at = 0; at <= this.#characters.length && (limit < 0 || all.length < limit); ) {
+    for (let at = 0; at <= this.#characters.length; ) {
+      if (limit >= 0 && all.length >= limit) break;
       const match = this.find(at);
       if (match === undefined) break;
       const [start = 0, end = 0] = match;

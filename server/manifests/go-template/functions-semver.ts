@@ -15,7 +15,7 @@ function versionObject(text: string): GoObject {
     version.numbers.join('.') +
     (version.prerelease === '' ? '' : `-${version.prerelease}`) +
     (version.metadata === '' ? '' : `+${version.metadata}`);
-  const [major = 0n, minor = 0n, patch = 0n] = version.numbers;
+  const [major, minor, patch] = version.numbers;
   return new GoObject('*semver.Version', normal, [
     ['Major', new GoInteger('uint64', major)],
     ['Minor', new GoInteger('uint64', minor)],

@@ -80,7 +80,7 @@ export const STRING_FUNCTIONS: FunctionTable = {
   }),
   replace: deep(['string', 'string', 'string'], (given, budget) => {
     const [old, replacement, text] = [given.string(0), given.string(1), given.string(2)];
-    const parts = old === '' ? ['', ...text, ''] : text.split(old);
+    const parts = old === '' ? ['', ...Array.from(text), ''] : text.split(old);
     budget.spendText(text.length + parts.length * replacement.length);
     return parts.join(replacement);
   }),
@@ -118,7 +118,7 @@ function present(values: readonly GoValue[]): GoValue[] {
 function mapCharacters(text: string, change: (character: string) => string): string {
   return Array.from(text, (character) => {
     const changed = change(character);
-    return [...changed].length === 1 ? changed : character;
+    return Array.from(changed).length === 1 ? changed : character;
   }).join('');
 }
 
@@ -130,7 +130,7 @@ function indent(spaces: number, text: string): string {
 
 /** Splits like strings.Split: an empty separator cuts between characters. */
 function splitText(text: string, separator: string): string[] {
-  return separator === '' ? [...text] : text.split(separator);
+  return separator === '' ? Array.from(text) : text.split(separator);
 }
 
 function splitLimited(text: string, separator: string, limit: number): string[] {
@@ -149,7 +149,7 @@ function numbered(parts: readonly string[]): GoMap {
 
 function trimCharacters(text: string, characters: string): string {
   const unwanted = new Set(characters);
-  const all = [...text];
+  const all = Array.from(text);
   const start = all.findIndex((character) => !unwanted.has(character));
   const end = all.findLastIndex((character) => !unwanted.has(character));
   return start < 0 ? '' : all.slice(start, end + 1).join('');

@@ -136,6 +136,10 @@ export function fromData(data: unknown, depth = 0): GoValue {
   if (typeof data === 'bigint') return BigInt.asIntN(64, data);
   if (typeof data === 'string') return data.toWellFormed();
   if (typeof data === 'boolean') return data;
+  return fromContainer(data, depth);
+}
+
+function fromContainer(data: object, depth: number): GoValue {
   if (data instanceof Date) return data.toISOString();
   if (Array.isArray(data)) return new GoList(data.map((item: unknown) => fromData(item, depth + 1)));
   if (data instanceof Map) {

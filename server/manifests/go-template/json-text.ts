@@ -62,7 +62,9 @@ function enclose(brackets: '[]' | '{}', parts: readonly string[], { indent }: Js
 }
 
 function jsonString(text: string, { isHtmlSafe }: JsonStyle): string {
-  const quoted = JSON.stringify(text.toWellFormed()).replace(/[\u2028\u2029]/g, escapeUnit);
+  // A lone byte becomes the replacement character, written as an escape as Go does.
+  const parts = text.split(/[\ud800-\udfff]/u).map((part) => JSON.stringify(part).slice(1, -1));
+  const quoted = `"${parts.join('\\ufffd')}"`.replace(/[\u2028\u2029]/g, escapeUnit);
   return isHtmlSafe ? quoted.replace(/[<>&]/g, escapeUnit) : quoted;
 }
 

@@ -1,14 +1,17 @@
-import { quoteGo } from './quote.ts';
-
 /** The parsed form of a template. `at` is the offset of the node in the source. */
 export type Statement =
   | { readonly kind: 'text'; readonly at: number; readonly text: string }
   | { readonly kind: 'action'; readonly at: number; readonly pipe: Pipe }
-  | ({ readonly kind: 'if' | 'with' | 'range'; readonly at: number; readonly pipe: Pipe } & Branches)
+  | Control
   | { readonly kind: 'template'; readonly at: number; readonly name: string; readonly pipe: Pipe | undefined }
-  | { readonly kind: 'break' | 'continue'; readonly at: number };
+  | { readonly kind: 'break'; readonly at: number }
+  | { readonly kind: 'continue'; readonly at: number };
 
-interface Branches {
+/** An action with a body. */
+export interface Control {
+  readonly kind: 'if' | 'with' | 'range';
+  readonly at: number;
+  readonly pipe: Pipe;
   readonly body: readonly Statement[];
   readonly otherwise: readonly Statement[] | undefined;
 }
@@ -32,13 +35,21 @@ export interface Command {
 export type Operand =
   | Pipe
   | NumberNode
-  | { readonly kind: 'dot' | 'nil'; readonly at: number }
+  | { readonly kind: 'dot'; readonly at: number }
+  | { readonly kind: 'nil'; readonly at: number }
   | { readonly kind: 'bool'; readonly at: number; readonly value: boolean }
   | { readonly kind: 'string'; readonly at: number; readonly text: string; readonly quoted: string }
-  | { readonly kind: 'field'; readonly at: number; readonly names: readonly string[] }
+  | FieldNode
   | VariableNode
   | { readonly kind: 'function'; readonly at: number; readonly name: string }
   | ChainNode;
+
+/** `.a.b` */
+export interface FieldNode {
+  readonly kind: 'field';
+  readonly at: number;
+  readonly names: readonly string[];
+}
 
 export interface VariableNode {
   readonly kind: 'variable';
@@ -69,31 +80,23 @@ export interface NumberNode {
 /** The text of an expression as Go writes it in its error messages: `<index .Hardware.Disks 0>`. */
 export function expressionText(node: Operand | Command): string {
   if ('words' in node) return node.words.map(wordText).join(' ');
-  switch (node.kind) {
-    case 'pipe': {
-      const commands = node.commands.map(expressionText).join(' | ');
-      if (node.variables.length === 0) return commands;
-      return `${node.variables.join(', ')} ${node.isAssignment ? '=' : ':='} ${commands}`;
-    }
-    case 'chain':
-      return `${wordText(node.base)}.${node.names.join('.')}`;
-    case 'number':
-      return node.text;
-    case 'string':
-      return node.quoted === '' ? quoteGo(node.text) : node.quoted;
-    case 'field':
-      return `.${node.names.join('.')}`;
-    case 'variable':
-      return [node.name, ...node.names].join('.');
-    case 'function':
-      return node.name;
-    case 'bool':
-      return String(node.value);
-    case 'dot':
-      return '.';
-    case 'nil':
-      return 'nil';
-  }
+  if (node.kind === 'chain') return `${wordText(node.base)}.${node.names.join('.')}`;
+  if (node.kind === 'field') return `.${node.names.join('.')}`;
+  if (node.kind === 'variable') return [node.name, ...node.names].join('.');
+  return node.kind === 'pipe' ? pipeText(node) : leafText(node);
+}
+
+function pipeText({ commands, variables, isAssignment }: Pipe): string {
+  const text = commands.map(expressionText).join(' | ');
+  return variables.length === 0 ? text : `${variables.join(', ')} ${isAssignment ? '=' : ':='} ${text}`;
+}
+
+function leafText(node: Exclude<Operand, Pipe | ChainNode | VariableNode | FieldNode>): string {
+  if (node.kind === 'dot') return '.';
+  if (node.kind === 'nil') return 'nil';
+  if (node.kind === 'bool') return String(node.value);
+  if (node.kind === 'string') return node.quoted;
+  return node.kind === 'function' ? node.name : node.text;
 }
 
 function wordText(node: Operand): string {

@@ -15,6 +15,8 @@ export interface ParsedTemplate {
 }
 
 const KEYWORDS = new Set('block break continue define else end if range template with'.split(' '));
+/** Operands that are values by themselves: they take no fields and no arguments. */
+const LITERALS: ReadonlySet<string> = new Set(['bool', 'dot', 'nil', 'number', 'string']);
 const MAX_NESTING = 200;
 
 type Ending = { readonly kind: 'end' | 'else'; readonly at: number };
@@ -116,21 +118,21 @@ export class Parser {
 
   #action(): Statement | Ending {
     const token = this.#nextWord();
+    if (isWord(token, 'if')) return this.#control(token, 'if');
+    if (isWord(token, 'range')) return this.#control(token, 'range');
+    if (isWord(token, 'with')) return this.#control(token, 'with');
     switch (token.kind === 'word' ? token.text : '') {
       case 'block':
         return this.#block(token);
       case 'break':
+        return this.#leaveRange(token, 'break');
       case 'continue':
-        return this.#leaveRange(token, token.text === 'break' ? 'break' : 'continue');
+        return this.#leaveRange(token, 'continue');
       case 'else':
         return this.#else(token);
       case 'end':
         this.#expectClose('end');
         return { kind: 'end', at: token.at };
-      case 'if':
-      case 'range':
-      case 'with':
-        return this.#control(token, token.text === 'if' ? 'if' : token.text === 'with' ? 'with' : 'range');
       case 'template':
         return this.#template(token);
       default:
@@ -213,9 +215,7 @@ export class Parser {
       commands.push(this.#command());
     }
     if (commands.length === 0) throw this.#fault(at, `missing value for ${context}`);
-    const literal = commands.findIndex(
-      (command, stage) => stage > 0 && ['bool', 'dot', 'nil', 'number', 'string'].includes(command.words[0].kind),
-    );
+    const literal = commands.findIndex((command, stage) => stage > 0 && LITERALS.has(command.words[0].kind));
     const stage = commands[literal];
     if (stage !== undefined) throw this.#fault(stage.at, `non executable command in pipeline stage ${literal + 1}`);
     return { kind: 'pipe', at, variables, isAssignment, commands };
@@ -240,14 +240,15 @@ export class Parser {
         return { variables, isAssignment: false };
       }
       this.#declare(variable.text, variables);
-      if (context !== 'range' || variables.length >= 2) {
-        throw this.#fault(next.at, `too many declarations in ${context}`);
-      }
-      const after = this.#peekWord();
-      if (after.kind !== 'variable' && after.kind !== 'close' && after.text !== ')') {
-        throw this.#fault(after.at, 'range can only initialize variables');
-      }
+      this.#expectAnotherVariable(next, context, variables.length);
     }
+  }
+
+  #expectAnotherVariable(comma: Token, context: string, count: number): void {
+    if (context !== 'range' || count >= 2) throw this.#fault(comma.at, `too many declarations in ${context}`);
+    const after = this.#peekWord();
+    if (after.kind === 'variable' || after.kind === 'close' || after.text === ')') return;
+    throw this.#fault(after.at, 'range can only initialize variables');
   }
 
   #declare(name: string, variables: string[]): void {
@@ -278,57 +279,22 @@ export class Parser {
     if (node === undefined || this.#peek().kind !== 'field') return node;
     const names: string[] = [];
     while (this.#peek().kind === 'field') names.push(this.#next().text.slice(1));
-    switch (node.kind) {
-      case 'field':
-      case 'variable':
-        return { ...node, names: [...node.names, ...names] };
-      case 'bool':
-      case 'string':
-      case 'number':
-      case 'nil':
-      case 'dot':
-        throw this.#fault(node.at, `unexpected . after term ${quoteGo(expressionText(node))}`);
-      case 'pipe':
-      case 'function':
-      case 'chain':
-        return { kind: 'chain', at: node.at, base: node, names };
-    }
+    if (node.kind === 'field' || node.kind === 'variable') return { ...node, names: [...node.names, ...names] };
+    if (LITERALS.has(node.kind)) throw this.#fault(node.at, `unexpected . after term ${quoteGo(expressionText(node))}`);
+    return { kind: 'chain', at: node.at, base: node, names };
   }
 
   #term(): Operand | undefined {
     const token = this.#nextWord();
-    const { at, text } = token;
-    switch (token.kind) {
-      case 'dot':
-        return { kind: 'dot', at };
-      case 'field':
-        return { kind: 'field', at, names: [text.slice(1)] };
-      case 'variable':
-        return this.#variable(token);
-      case 'string':
-        return { kind: 'string', at, text: this.#unquote(token), quoted: text };
-      case 'character':
-        return characterConstant(text, at, this.#unquote(token).codePointAt(0) ?? 0);
-      case 'number':
-        return this.#number(token);
-      case 'word':
-        if (!KEYWORDS.has(text)) return this.#word(token);
-        break;
-      case 'paren':
-        if (text === '(') return this.#parenthesised(at);
-        break;
-      case 'text':
-      case 'open':
-      case 'close':
-      case 'space':
-      case 'declare':
-      case 'assign':
-      case 'pipe':
-      case 'symbol':
-      case 'error':
-      case 'end':
-        break;
-    }
+    const { kind, at, text } = token;
+    if (kind === 'dot') return { kind, at };
+    if (kind === 'field') return { kind, at, names: [text.slice(1)] };
+    if (kind === 'variable') return this.#variable(token);
+    if (kind === 'word' && !KEYWORDS.has(text)) return this.#word(token);
+    if (kind === 'paren' && text === '(') return this.#parenthesised(at);
+    if (kind === 'string') return { kind, at, text: this.#unquote(token), quoted: text };
+    if (kind === 'character') return characterConstant(text, at, this.#unquote(token).codePointAt(0) ?? 0);
+    if (kind === 'number') return this.#number(token);
     this.#putBack(token);
     return undefined;
   }
@@ -422,7 +388,8 @@ function tokenText({ kind, text }: Token): string {
   if (kind === 'end') return 'EOF';
   if (kind === 'dot' || (kind === 'word' && text === 'nil')) return `<${text}>`;
   if (kind === 'word' && KEYWORDS.has(text)) return `<${text}>`;
-  return [...text].length > 10 ? `${quoteGo([...text].slice(0, 10).join(''))}...` : quoteGo(text);
+  const characters = Array.from(text);
+  return characters.length > 10 ? `${quoteGo(characters.slice(0, 10).join(''))}...` : quoteGo(text);
 }
 
 function startsOperand(token: Token): boolean {

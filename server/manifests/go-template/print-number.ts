@@ -14,6 +14,20 @@ export function formatFloat(value: number, format: 'e' | 'f' | 'g', precision?: 
   return sign + formatPositive(Math.abs(value), format, limited);
 }
 
+/** Writes a float in hexadecimal with as many digits as it has: `0x1.8p+01`. */
+export function formatHexFloat(value: number): string {
+  if (!Number.isFinite(value)) return formatFloat(value, 'g');
+  const sign = value < 0 || Object.is(value, -0) ? '-' : '';
+  let mantissa = Math.abs(value);
+  if (mantissa === 0) return `${sign}0x0p+00`;
+  let exponent = Math.floor(Math.log2(mantissa));
+  mantissa = mantissa / 2 ** Math.floor(exponent / 2) / 2 ** Math.ceil(exponent / 2);
+  // The logarithm may be off by one next to a power of two.
+  for (; mantissa >= 2; mantissa /= 2) exponent++;
+  for (; mantissa < 1; mantissa *= 2) exponent--;
+  return `${sign}0x${mantissa.toString(16)}p${exponent < 0 ? '-' : '+'}${String(Math.abs(exponent)).padStart(2, '0')}`;
+}
+
 function formatPositive(value: number, format: 'e' | 'f' | 'g', precision: number | undefined): string {
   if (format === 'f') return fixed(value, precision);
   if (format === 'e') {

@@ -1,5 +1,5 @@
 import { toBytes } from './go-value.ts';
-import { formatFloat } from './print-number.ts';
+import { formatFloat, formatHexFloat } from './print-number.ts';
 import { isPrintable, quoteGo } from './quote.ts';
 import { functionFault } from './template-error.ts';
 
@@ -26,7 +26,7 @@ export const NO_FLAGS: Flags = {
 
 /** Fills up to the width, which counts characters. */
 export function pad(text: string, { width = 0, isMinus, isZero }: Flags): string {
-  const missing = width - [...text].length;
+  const missing = width - Array.from(text).length;
   if (missing <= 0) return text;
   if (isMinus) return text + ' '.repeat(missing);
   return (isZero ? '0' : ' ').repeat(missing) + text;
@@ -46,6 +46,7 @@ export function formatText(text: string, verb: string, flags: Flags): string | u
       const isRaw =
         flags.isSharp &&
         !/[`\u007f\ufeff]/.test(cut) &&
+        // oxlint-disable-next-line no-control-regex -- control characters are what it is about
         !/[\u0000-\u0008\u000a-\u001f]/.test(cut) &&
         cut.isWellFormed();
       return pad(isRaw ? `\`${cut}\`` : quoteGo(cut, '"', flags.isPlus), flags);
@@ -61,7 +62,7 @@ export function formatText(text: string, verb: string, flags: Flags): string | u
 }
 
 function truncate(text: string, precision: number | undefined): string {
-  return precision === undefined ? text : [...text].slice(0, precision).join('');
+  return precision === undefined ? text : Array.from(text).slice(0, precision).join('');
 }
 
 function hexBytes(bytes: Buffer, verb: 'x' | 'X', { isSharp, isSpace }: Flags): string {
@@ -84,7 +85,7 @@ export function formatInteger(value: bigint, verb: string, flags: Flags): string
 
 function integerDigits(value: bigint, verb: string, base: number, flags: Flags): string {
   const { precision, width = 0 } = flags;
-  const sign = value < 0n ? '-' : flags.isPlus ? '+' : flags.isSpace ? ' ' : '';
+  const sign = integerSign(value, flags);
   if (precision === 0 && value === 0n) return pad('', { ...flags, isZero: false });
   let digits = (value < 0n ? -value : value).toString(base);
   if (verb === 'X') digits = digits.toUpperCase();
@@ -93,6 +94,11 @@ function integerDigits(value: bigint, verb: string, base: number, flags: Flags):
   if (precision === undefined && flags.isZero && !flags.isMinus) least = width - sign.length;
   digits = digits.padStart(least, '0');
   return pad(sign + basePrefix(verb, digits, flags) + digits, { ...flags, isZero: false });
+}
+
+function integerSign(value: bigint, { isPlus, isSpace }: Flags): string {
+  if (value < 0n) return '-';
+  return isPlus ? '+' : isSpace ? ' ' : '';
 }
 
 function basePrefix(verb: string, digits: string, { isSharp }: Flags): string {
@@ -118,24 +124,37 @@ function unicodeText(value: bigint, { isSharp, precision }: Flags): string {
   return shown !== '' && isPrintable(shown) ? `${text} '${shown}'` : text;
 }
 
-export function isFloatVerb(verb: string): boolean {
-  return 'veEfFgGbxX'.includes(verb);
+type FloatFormat = 'e' | 'f' | 'g' | 'x';
+
+const FLOAT_FORMATS: Readonly<Record<string, FloatFormat>> = { v: 'g', e: 'e', f: 'f', g: 'g', x: 'x' };
+
+/** A float by `%v %e %E %f %F %g %G %x %X`; undefined for any other verb. */
+export function formatFloatVerb(value: number, verb: string, flags: Flags): string | undefined {
+  const format = FLOAT_FORMATS[verb.toLowerCase()];
+  if (format === undefined || verb === 'V') return undefined;
+  const text = floatDigits(value, format, flags);
+  const digits = (verb === verb.toUpperCase() && Number.isFinite(value) ? text.toUpperCase() : text).replace(
+    /^[+-]/,
+    '',
+  );
+  return padFloat(floatSign(text, flags), digits, flags);
 }
 
-/** A float by `%v %e %E %f %F %g %G`. */
-export function formatFloatVerb(value: number, verb: string, flags: Flags): string {
-  if (verb === 'b' || verb === 'x' || verb === 'X') {
-    throw functionFault(`%${verb} of a float is not supported: use %v, %f, %e or %g`);
+function floatDigits(value: number, format: FloatFormat, flags: Flags): string {
+  if (format === 'x') {
+    if (flags.precision !== undefined) throw functionFault('%x of a float with a precision is not supported');
+    return formatHexFloat(value);
   }
-  const format = verb === 'v' ? 'g' : verb.toLowerCase() === 'e' ? 'e' : verb.toLowerCase() === 'f' ? 'f' : 'g';
-  const precision = flags.precision ?? (format === 'g' ? undefined : 6);
-  let text = formatFloat(value, format, precision);
-  if (flags.isSharp && Number.isFinite(value)) text = withPoint(text, format, flags.precision);
-  if (verb === 'E' || verb === 'G') text = text.replace('e', 'E');
-  const isNegative = text.startsWith('-');
-  const digits = text.replace(/^[+-]/, '');
-  const sign = isNegative ? '-' : flags.isPlus || text.startsWith('+') ? '+' : flags.isSpace ? ' ' : '';
-  return padFloat(flags.isPlus || text !== '+Inf' ? sign : flags.isSpace ? ' ' : '+', digits, flags);
+  const text = formatFloat(value, format, flags.precision ?? (format === 'g' ? undefined : 6));
+  return flags.isSharp && Number.isFinite(value) ? withPoint(text, format, flags.precision) : text;
+}
+
+/** Infinity always has a sign, unless a space was asked for. */
+function floatSign(text: string, { isPlus, isSpace }: Flags): string {
+  if (text.startsWith('-')) return '-';
+  if (isPlus) return '+';
+  if (isSpace) return ' ';
+  return text.startsWith('+') ? '+' : '';
 }
 
 function padFloat(sign: string, digits: string, flags: Flags): string {

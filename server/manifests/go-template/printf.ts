@@ -4,7 +4,7 @@
  */
 import { MAX_VALUE_SIZE } from './budget.ts';
 import { GoList, GoMap, GoObject, type GoValue, goType, integerOf } from './go-value.ts';
-import { type Flags, formatFloatVerb, formatInteger, formatText, isFloatVerb, NO_FLAGS, pad } from './print-verbs.ts';
+import { type Flags, formatFloatVerb, formatInteger, formatText, NO_FLAGS, pad } from './print-verbs.ts';
 import { quoteGo } from './quote.ts';
 import { functionFault } from './template-error.ts';
 
@@ -188,7 +188,7 @@ function formatScalar(value: GoValue, verb: string, flags: Flags): string | unde
   if (value instanceof GoObject) return formatText(value.text, verb, flags);
   if (typeof value === 'boolean') return verb === 't' || verb === 'v' ? pad(String(value), flags) : undefined;
   if (typeof value === 'string') return formatText(value, verb, flags);
-  if (typeof value === 'number') return isFloatVerb(verb) ? formatFloatVerb(value, verb, flags) : undefined;
+  if (typeof value === 'number') return formatFloatVerb(value, verb, flags);
   const integer = integerOf(value);
   return integer === undefined ? undefined : formatInteger(integer, verb, flags);
 }
@@ -205,8 +205,8 @@ function formatItem(item: GoValue, verb: string, flags: Flags): string {
   return item === null || item === undefined ? '<nil>' : formatWith(item, verb, flags);
 }
 
-function badVerb(value: GoValue, verb: string, flags: Flags): string {
-  return `%!${verb}(${goType(value)}=${formatWith(value, 'v', { ...flags, isSharp: false })})`;
+function badVerb(value: Exclude<GoValue, undefined | null>, verb: string, flags: Flags): string {
+  return `%!${verb}(${goType(value)}=${formatScalar(value, 'v', { ...flags, isSharp: false })})`;
 }
 
 /** `%#v`: the value as Go source. */

@@ -13,8 +13,10 @@ const PERL_CLASSES: Readonly<Record<string, RegExp>> = { d: /^[0-9]$/, s: /^[\t\
 const POSIX_CLASSES: Readonly<Record<string, RegExp>> = {
   alnum: /^[0-9A-Za-z]$/,
   alpha: /^[A-Za-z]$/,
+  // oxlint-disable-next-line no-control-regex -- control characters are what it is about
   ascii: /^[\u0000-\u007f]$/,
   blank: /^[\t ]$/,
+  // oxlint-disable-next-line no-control-regex -- control characters are what it is about
   cntrl: /^[\u0000-\u001f\u007f]$/,
   digit: /^[0-9]$/,
   graph: /^[!-~]$/,

@@ -124,31 +124,37 @@ interface Thread {
 const THREADS_PER_STEP = 8;
 
 function run(context: Run, from: number): Positions | undefined {
-  const { characters, budget, program } = context;
-  let threads: Thread[] = [];
+  const { characters, budget } = context;
+  let threads: readonly Thread[] = [];
   let found: Positions | undefined;
   const none: Positions = Array.from({ length: (context.groupCount + 1) * 2 }, () => -1);
   for (let position = from; position <= characters.length; position++) {
-    const seen = new Set<number>();
-    const ready: Thread[] = [];
-    for (const thread of threads) follow(context, thread, { position, seen, ready });
-    if (found === undefined) follow(context, { at: 0, slots: none }, { position, seen, ready });
-    budget.spend(1 + Math.floor(seen.size / THREADS_PER_STEP));
-    threads = [];
-    for (const thread of ready) {
-      const instruction = program[thread.at];
-      if (instruction?.kind === 'match') {
-        found = thread.slots;
-        break;
-      }
-      const character = characters[position];
-      if (character !== undefined && instruction?.kind === 'set' && instruction.has(character)) {
-        threads.push({ at: thread.at + 1, slots: thread.slots });
-      }
-    }
+    const step: Step = { position, seen: new Set<number>(), ready: [] };
+    for (const thread of threads) follow(context, thread, step);
+    if (found === undefined) follow(context, { at: 0, slots: none }, step);
+    budget.spend(1 + Math.floor(step.seen.size / THREADS_PER_STEP));
+    const moved = advance(context, step);
+    threads = moved.threads;
+    found = moved.found ?? found;
     if (found !== undefined && threads.length === 0) break;
   }
   return found;
+}
+
+/** Moves every thread over one character; one that matches ends all that are less preferred. */
+function advance(
+  { program, characters }: Run,
+  { position, ready }: Step,
+): { threads: Thread[]; found: Positions | undefined } {
+  const threads: Thread[] = [];
+  const character = characters[position];
+  for (const { at, slots } of ready) {
+    const instruction = program[at];
+    if (instruction?.kind === 'match') return { threads, found: slots };
+    if (character !== undefined && instruction?.kind === 'set' && instruction.has(character))
+      threads.push({ at: at + 1, slots });
+  }
+  return { threads, found: undefined };
 }
 
 interface Step {
@@ -186,23 +192,17 @@ function follow({ program, characters }: Run, start: Thread, { position, seen, r
   }
 }
 
+const ASSERTIONS: Readonly<Record<Assertion, (before: string | undefined, after: string | undefined) => boolean>> = {
+  textStart: (before) => before === undefined,
+  textEnd: (_before, after) => after === undefined,
+  lineStart: (before) => before === undefined || before === '\n',
+  lineEnd: (_before, after) => after === undefined || after === '\n',
+  wordBoundary: (before, after) => isWord(before) !== isWord(after),
+  noWordBoundary: (before, after) => isWord(before) === isWord(after),
+};
+
 function holds(assertion: Assertion, characters: readonly string[], position: number): boolean {
-  const before = characters[position - 1];
-  const after = characters[position];
-  switch (assertion) {
-    case 'textStart':
-      return position === 0;
-    case 'textEnd':
-      return position === characters.length;
-    case 'lineStart':
-      return position === 0 || before === '\n';
-    case 'lineEnd':
-      return position === characters.length || after === '\n';
-    case 'wordBoundary':
-      return isWord(before) !== isWord(after);
-    case 'noWordBoundary':
-      return isWord(before) === isWord(after);
-  }
+  return ASSERTIONS[assertion](characters[position - 1], characters[position]);
 }
 
 function isWord(character: string | undefined): boolean {

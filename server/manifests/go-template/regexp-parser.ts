@@ -234,17 +234,9 @@ function changeFlags(flags: Flags, on: string, off: string): Flags {
   };
 }
 
-function repeatBounds(operator: RegExpExecArray): { min: number; max: number } {
-  switch (operator[0][0]) {
-    case '*':
-      return { min: 0, max: Infinity };
-    case '+':
-      return { min: 1, max: Infinity };
-    case '?':
-      return { min: 0, max: 1 };
-    default: {
-      const min = Number(operator[1]);
-      return { min, max: operator[2] === '' ? min : operator[3] === '' ? Infinity : Number(operator[3]) };
-    }
-  }
+function repeatBounds([all, low, comma, high]: RegExpExecArray): { min: number; max: number } {
+  if (all.startsWith('?')) return { min: 0, max: 1 };
+  if (low === undefined) return { min: all.startsWith('+') ? 1 : 0, max: Infinity };
+  if (comma === '') return { min: Number(low), max: Number(low) };
+  return { min: Number(low), max: high === '' ? Infinity : Number(high) };
 }

@@ -45,36 +45,34 @@ function parseTerm([, operator = '', ...parts]: RegExpExecArray): Term {
   return { operator, given, version: parseVersion(`${major}.${minor}.${patch}${prerelease}`) };
 }
 
+type Check = (order: number, term: Term, version: Version) => boolean;
+
+const isSame: Check = (order, term, version) => (term.given < 3 ? isWithin(term, version, term.given) : order === 0);
+const isBelow: Check = (order) => order < 0;
+const isAtLeast: Check = (order) => order >= 0;
+const isAbove: Check = (order, term, version) => order > 0 && !isSame(order, term, version);
+const isAtMost: Check = (order, term, version) => order <= 0 || isSame(order, term, version);
+const isMinorOf: Check = (order, term, version) => order >= 0 && isWithin(term, version, Math.min(term.given, 2));
+
+const CHECKS: ReadonlyMap<string, Check> = new Map([
+  ['', isSame],
+  ['=', isSame],
+  ['==', isSame],
+  ['!=', (order, term, version) => !isSame(order, term, version)],
+  ['>', isAbove],
+  ['<', isBelow],
+  ['>=', isAtLeast],
+  ['=>', isAtLeast],
+  ['<=', isAtMost],
+  ['=<', isAtMost],
+  ['^', (order, term, version) => order >= 0 && isWithin(term, version, caretLength(term))],
+  ['~', isMinorOf],
+  ['~>', isMinorOf],
+]);
+
 function holds(term: Term, version: Version): boolean {
   if (version.prerelease !== '' && term.version.prerelease === '') return false;
-  const order = compareVersions(version, term.version);
-  switch (term.operator) {
-    case '':
-    case '=':
-    case '==':
-      return term.given < 3 ? isWithin(term, version, term.given) : order === 0;
-    case '!=':
-      return term.given < 3 ? !isWithin(term, version, term.given) : order !== 0;
-    case '>':
-      return term.given === 3 ? order > 0 : order > 0 && !isWithin(term, version, term.given);
-    case '<':
-      return order < 0;
-    case '>=':
-    case '=>':
-      return order >= 0;
-    case '<=':
-    case '=<':
-      return term.given === 3 ? order <= 0 : order <= 0 || isWithin(term, version, term.given);
-    case '^':
-      return order >= 0 && isWithin(term, version, caretLength(term));
-    default:
-      return order >= 0 && isWithin(term, version, Math.min(term.given, 2));
-  }
-}
-
-/** Whether the first `count` numbers are those of the term. */
-function isWithin(term: Term, version: Version, count: number): boolean {
-  return term.version.numbers.slice(0, count).every((number, index) => number === version.numbers[index]);
+  return CHECKS.get(term.operator)?.(compareVersions(version, term.version), term, version) ?? false;
 }
 
 /** `^` keeps everything up to the first number that is not 0. */
@@ -82,4 +80,8 @@ function caretLength({ version, given }: Term): number {
   const [major, minor] = version.numbers;
   if (major > 0n || given <= 1) return Math.min(given, 1);
   return minor > 0n || given === 2 ? 2 : 3;
+}
+
+function isWithin(term: Term, version: Version, count: number): boolean {
+  return term.version.numbers.slice(0, count).every((number, index) => number === version.numbers[index]);
 }

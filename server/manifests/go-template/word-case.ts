@@ -32,7 +32,7 @@ export function joinWords(text: string, connector: string): string {
     const word = words[at];
     if (word === undefined) break;
     if (word.kind === 'connector' || word.kind === 'punctuation') {
-      result += word.kind === 'connector' ? connector.repeat([...word.text].length) : word.text;
+      result += word.kind === 'connector' ? connector.repeat(Array.from(word.text).length) : word.text;
       isAfterWord = false;
       at++;
       continue;
@@ -109,5 +109,5 @@ export function swapCase(text: string): string {
 
 function singleUpper(character: string): string {
   const upper = character.toUpperCase();
-  return [...upper].length === 1 ? upper : character;
+  return Array.from(upper).length === 1 ? upper : character;
 }

@@ -135,6 +135,7 @@ const YAML_ESCAPES: Readonly<Record<string, string>> = {
 
 function doubleQuoted(text: string): string {
   const escaped = text.replace(
+    // oxlint-disable-next-line no-control-regex -- control characters are what it is about
     /["\\\u0000-\u001f\u007f-\u009f\u2028\u2029\ufeff]|[\u{10000}-\u{10ffff}]/gu,
     (character) => {
       const code = character.codePointAt(0) ?? 0;
@@ -147,7 +148,7 @@ function doubleQuoted(text: string): string {
 
 /** The order of keys in Go's YAML library: numbers inside names count as numbers, letters come after everything else. */
 function compareNaturally(a: string, b: string): number {
-  const [x, y] = [[...a], [...b]];
+  const [x, y] = [Array.from(a), Array.from(b)];
   const at = x.findIndex((character, index) => character !== y[index]);
   const [one, two] = [x[at], y[at]];
   if (at < 0 || one === undefined || two === undefined) return x.length - y.length;
