@@ -3,7 +3,8 @@ import type { Logger } from 'pino';
 import { TinsmithError } from '#proto/errors.ts';
 import type { AgentMessage, Hello, ServerMessage } from '#proto/gen/tinsmith/agent/v1/agent_pb.ts';
 import { grpcStatusOf } from '#proto/grpc-errors.ts';
-import { ackMessage, numberOf, reportOf, serverMessageOf, taskRefOf, welcomeMessage } from './agent-wire.ts';
+import { AgentSender } from './agent-sender.ts';
+import { numberOf, reportOf, serverMessageOf, taskRefOf, welcomeMessage } from './agent-wire.ts';
 import type { AgentCommand, AgentSession, WorkflowEngine } from './engine.ts';
 
 export type AgentCall = ServerDuplexStream<AgentMessage, ServerMessage>;
@@ -31,7 +32,7 @@ export class AgentStream {
   readonly #from: string;
   readonly #call: AgentCall;
   readonly #context: AgentStreamContext;
-  readonly #sender: Sender;
+  readonly #sender: AgentSender;
   #session: AgentSession | undefined;
   #isEnded = false;
   #refreshing: Promise<void> | undefined;
@@ -48,7 +49,7 @@ export class AgentStream {
     this.#from = peer.from;
     this.#call = call;
     this.#context = context;
-    this.#sender = new Sender(call);
+    this.#sender = new AgentSender(call);
     this.done = this.#serve();
   }
 
@@ -178,47 +179,6 @@ type ReportArguments = Parameters<WorkflowEngine['report']> extends [unknown, ..
 
 /** Errors of a report that the same report would meet again and again. */
 const LOST_CAUSES: ReadonlySet<string> = new Set(['not_found', 'illegal_transition', 'invalid_input']);
-
-/** Writes to the call as fast as the agent reads, and holds the rest: see AgentStream. */
-class Sender {
-  readonly #call: AgentCall;
-  readonly #waiting: ServerMessage[] = [];
-  #acknowledged = 0;
-  #acknowledgedSent = 0;
-  #isBlocked = false;
-
-  constructor(call: AgentCall) {
-    this.#call = call;
-    call.on('drain', () => {
-      this.#isBlocked = false;
-      this.#pump();
-    });
-  }
-
-  send(message: ServerMessage): void {
-    this.#waiting.push(message);
-    this.#pump();
-  }
-
-  acknowledge(sequence: number): void {
-    this.#acknowledged = Math.max(this.#acknowledged, sequence);
-    this.#pump();
-  }
-
-  #pump(): void {
-    while (!this.#isBlocked && this.#call.writable) {
-      const message = this.#waiting.shift() ?? this.#ack();
-      if (message === undefined) return;
-      this.#isBlocked = !this.#call.write(message);
-    }
-  }
-
-  #ack(): ServerMessage | undefined {
-    if (this.#acknowledged === this.#acknowledgedSent) return undefined;
-    this.#acknowledgedSent = this.#acknowledged;
-    return ackMessage(this.#acknowledged);
-  }
-}
 
 /** The call's messages, read only as fast as they are taken. Leaving the loop does not destroy the call: its status follows. */
 function messagesOf(call: AgentCall): AsyncIterable<AgentMessage> {
