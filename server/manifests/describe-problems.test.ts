@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import { describeProblems } from './describe-problems.ts';
 import { Findings, shown } from './findings.ts';
 
-test('problems are told in the order of their places, each once', () => {
-  const at = (file: string, line: number, column: number, message: string) => ({ file, line, column, message });
+const at = (file: string, line: number, column: number, message: string) => ({ file, line, column, message });
 
+test('problems are told in the order of their places, each once', () => {
   const lines = describeProblems([
     at('b.yaml', 1, 1, 'x'),
     at('a.csv', 10, 2, 'late'),

@@ -61,6 +61,7 @@ function toProblem(at: Position, message: string, value: string | undefined): Pr
   return { file, line, column, message, ...(value === undefined ? {} : { value: cut(value) }) };
 }
 
-function cut(value: string): string {
+/** A text cut short for a sentence. */
+export function cut(value: string): string {
   return value.length <= LONGEST_SHOWN ? value : `${value.slice(0, LONGEST_SHOWN)}…`;
 }

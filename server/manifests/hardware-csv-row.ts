@@ -1,6 +1,6 @@
 import type { Claims } from './claims.ts';
 import type { CsvCell } from './csv-table.ts';
-import { type Findings, shown } from './findings.ts';
+import { cut, type Findings, shown } from './findings.ts';
 import { faultOfDisk, faultOfVlan } from './hardware-reader.ts';
 import { faultOfIp, faultOfIpv4, faultOfMac, faultsOfAddressPlan, normaliseMac } from './network-address.ts';
 import { faultOfLabelKey, faultOfLabelValue, faultOfObjectName } from './object-names.ts';
@@ -23,7 +23,7 @@ export type CsvCells = ReadonlyMap<CsvColumn, CsvCell>;
 
 /** Checks one row and claims what must be its own. Every fault is told, with the place of its cell and the host name. */
 export function checkCsvRow(row: CsvCells, findings: Findings, claims: Claims): void {
-  const check: RowCheck = { row, findings, claims, hostname: row.get('hostname')?.text ?? '' };
+  const check: RowCheck = { row, findings, claims, hostname: cut(textOf(row, 'hostname')) };
   checkCell(check, 'hostname', faultOfObjectName);
   checkCell(check, 'mac', faultOfMac);
   checkAddresses(check);
@@ -136,12 +136,14 @@ function checkBmc(check: RowCheck): void {
 }
 
 function claimIdentity(check: RowCheck): void {
-  const { row, claims, hostname } = check;
-  const owner = `Hardware ${hostname}`;
+  const { row, claims } = check;
+  const written = textOf(row, 'hostname');
+  const isName = faultOfObjectName(written) === undefined;
+  const owner = `Hardware ${isName ? written : check.hostname}`;
   const host = row.get('hostname');
   const mac = row.get('mac');
   const address = row.get('ip_address');
-  if (host !== undefined && hostname !== '') claims.claimName('Hardware', hostname, host.at);
+  if (host !== undefined && isName) claims.claimName('Hardware', written, host.at);
   const normal = mac === undefined ? undefined : normaliseMac(mac.text);
   if (mac !== undefined && normal !== undefined) claims.claim('MAC', normal, owner, mac.at);
   if (address !== undefined && faultOfIpv4(address.text) === undefined) {

@@ -236,6 +236,21 @@ test('what only one machine may have is refused the second time, in any notation
   ]);
 });
 
+test('host names that differ only late are two machines', () => {
+  const long = 'x'.repeat(100);
+  const rows = ['1', '2'].map((digit) =>
+    ROW.replace('n1', `${long}${digit}`).replace('00:01', `00:0${digit}`).replace('.11', `.1${digit}`),
+  );
+
+  const { problems, hardware } = load(csv(...rows));
+
+  assert.deepEqual(problems, []);
+  assert.deepEqual(
+    hardware.map(({ name }) => name),
+    [`${long}1`, `${long}2`],
+  );
+});
+
 test('two BMCs with one address are refused', () => {
   const rows = ['1', '2'].map((digit) =>
     ROW.replace('n1', `n${digit}`)

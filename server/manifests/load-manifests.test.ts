@@ -337,9 +337,11 @@ spec: {tinkerbellIp: 10.0.0.2}
   ]);
 });
 
+function workflow(spec: string): string {
+  return `apiVersion: tinkerbell.org/v1alpha1\nkind: Workflow\nmetadata: {name: w}\nspec:\n${spec}\n`;
+}
+
 test('a workflow names its template and at most one way to its machine', () => {
-  const workflow = (spec: string) =>
-    `apiVersion: tinkerbell.org/v1alpha1\nkind: Workflow\nmetadata: {name: w}\nspec:\n${spec}\n`;
   const { workflows, warnings } = load(
     workflow(
       '  templateRef: t\n  hardwareMap: {device_1: 1, a: b}\n  bootOptions: {bootMode: iso, toggleAllowNetboot: true}',

@@ -42,7 +42,8 @@ export function renderWorkflow(request: RenderRequest, defaults: RenderDefaults)
   try {
     text = renderTemplate(template.data, templateData(request), { name: template.name });
   } catch (thrown) {
-    const error = TinsmithError.from(thrown, 'invalid_template');
+    const error = TinsmithError.from(thrown);
+    if (error.code === 'internal') throw error;
     const { line = 0, column = 0 } = error.problems[0] ?? {};
     const message = `cannot render it: ${error.problems[0]?.message ?? error.message}`;
     return { hardware: [], problems: [{ file, line, column, message }], warnings: [] };

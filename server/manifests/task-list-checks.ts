@@ -41,7 +41,8 @@ function checkImage(action: Action, root: YamlValue, path: string): ActionName |
   try {
     return actionNameOf(action.image);
   } catch (thrown) {
-    const { message } = TinsmithError.from(thrown);
+    const { code, message } = TinsmithError.from(thrown);
+    if (code === 'internal') throw thrown;
     refuseAt(root, `${path}.image`, `the action ${shown(action.name)}: ${message}`, action.image);
     return undefined;
   }
@@ -54,7 +55,8 @@ function checkEnvironment(task: Task, action: Action, name: ActionName, at: { ro
   try {
     catalog[name].parse(environment, command);
   } catch (thrown) {
-    const { message } = TinsmithError.from(thrown);
+    const { code, message } = TinsmithError.from(thrown);
+    if (code === 'internal') throw thrown;
     const path = action.environment === undefined ? `${at.path}.name` : `${at.path}.environment`;
     refuseAt(at.root, path, `the action ${shown(action.name)} (${name}): ${message}`);
   }

@@ -71,6 +71,7 @@ function parses(data: string, value: YamlValue): boolean {
     return true;
   } catch (thrown) {
     const error = TinsmithError.from(thrown);
+    if (error.code === 'internal') throw error;
     const [problem] = error.problems;
     const place = problem === undefined ? undefined : placeInBlock(value, data, problem);
     const at = place ?? positionOf(value.scope, value.node);
