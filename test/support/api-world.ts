@@ -1,6 +1,6 @@
 /** The admin API over real HTTP on the real store in memory, and a machine's life to fill it with. */
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -54,6 +54,8 @@ export interface ApiAnswer {
 
 interface WorldOptions {
   readonly port?: number;
+  /** Default: a new one. */
+  readonly token?: string;
   readonly heartbeatMs?: number;
   /** Replaces verbs, to see how their failures are answered. */
   readonly transitions?: Partial<Transitions>;
@@ -66,6 +68,7 @@ export async function startApiWorld(options: WorldOptions = {}): Promise<ApiWorl
   const clock = steppingClock();
   const opened = stack.use(await openSqliteStore({ path: ':memory:', clock: clock.now }));
   const logged: string[] = [];
+  if (options.token !== undefined) await writeFile(join(folder, 'admin.token'), options.token);
   const token = await ensureAdminToken(folder);
   const api = stack.use(
     await startApi({

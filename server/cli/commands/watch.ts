@@ -38,17 +38,17 @@ export const watchCommand: Command = {
     const records = await watchedRecords(api, input.positionals[0]);
     const goal = goalOf(input);
     const progress = goalProgress(goal, records, api);
-    await using watch = startWatch(context, records, input);
     if (await progress.isReached()) {
-      if (records[goal === 'finished' ? 'workflows' : 'hardware'].length === 0) context.out.note('nothing to wait for');
+      if (goal === 'finished' && records.workflows.length === 0) context.out.note('no workflow is unfinished');
       return 0;
     }
+    await using watch = startWatch(context, records, input);
     const query = { after: newest.items[0]?.id ?? 0, ...records.filter };
     try {
       for await (const event of api.follow<EventView>('/events/stream', query, watch.deadline)) {
         if (!records.concerns(event)) continue;
         watch.show(event);
-        if (goal !== undefined && concernsGoal(goal, event) && (await progress.isReached())) return 0;
+        if (progress.mayBeReachedBy(event) && (await progress.isReached())) return 0;
       }
       return 0;
     } catch (error) {
@@ -57,11 +57,19 @@ export const watchCommand: Command = {
   },
 };
 
+/** `installed` does not look at `workflow.succeeded`: the machine's own event comes after it and is to be shown, too. */
+const DECIDING: Readonly<Record<Goal, RegExp>> = {
+  finished: /^workflow\.(succeeded|failed|timedOut|cancelled|deleted)$/,
+  installed: /^(machine\.(installed|failed|retired)|hardware\.deleted|workflow\.(cancelled|deleted))$/,
+};
+
 /** Asks how far the goal is and keeps the last answer for the message of a time-out. */
 function goalProgress(goal: Goal | undefined, records: WatchedRecords, api: ApiClient) {
   let missing: string | undefined;
   return {
     missing: () => missing,
+    /** Only at events that decide something is the server asked: it may be further than the event that is shown. */
+    mayBeReachedBy: ({ name }: EventView) => goal !== undefined && DECIDING[goal].test(name),
     async isReached(): Promise<boolean> {
       if (goal === undefined) return false;
       missing = await missingFor(goal, records, api);
@@ -73,12 +81,6 @@ function goalProgress(goal: Goal | undefined, records: WatchedRecords, api: ApiC
 function goalOf(input: CommandInput): Goal | undefined {
   const text = input.text('until');
   return text === 'installed' || text === 'finished' ? text : undefined;
-}
-
-/** A machine's own event follows that of its workflow: with `installed` it is shown, too, before the watch ends. */
-function concernsGoal(goal: Goal, { name }: EventView): boolean {
-  if (goal === 'finished') return name.startsWith('workflow.');
-  return name.startsWith('machine.') || name === 'workflow.cancelled' || name.endsWith('.deleted');
 }
 
 /** Opens what must be closed again: the deadline's timer and the live display. */
