@@ -20,9 +20,9 @@ export interface Change {
 
 export type EventDraft = Pick<TinsmithEvent, 'name' | 'data' | 'hardware' | 'workflow'>;
 
-/** Runs changes one after the other. */
+/** Runs changes one after the other; each is one transaction. */
 export interface Changes {
-  /** One transaction, on the disk when this resolves. A throw undoes all of it. */
+  /** On the disk when this resolves. A throw undoes all of it. */
   run<T>(cause: Cause, work: (change: Change) => Promise<T>): Promise<T>;
   /** The same without waiting for the disk: a power cut may undo it (whole). For what is soon reported again. */
   runRelaxed<T>(cause: Cause, work: (change: Change) => Promise<T>): Promise<T>;
@@ -36,52 +36,109 @@ interface ChangesOptions {
   readonly log: Logger | undefined;
 }
 
-/** Changes wait for each other, so that events are published in the order of their commits. */
-export function changes({ db, box, events, clock, log }: ChangesOptions): Changes {
-  let former: Promise<unknown> = Promise.resolve();
+/** Changes that may share one wait for the disk. */
+const BATCH_LIMIT = 64;
 
-  async function inOrder<T>(work: () => Promise<T>): Promise<T> {
-    const mine = former.then(work, work);
-    former = mine.catch(() => undefined); // the caller gets the failure; the next change is not concerned
-    return mine;
+/** A change that waits for its turn. */
+interface Waiting {
+  readonly cause: Cause;
+  readonly isRelaxed: boolean;
+  readonly work: (change: Change) => Promise<unknown>;
+  readonly resolve: () => void;
+  readonly reject: (thrown: unknown) => void;
+}
+
+/**
+ * Changes are made one after the other, so events are published in the order of their commits. Those that queue up while
+ * the disk is busy are committed together: each one whole or not at all (a savepoint), and none of them is told that it is
+ * done before all are on the disk.
+ */
+export function changes(options: ChangesOptions): Changes {
+  const queue: Waiting[] = [];
+  let isBusy = false;
+
+  async function drain(): Promise<void> {
+    isBusy = true;
+    for (let batch = queue.splice(0, BATCH_LIMIT); batch.length > 0; batch = queue.splice(0, BATCH_LIMIT)) {
+      await commitTogether(options, batch);
+    }
+    isBusy = false;
   }
 
-  async function transact<T>(on: Kysely<Tables>, cause: Cause, work: (change: Change) => Promise<T>): Promise<T> {
-    const at = clock();
-    const made: TinsmithEvent[] = [];
-    const result = await on.transaction().execute((trx) =>
-      work({
-        trx,
-        at,
-        cause,
-        box,
-        emit: async (draft) => {
-          made.push(await insertEvent(trx, complete(draft, at, cause)));
-        },
-        show: (draft) => {
-          made.push(complete(draft, at, cause));
-        },
-      }),
-    );
-    events.publish(made);
-    if (log !== undefined) for (const event of made) logEvent(log, event);
-    return result;
+  async function enqueue<T>(waiting: Pick<Waiting, 'cause' | 'isRelaxed'>, work: (change: Change) => Promise<T>) {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    let result: T;
+    queue.push({
+      ...waiting,
+      work: async (change) => {
+        result = await work(change);
+      },
+      resolve: () => resolve(result),
+      reject,
+    });
+    if (!isBusy) void drain(); // every failure goes to the change that it belongs to
+    return promise;
   }
 
   return {
-    run: (cause, work) => inOrder(() => transact(db, cause, work)),
-    runRelaxed: (cause, work) =>
-      inOrder(() =>
-        db.connection().execute(async (connection) => {
-          await sql`pragma synchronous = normal`.execute(connection);
-          try {
-            return await transact(connection, cause, work);
-          } finally {
-            await sql`pragma synchronous = full`.execute(connection);
-          }
-        }),
-      ),
+    run: async (cause, work) => enqueue({ cause, isRelaxed: false }, work),
+    runRelaxed: async (cause, work) => enqueue({ cause, isRelaxed: true }, work),
   };
+}
+
+/** Never rejects: each change of the batch gets its own result or failure. */
+async function commitTogether(options: ChangesOptions, batch: readonly Waiting[]): Promise<void> {
+  const { db, events, log } = options;
+  const isRelaxed = batch.every((waiting) => waiting.isRelaxed);
+  const made: TinsmithEvent[] = [];
+  const done: Waiting[] = [];
+  try {
+    await db.connection().execute(async (connection) => {
+      if (isRelaxed) await sql`pragma synchronous = normal`.execute(connection);
+      try {
+        await connection.transaction().execute(async (trx) => {
+          for (const waiting of batch) if (await runOne(options, trx, waiting, made)) done.push(waiting);
+        });
+      } finally {
+        if (isRelaxed) await sql`pragma synchronous = full`.execute(connection);
+      }
+    });
+  } catch (thrown) {
+    for (const waiting of batch) waiting.reject(thrown); // those that failed by themselves keep their own failure
+    return;
+  }
+  events.publish(made);
+  if (log !== undefined) for (const event of made) logEvent(log, event);
+  for (const waiting of done) waiting.resolve();
+}
+
+/** Makes one change within the batch's transaction. False: it failed, and left nothing. */
+async function runOne(
+  { box, clock }: ChangesOptions,
+  trx: Transaction<Tables>,
+  { cause, work, reject }: Waiting,
+  made: TinsmithEvent[],
+): Promise<boolean> {
+  const at = clock();
+  const own: TinsmithEvent[] = [];
+  const emit = async (draft: EventDraft) => {
+    own.push(await insertEvent(trx, complete(draft, at, cause)));
+  };
+  const show = (draft: EventDraft) => {
+    own.push(complete(draft, at, cause));
+  };
+  await sql`savepoint change`.execute(trx);
+  try {
+    await work({ trx, at, cause, box, emit, show });
+  } catch (thrown) {
+    reject(thrown);
+    await sql`rollback to change`.execute(trx);
+    await sql`release change`.execute(trx);
+    return false;
+  }
+  await sql`release change`.execute(trx);
+  made.push(...own);
+  return true;
 }
 
 function complete(draft: EventDraft, at: Date, cause: Cause): TinsmithEvent {
