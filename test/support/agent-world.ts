@@ -13,6 +13,8 @@ import { mintBootToken } from '#server/enroll/boot-token.ts';
 import { type CertificateAuthority, openCertificateAuthority } from '#server/enroll/certificate-authority.ts';
 import { createEnrollService } from '#server/enroll/enroll-service.ts';
 import { type AgentService, startAgentService } from '#server/provision/agent-service.ts';
+import type { WorkflowEngine } from '#server/provision/engine.ts';
+import { workflowEngine } from '#server/provision/workflow-engine.ts';
 import { openSqliteStore, type SqliteStore } from '#server/store/sqlite-store.ts';
 import { RecordingEngine } from './recording-engine.ts';
 import { hardwareManifest, macOf } from './records.ts';
@@ -44,6 +46,12 @@ export interface AgentWorld extends AsyncDisposable {
   startAgent(settings: BootSettings, changes?: Partial<AgentProcessOptions>): RunningAgent;
 }
 
+export interface AgentWorldOptions {
+  readonly heartbeatMs?: number;
+  /** The product's own engine on the world's store, a new one with every start of the service; `engine` is then idle. */
+  readonly decides?: boolean;
+}
+
 export interface RunningAgent {
   readonly end: Promise<PowerRequest>;
   readonly said: string[];
@@ -53,7 +61,7 @@ export interface RunningAgent {
 
 export const BOOT_ID = '11111111-2222-3333-4444-555555555555';
 
-export async function startAgentWorld(options: { readonly heartbeatMs?: number } = {}): Promise<AgentWorld> {
+export async function startAgentWorld(options: AgentWorldOptions = {}): Promise<AgentWorld> {
   await using stack = new AsyncDisposableStack();
   const clock = { offsetMs: 0 };
   const now = (): Date => new Date(Date.now() + clock.offsetMs);
@@ -69,7 +77,7 @@ export async function startAgentWorld(options: { readonly heartbeatMs?: number }
     startAgentService({
       port,
       address: '127.0.0.1',
-      engine,
+      engine: options.decides === true ? decidingEngine(opened, now) : engine,
       enroll: {
         enroll: async (request, from) => {
           const enrollment = await verbs.enroll(request, from);
@@ -132,6 +140,10 @@ export async function startAgentWorld(options: { readonly heartbeatMs?: number }
     },
     [Symbol.asyncDispose]: () => cleanup.disposeAsync(),
   };
+}
+
+function decidingEngine({ store, transitions }: SqliteStore, clock: () => Date): WorkflowEngine {
+  return workflowEngine({ store, transitions, clock, leaseMs: 30_000, maxAttempts: 3 });
 }
 
 async function serveAuthority(stack: AsyncDisposableStack, ca: CertificateAuthority): Promise<string> {
