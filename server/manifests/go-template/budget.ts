@@ -1,7 +1,7 @@
 import { GoList, GoMap, GoObject, type GoValue } from './go-value.ts';
 import { functionFault } from './template-error.ts';
 
-export interface Limits {
+interface Limits {
   /** Units of work: one for every node that is evaluated and for every 64 characters that a function handles. */
   readonly maxSteps: number;
   /** Milliseconds of wall time for one rendering. */

@@ -18,7 +18,7 @@ import { TinsmithError } from '#proto/errors.ts';
  */
 export type GoValue = undefined | null | boolean | string | bigint | number | GoInteger | GoList | GoMap | GoObject;
 
-export type IntegerType = 'int64' | 'uint8' | 'uint64';
+type IntegerType = 'int64' | 'uint8' | 'uint64';
 
 /** An integer whose Go type is not plain `int`. */
 export class GoInteger {
@@ -31,7 +31,7 @@ export class GoInteger {
   }
 }
 
-export type ListElement = 'interface {}' | 'string' | 'int' | '[]interface {}';
+type ListElement = 'interface {}' | 'string' | 'int' | '[]interface {}';
 
 /** A slice. `isNil` is a slice that was never made: it has no items, equals nil and is `null` in JSON. */
 export class GoList {

@@ -2,7 +2,7 @@ import { fromData, GoList, GoMap, GoObject, type GoValue, integerOf } from './go
 import { functionFault } from './template-error.ts';
 
 /** How Go's encoding/json writes and reads values. */
-export interface JsonStyle {
+interface JsonStyle {
   /** Whether `<`, `>` and `&` are escaped, as json.Marshal does. */
   readonly isHtmlSafe: boolean;
   /** Spaces for one level; '' for everything on one line. */

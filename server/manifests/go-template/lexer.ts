@@ -2,7 +2,7 @@
  * Cuts a template into tokens, by the rules of Go's text/template: text, comments, `{{`, `}}`, trim markers, and the
  * words inside an action. Spaces inside an action are tokens, because they separate arguments.
  */
-export type TokenKind =
+type TokenKind =
   | 'text'
   | 'open'
   | 'close'

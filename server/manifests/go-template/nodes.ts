@@ -45,13 +45,13 @@ export type Operand =
   | ChainNode;
 
 /** `.a.b` */
-export interface FieldNode {
+interface FieldNode {
   readonly kind: 'field';
   readonly at: number;
   readonly names: readonly string[];
 }
 
-export interface VariableNode {
+interface VariableNode {
   readonly kind: 'variable';
   readonly at: number;
   readonly name: string;

@@ -1,6 +1,6 @@
 import type { NumberNode } from './nodes.ts';
 
-export type NumberProblem = 'illegal number syntax' | 'integer overflow' | 'complex';
+type NumberProblem = 'illegal number syntax' | 'integer overflow' | 'complex';
 
 /** Reads a number of a template by Go's rules for literals, base prefixes and underscores included. */
 export function numberConstant(text: string, at: number): NumberNode | NumberProblem {

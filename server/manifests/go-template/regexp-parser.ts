@@ -21,7 +21,7 @@ export type Expression =
       readonly isGreedy: boolean;
     };
 
-export interface ParsedExpression {
+interface ParsedExpression {
   readonly expression: Expression;
   readonly groupCount: number;
   /** Index of each named group. */
@@ -45,7 +45,7 @@ export function parseExpression(pattern: string): ParsedExpression {
   return new ExpressionParser(pattern).parse();
 }
 
-export function patternFault(reason: string, fragment: string): Error {
+function patternFault(reason: string, fragment: string): Error {
   return functionFault(`error parsing regexp: ${reason}: \`${fragment}\``);
 }
 

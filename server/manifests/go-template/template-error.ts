@@ -1,7 +1,7 @@
 import { TinsmithError } from '#proto/errors.ts';
 
 /** Where in a template something stands. */
-export interface Place {
+interface Place {
   /** Name of the whole template, as the user knows it. */
   readonly name: string;
   readonly source: string;
