@@ -132,8 +132,12 @@ async function runOne(
     await work({ trx, at, cause, box, emit, show });
   } catch (thrown) {
     reject(thrown);
-    await sql`rollback to change`.execute(trx);
-    await sql`release change`.execute(trx);
+    try {
+      await sql`rollback to change`.execute(trx);
+      await sql`release change`.execute(trx);
+    } catch {
+      throw thrown; // it was bad enough (a full disk) for SQLite to end the whole transaction: the batch fails with it
+    }
     return false;
   }
   await sql`release change`.execute(trx);
