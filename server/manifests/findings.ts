@@ -15,18 +15,20 @@ const LONGEST_SHOWN = 80;
 export class Findings {
   readonly #problems: Problem[] = [];
   readonly #warnings: Problem[] = [];
+  readonly #listed = new Set<string>();
   #problemCount = 0;
+  #unlisted = 0;
 
-  /** How many problems there were so far, the ones that are not listed included. */
+  /** Grows with every refusal: a reader that sees it unchanged has refused nothing. */
   get problemCount(): number {
     return this.#problemCount;
   }
 
   get problems(): readonly Problem[] {
     const last = this.#problems.at(-1);
-    const unlisted = this.#problemCount - this.#problems.length;
-    if (last === undefined || unlisted === 0) return this.#problems;
-    const more = { file: last.file, line: 0, column: 0, message: `and ${unlisted} more problems: fix these first` };
+    if (last === undefined || this.#unlisted === 0) return this.#problems;
+    const message = `and ${this.#unlisted} more problems: fix these first`;
+    const more = { file: last.file, line: 0, column: 0, message };
     return [...this.#problems, more];
   }
 
@@ -34,10 +36,16 @@ export class Findings {
     return this.#warnings;
   }
 
-  /** `value` is the offending text as written; leave it out where it may be a secret. */
+  /** `value` is the offending text as written; leave it out where it may be a secret. The same fault is listed once. */
   refuse(at: Position, message: string, value?: string): void {
     this.#problemCount++;
-    if (this.#problems.length < MOST_LISTED) this.#problems.push(toProblem(at, message, value));
+    const key = `${at.file}:${at.line}:${at.column}:${message}`;
+    if (this.#listed.has(key)) return;
+    if (this.#problems.length >= MOST_LISTED) this.#unlisted++;
+    else {
+      this.#listed.add(key);
+      this.#problems.push(toProblem(at, message, value));
+    }
   }
 
   warn(at: Position, message: string, value?: string): void {

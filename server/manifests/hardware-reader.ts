@@ -76,8 +76,8 @@ function familyOf(value: YamlValue): number | undefined {
 
 const readDhcp: Reader<HardwareDhcp> = object({
   mac: required(noted(readMac)),
-  hostname: optional(text(faultOfObjectName)),
-  domain_name: optional(text(faultOfObjectName)),
+  hostname: optional(text(faultOfHostName)),
+  domain_name: optional(text(faultOfHostName)),
   lease_time: optional(integer(0, LONGEST_LEASE)),
   name_servers: optional(list(text(faultOfIp))),
   time_servers: optional(list(text(faultOfIp))),
@@ -92,6 +92,11 @@ const readDhcp: Reader<HardwareDhcp> = object({
   tftp_server_name: optional(text()),
   boot_file_name: optional(text()),
 });
+
+/** Unlike an object's, a host's name may have upper-case letters. */
+function faultOfHostName(name: string): string | undefined {
+  return faultOfObjectName(name.toLowerCase());
+}
 
 const readInterface: Reader<HardwareInterface> = object({
   disableDhcp: optional(boolean()),

@@ -140,6 +140,7 @@ const BOMBS: Readonly<Record<string, string>> = {
   'deeper with each line': Array.from({ length: 300 }, (_, depth) => `${' '.repeat(depth)}a:\n`).join(''),
   'nested restarts': 'a: b: c\n'.repeat(MANY),
   'a billion laughs': `a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n${Array.from({ length: 20 }, (_, n) => `a${n + 1}: &a${n + 1} [${`*a${n},`.repeat(10)}]`).join('\n')}\n`,
+  'aliases that nest': `a0: &a0 [x]\n${Array.from({ length: 100 }, (_, n) => `a${n + 1}: &a${n + 1} [*a${n}]`).join('\n')}\n`,
   'a laugh inside a manifest': `${WORKFLOW}x: &x [${'y,'.repeat(100)}]\nz: [${'*x,'.repeat(1000)}]\n`,
   'merge keys of merge keys': `a0: &a0 {k: v}\n${Array.from({ length: 30 }, (_, n) => `a${n + 1}: &a${n + 1} {<<: [*a${n}, *a${n}]}`).join('\n')}\n`,
   'many keys': Array.from({ length: 20_000 }, (_, n) => `k${n}: 1\n`).join(''),

@@ -186,6 +186,12 @@ for (const [from, to, expected] of FAULTS) {
   });
 }
 
+test('a fault that several readers meet is told once', () => {
+  assert.deepEqual(load(`<<: 5\n${HARDWARE}`).problems, [
+    'm.yaml:1:5: the merge key "<<" needs a map, or a list of maps',
+  ]);
+});
+
 test('every fault of every document of every file is told', () => {
   const { problems } = loadManifests([
     { name: 'a.yaml', text: `${HARDWARE.replace('/dev/sda', 'x').replace('n1', 'N')}---\nkind: [\n---\nfoo: 1\n` },

@@ -13,8 +13,10 @@ import {
   type Node,
   type Pair,
   Parser,
+  type Scalar,
   type YAMLError,
   type YAMLMap,
+  type YAMLSeq,
 } from 'yaml';
 import { type Findings, type Position, shown } from './findings.ts';
 
@@ -152,10 +154,16 @@ function refuseSyntax(scope: YamlScope, error: YAMLError): void {
 interface TreeWalk {
   readonly scope: YamlScope;
   readonly targets: Map<Alias, Node>;
-  readonly anchors: Map<string, { readonly node: Node; readonly size: number }>;
+  readonly anchors: Map<string, { readonly node: Node; readonly extent: Extent }>;
   /** Anchors whose node is being walked: an alias to one of them would never end. */
   readonly open: Set<string>;
   aliased: number;
+}
+
+/** Values of a tree and its levels, what its aliases stand for included. */
+interface Extent {
+  readonly size: number;
+  readonly height: number;
 }
 
 class UnsoundTree extends Error {}
@@ -163,7 +171,7 @@ class UnsoundTree extends Error {}
 function isSoundTree(root: Node, scope: YamlScope, targets: Map<Alias, Node>): boolean {
   const walk: TreeWalk = { scope, targets, anchors: new Map(), open: new Set(), aliased: 0 };
   try {
-    sizeOf(root, walk);
+    extentOf(root, walk);
     return true;
   } catch (thrown) {
     // Already among the findings; the rest of this document's tree is not looked at.
@@ -172,37 +180,45 @@ function isSoundTree(root: Node, scope: YamlScope, targets: Map<Alias, Node>): b
   }
 }
 
-/** Number of values below a node, what its aliases stand for included; checks the tree on the way. */
-function sizeOf(node: unknown, walk: TreeWalk): number {
-  if (isAlias(node)) return sizeOfAlias(node, walk);
-  if (!isMap(node) && !isSeq(node) && !isScalar(node)) return 1;
+/** Measures a tree and checks it on the way. The parser has bounded the levels as written; aliases may add to them. */
+function extentOf(node: unknown, walk: TreeWalk): Extent {
+  if (isAlias(node)) return extentOfAlias(node, walk);
+  if (!isMap(node) && !isSeq(node) && !isScalar(node)) return { size: 1, height: 0 };
   const { anchor } = node;
   if (anchor !== undefined) walk.open.add(anchor);
   let size = 1;
-  if (isMap(node)) {
-    checkKeys(node, walk);
-    for (const pair of node.items) size += sizeOf(pair.value, walk);
-  } else if (isSeq(node)) {
-    for (const item of node.items) size += sizeOf(item, walk);
+  let height = 0;
+  for (const child of childrenOf(node, walk)) {
+    const extent = extentOf(child, walk);
+    size += extent.size;
+    height = Math.max(height, extent.height + 1);
   }
+  if (height > DEEPEST) giveUp(walk, node, `aliases nest values deeper than ${DEEPEST} levels: write the values out`);
   if (anchor !== undefined) {
     walk.open.delete(anchor);
-    walk.anchors.set(anchor, { node, size });
+    walk.anchors.set(anchor, { node, extent: { size, height } });
   }
-  return size;
+  return { size, height };
 }
 
-function sizeOfAlias(alias: Alias, walk: TreeWalk): number {
+function childrenOf(node: YAMLMap | YAMLSeq | Scalar, walk: TreeWalk): readonly unknown[] {
+  if (isSeq(node)) return node.items;
+  if (!isMap(node)) return [];
+  checkKeys(node, walk);
+  return node.items.map(({ value }) => value);
+}
+
+function extentOfAlias(alias: Alias, walk: TreeWalk): Extent {
   if (walk.open.has(alias.source))
     return giveUp(walk, alias, `the alias *${alias.source} stands inside its own anchor`);
   const target = walk.anchors.get(alias.source);
   if (target === undefined) return giveUp(walk, alias, `the alias *${alias.source} has no anchor before it`);
   walk.targets.set(alias, target.node);
-  walk.aliased += target.size;
+  walk.aliased += target.extent.size;
   if (walk.aliased > MOST_ALIASED) {
     return giveUp(walk, alias, `aliases expand to more than ${MOST_ALIASED} values: write the values out`);
   }
-  return target.size;
+  return target.extent;
 }
 
 function checkKeys(map: YAMLMap, walk: TreeWalk): void {
