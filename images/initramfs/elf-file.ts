@@ -53,6 +53,8 @@ function readSections(bytes: Buffer): readonly Section[] {
   const entrySize = bytes.readUInt16LE(58);
   const count = bytes.readUInt16LE(60);
   const namesIndex = bytes.readUInt16LE(62);
+  if (tableOffset + entrySize * count > bytes.length)
+    throw new RangeError('the section table ends after the end of the file');
   const rows = Array.from({ length: count }, (_, index) => {
     const at = tableOffset + index * entrySize;
     const offset = Number(bytes.readBigUInt64LE(at + 24));

@@ -13,6 +13,8 @@ export interface WaitOptions {
 // oxlint-disable-next-line eslint/no-control-regex -- the escape character is what is looked for
 const ESCAPES = /\x1b(?:\[[0-9;?=]*[ -/]*[@-~]|[()][A-Z0-9]|[=>78cDEHM])/g;
 const SHOWN_LINES = 40;
+/** A line without an end is complete, a prompt, when nothing is added to it for so long. */
+const QUIET_MS = 300;
 
 /**
  * A machine's serial console: every byte goes to a file, every line is kept for whoever waits for one. Lines are without
@@ -66,19 +68,20 @@ export class ConsoleLog implements AsyncIterable<string> {
    */
   async waitFor(pattern: RegExp, { timeoutMs, from = 0, signal }: WaitOptions): Promise<RegExpExecArray> {
     const deadline = AbortSignal.timeout(timeoutMs);
+    const stop = signal === undefined ? deadline : AbortSignal.any([signal, deadline]);
     let next = from;
     for (;;) {
       for (; next < this.#lines.length; next += 1) {
         const match = pattern.exec(this.#lines[next] ?? '');
         if (match !== null) return match;
       }
-      const unfinished = pattern.exec(clean(this.#unfinished));
-      if (unfinished !== null) return unfinished;
+      const prompt = pattern.exec(clean(this.#unfinished));
+      const hasMore = await this.#change(prompt === null ? stop : AbortSignal.timeout(QUIET_MS));
+      if (hasMore) continue;
+      if (prompt !== null) return prompt;
       if (this.#isClosed) throw this.#failure(`the machine stopped before its console said ${String(pattern)}`);
       signal?.throwIfAborted();
-      if (deadline.aborted)
-        throw this.#failure(`its console did not say ${String(pattern)} within ${timeoutMs / 1000} s`);
-      await this.#change(signal === undefined ? deadline : AbortSignal.any([signal, deadline]));
+      throw this.#failure(`its console did not say ${String(pattern)} within ${timeoutMs / 1000} s`);
     }
   }
 
@@ -99,13 +102,15 @@ export class ConsoleLog implements AsyncIterable<string> {
     changed.resolve();
   }
 
-  /** Resolves at the next change, or when the signal fires. */
-  async #change(signal: AbortSignal): Promise<void> {
-    const stopped = Promise.withResolvers<void>();
-    const stop = (): void => stopped.resolve();
+  /** Resolves with true at the next change; with false when the signal fires first or nothing can change any more. */
+  async #change(signal: AbortSignal): Promise<boolean> {
+    if (this.#isClosed) return false;
+    const stopped = Promise.withResolvers<boolean>();
+    const stop = (): void => stopped.resolve(false);
     signal.addEventListener('abort', stop, { once: true });
-    await Promise.race([this.#changed.promise, stopped.promise]);
+    const hasChanged = await Promise.race([this.#changed.promise.then(() => true), stopped.promise]);
     signal.removeEventListener('abort', stop);
+    return hasChanged;
   }
 
   #failure(sentence: string): Error {
