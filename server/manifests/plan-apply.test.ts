@@ -338,3 +338,70 @@ test('tasks on several machines are planned in task order', () => {
   assert.deepEqual(problems, []);
   assert.deepEqual(chosen, [['w', ['b', 'a'], false]]);
 });
+
+/** The shape of EKS Anywhere's own template for Ubuntu: a network file with loops and conditions in a literal block. */
+const UBUNTU = `apiVersion: anywhere.eks.amazonaws.com/v1alpha1
+kind: TinkerbellTemplateConfig
+metadata: {name: t}
+spec:
+  template:
+    name: t
+    version: "0.1"
+    global_timeout: 6000
+    tasks:
+      - name: t
+        worker: '{{.device_1}}'
+        volumes: [/dev:/dev]
+        actions:
+          - name: write netplan config
+            image: 127.0.0.1/embedded/writefile
+            timeout: 90
+            pid: host
+            environment:
+              DEST_DISK: '{{ formatPartition ( index .Hardware.Disks 0 ) 2 }}'
+              DEST_PATH: /etc/netplan/config.yaml
+              DIRMODE: "0755"
+              FS_TYPE: ext4
+              GID: "0"
+              MODE: "0644"
+              UID: "0"
+              CONTENTS: |
+                network:
+                  version: 2
+                  {{- $nic := (index .Hardware.Interfaces 0).DHCP }}
+                  ethernets:
+                    {{ if $nic.VLANID }}mainif{{ else }}id0{{ end }}:
+                      match: {macaddress: {{ $nic.MAC }}}
+                      addresses: [{{ $nic.IP.Address }}/{{ netmaskToPrefixLength $nic.IP.Netmask }}]
+                      nameservers:
+                        addresses: [{{ range $i, $ns := $nic.NameServers }}{{ if $i }}, {{ end }}{{ $ns }}{{ end }}]
+                      {{- if $nic.IP.Gateway }}
+                      routes: [{to: default, via: {{ $nic.IP.Gateway }}}]
+                      {{- end }}
+          - {name: reboot, image: 127.0.0.1/embedded/reboot, timeout: 90, pid: host, volumes: [/worker:/worker]}
+`;
+
+test('a network file with loops and conditions is rendered for the machine as Tinkerbell renders it', () => {
+  const csv = article('hardware-fixed.csv').replace('8.8.8.8,type=dp,/dev/sda', '8.8.8.8|1.1.1.1,type=dp,/dev/nvme0n1');
+  const { reading, problems, change } = plan({
+    'h.csv': csv,
+    't.yaml': UBUNTU + workflow('w', 'hardwareSelector: {type: dp}'),
+  });
+
+  assert.deepEqual([...reading, ...problems], []);
+  const environment = change.workflows[0]?.rendered.tasks[0]?.actions[0]?.environment;
+  assert.equal(environment?.['DEST_DISK'], '/dev/nvme0n1p2');
+  assert.equal(
+    environment?.['CONTENTS'],
+    `network:
+  version: 2
+  ethernets:
+    id0:
+      match: {macaddress: 08:00:27:ac:c9:77}
+      addresses: [192.168.10.31/24]
+      nameservers:
+        addresses: [8.8.8.8, 1.1.1.1]
+      routes: [{to: default, via: 192.168.10.1}]
+`,
+  );
+});
