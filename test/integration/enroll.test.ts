@@ -17,6 +17,7 @@ import {
 import { errorOfGrpc } from '#proto/grpc-errors.ts';
 import { openCertificateAuthority } from '#server/enroll/certificate-authority.ts';
 import { type AgentWorld, BOOT_ID, startAgentWorld } from '#test/support/agent-world.ts';
+import { openRawAgent, type RawAgent } from '#test/support/raw-agent.ts';
 import { macOf, someInventory } from '#test/support/records.ts';
 
 const HOUR_MS = 3600_000;
@@ -311,7 +312,7 @@ describe('the agents’ port', () => {
     assert.equal((await enroll(world, { token })).response.hardware, 'm1');
   });
 
-  it('holds no more than 64 connections of one address', async () => {
+  it('holds no more than 64 connections without a certificate of one address', async () => {
     await using world = await startAgentWorld();
     const sockets = Array.from({ length: 64 }, () =>
       connectTls({ port: world.port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: ['h2'] }),
@@ -325,6 +326,23 @@ describe('the agents’ port', () => {
     await Promise.all(closed);
     const { response } = await eventually(async () => enroll(world, { token: await world.mint(1) }));
     assert.equal(response.hardware, 'm1');
+  });
+});
+
+describe('a rack of agents behind one address', () => {
+  it('may hold as many connections as it has certificates', async () => {
+    await using world = await startAgentWorld({ heartbeatMs: 5000 });
+    const agents: RawAgent[] = [];
+
+    for (let number = 1; number <= 70; number++) {
+      const agent = await openRawAgent(world, number);
+      agents.push(agent);
+      agent.hello(`session-${number}`);
+      await agent.until(() => agent.received.length === 1);
+    }
+    for (const agent of agents) agent[Symbol.dispose]();
+
+    assert.equal(world.engine.connects.length, 70);
   });
 });
 
