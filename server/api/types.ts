@@ -38,7 +38,6 @@ export const failureSchema = Type.Object({
   code: Type.Unsafe<ErrorCode>({ type: 'string' }),
   message: Type.String(),
 });
-export type FailureView = View<typeof failureSchema>;
 
 /** Body of every answer that is not 2xx. */
 export const errorBodySchema = Type.Object({

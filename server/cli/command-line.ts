@@ -91,17 +91,24 @@ function parserOptions(specs: Readonly<Record<string, OptionSpec>>) {
   );
 }
 
-function optionValue(
-  command: Command,
-  spec: OptionSpec,
-  token: { readonly rawName: string; readonly value?: string | undefined },
-): string {
-  const { rawName, value } = token;
+interface OptionToken {
+  readonly rawName: string;
+  readonly value?: string | undefined;
+  /** Written as one argument: `--name=value`, `-nvalue`. */
+  readonly inlineValue?: boolean | undefined;
+}
+
+function optionValue(command: Command, spec: OptionSpec, token: OptionToken): string {
+  const { rawName, value, inlineValue = false } = token;
   if (spec.type === 'boolean') {
     if (value !== undefined) throw usage(command, `${rawName} takes no value, but was given "${value}"`);
     return 'true';
   }
-  if (value === undefined) throw usage(command, `${rawName} needs a value: ${rawName} ${spec.value ?? 'VALUE'}`);
+  // The parser takes `--dry-run` of `-f --dry-run` for the value; who means it writes `-f=--dry-run`.
+  const isNextOption = !inlineValue && value !== undefined && value.length > 1 && value.startsWith('-');
+  if (value === undefined || isNextOption) {
+    throw usage(command, `${rawName} needs a value: ${rawName} ${spec.value ?? 'VALUE'}`);
+  }
   if (spec.choices !== undefined && !spec.choices.includes(value)) {
     const hint = didYouMean(value, spec.choices);
     throw usage(command, `${rawName} is "${value}"${hint}: use one of ${spec.choices.join(', ')}`);

@@ -13,9 +13,13 @@ const SUBJECT_WIDTH = 16;
 export function eventLine(event: EventView, paint: Paint = (_style, text) => text): string {
   const subject = event.hardware ?? event.workflow ?? 'server';
   const told = Object.hasOwn(SENTENCES, event.name) ? SENTENCES[event.name](event) : event.name;
-  const text = printable(told).replaceAll('\n', ' ');
+  const text = oneLine(told);
   const style = styleOf(event);
-  return `${paint('dim', clockText(event.at))}  ${paint('bold', printable(subject).padEnd(SUBJECT_WIDTH))}  ${style === undefined ? text : paint(style, text)}`;
+  return `${paint('dim', clockText(event.at))}  ${paint('bold', oneLine(subject).padEnd(SUBJECT_WIDTH))}  ${style === undefined ? text : paint(style, text)}`;
+}
+
+function oneLine(text: string): string {
+  return printable(text).replaceAll('\n', ' ');
 }
 
 function styleOf(event: EventView): Style | undefined {

@@ -1,12 +1,15 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { TinsmithError } from '#proto/errors.ts';
 import type { EventView, ListOf } from '../../api/types.ts';
-import type { ApiClient } from '../api-client.ts';
 import { API_OPTIONS } from '../api-options.ts';
 import type { Command, CommandContext, CommandInput } from '../command.ts';
 import { parseDuration } from '../duration-option.ts';
 import { type Goal, missingFor } from '../watch-goal.ts';
 import { watchPrinter } from '../watch-printer.ts';
 import { type WatchedRecords, watchedRecords } from '../watched-records.ts';
+
+const ASK_AGAIN_MS = 500;
+const MOST_TRIES = 60;
 
 export const watchCommand: Command = {
   name: 'watch',
@@ -37,23 +40,22 @@ export const watchCommand: Command = {
     const newest = await api.get<ListOf<EventView>>('/events', { tail: 1 });
     const records = await watchedRecords(api, input.positionals[0]);
     const goal = goalOf(input);
-    const progress = goalProgress(goal, records, api);
-    if (await progress.isReached()) {
-      if (goal === 'finished' && records.workflows.length === 0) context.out.note('no workflow is unfinished');
-      return 0;
-    }
+    const progress = goalProgress(goal, records, context);
+    if (await progress.isReached()) return 0;
     await using watch = startWatch(context, records, input);
-    const query = { after: newest.items[0]?.id ?? 0, ...records.filter };
     try {
-      for await (const event of api.follow<EventView>('/events/stream', query, watch.deadline)) {
+      const query = { after: newest.items[0]?.id ?? 0, ...records.filter };
+      const events = api.follow<EventView>('/events/stream', query, watch.deadline);
+      for await (const event of events) {
         if (!records.concerns(event)) continue;
         watch.show(event);
         if (progress.mayBeReachedBy(event) && (await progress.isReached())) return 0;
       }
-      return 0;
     } catch (error) {
-      throw watch.deadline.aborted ? lateError(goal, input, progress.missing()) : error;
+      if (!watch.deadline.aborted) throw error;
+      if (goal !== undefined) throw lateError(goal, input, progress.missing());
     }
+    return 0;
   },
 };
 
@@ -64,7 +66,7 @@ const DECIDING: Readonly<Record<Goal, RegExp>> = {
 };
 
 /** Asks how far the goal is and keeps the last answer for the message of a time-out. */
-function goalProgress(goal: Goal | undefined, records: WatchedRecords, api: ApiClient) {
+function goalProgress(goal: Goal | undefined, records: WatchedRecords, { api, signal }: CommandContext) {
   let missing: string | undefined;
   return {
     missing: () => missing,
@@ -72,10 +74,23 @@ function goalProgress(goal: Goal | undefined, records: WatchedRecords, api: ApiC
     mayBeReachedBy: ({ name }: EventView) => goal !== undefined && DECIDING[goal].test(name),
     async isReached(): Promise<boolean> {
       if (goal === undefined) return false;
-      missing = await missingFor(goal, records, api);
+      missing = await patiently(() => missingFor(goal, records, api), signal);
       return missing === undefined;
     },
   };
+}
+
+/** A server that stopped right after its event is waited for, as the event stream does. */
+async function patiently<T>(ask: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await ask();
+    } catch (error) {
+      const mayHeal = error instanceof TinsmithError && error.code === 'unavailable' && tries < MOST_TRIES;
+      if (!mayHeal || signal.aborted) throw error;
+      await delay(ASK_AGAIN_MS, undefined, { signal });
+    }
+  }
 }
 
 function goalOf(input: CommandInput): Goal | undefined {
@@ -99,8 +114,7 @@ function startWatch(context: CommandContext, records: WatchedRecords, input: Com
   };
 }
 
-function lateError(goal: Goal | undefined, input: CommandInput, missing: string | undefined): TinsmithError {
+function lateError(goal: Goal, input: CommandInput, missing: string | undefined): TinsmithError {
   const limit = input.text('timeout') ?? '';
-  if (goal === undefined) return new TinsmithError('timed_out', `the watch ended after ${limit}, as --timeout says`);
   return new TinsmithError('timed_out', `not ${goal} within ${limit}: ${missing ?? 'nothing is known of why'}`);
 }
