@@ -30,29 +30,44 @@ interface MenuNode {
   commandLine: string;
 }
 
-function parseMenu(text: string): { root: MenuNode[]; wanted: string[] } {
-  const root: MenuNode[] = [];
-  const open: { node: MenuNode | undefined; list: MenuNode[] }[] = [{ node: undefined, list: root }];
-  let wanted: string[] = [];
+interface Menu {
+  readonly root: MenuNode[];
+  wanted: readonly string[];
+}
+
+function parseMenu(text: string): Menu {
+  const menu: Menu = { root: [], wanted: [] };
+  const open: MenuNode[] = [];
   for (const line of text.split('\n')) {
     const words = grubWords(line);
     const [command = '', ...rest] = words;
-    const top = open.at(-1);
-    if (command === 'set' && rest[0]?.startsWith('default=') === true) {
-      const value = rest[0].slice('default='.length);
-      // "${saved_entry}" and the like need GRUB's own environment block: the file's first entry stands in for it.
-      if (!value.includes('$') && wanted.length === 0) wanted = value.split('>').filter((part) => part !== '');
-    } else if ((command === 'menuentry' || command === 'submenu') && words.at(-1) === '{') {
+    const inside = open.at(-1);
+    if (isMenuCommand(command) && words.at(-1) === '{') {
       const node = newNode(command, rest);
-      top?.list.push(node);
-      open.push({ node, list: node.children ?? [] });
-    } else if (command === '}' && open.length > 1) {
+      (inside?.children ?? menu.root).push(node);
+      open.push(node);
+    } else if (command === '}') {
       open.pop();
-    } else if (top?.node !== undefined) {
-      readEntryLine(top.node, command, rest);
+    } else if (inside === undefined) {
+      readSetting(menu, command, rest);
+    } else {
+      readEntryLine(inside, command, rest);
     }
   }
-  return { root, wanted };
+  return menu;
+}
+
+function isMenuCommand(command: string): boolean {
+  return command === 'menuentry' || command === 'submenu';
+}
+
+/** "${saved_entry}" and the like need GRUB's own environment block: the file's first entry stands in for it. */
+function readSetting(menu: Menu, command: string, [setting = '']: readonly string[]): void {
+  if (command !== 'set' || !setting.startsWith('default=') || setting.includes('$') || menu.wanted.length > 0) return;
+  menu.wanted = setting
+    .slice('default='.length)
+    .split('>')
+    .filter((part) => part !== '');
 }
 
 function newNode(command: string, rest: readonly string[]): MenuNode {

@@ -10,17 +10,17 @@ const ANSWER_MS = 60_000;
 /** Runs one step on every disk or file system of the layout. Each step starts from nothing, so it may run again. */
 export async function rootio({ step, table, layout }: RootioParams, context: ActionContext): Promise<void> {
   const storage = 'inline' in layout ? layout.inline : await fetchLayout(layout.url, context.signal);
-  switch (step) {
-    case 'partition':
-      return await partitionAll(storage, table, context);
-    case 'format':
-      return await formatAll(storage, context);
-    case 'mount':
-      return await mountAll(storage, context);
-    case 'wipe':
-      return await wipeAll(storage, context);
-  }
+  await STEPS[step](storage, context, table);
 }
+
+type Step = (storage: StorageLayout, context: ActionContext, table: 'gpt' | 'mbr') => Promise<void>;
+
+const STEPS: Readonly<Record<RootioParams['step'], Step>> = {
+  partition: partitionAll,
+  format: formatAll,
+  mount: mountAll,
+  wipe: wipeAll,
+};
 
 async function fetchLayout(url: string, signal: AbortSignal): Promise<StorageLayout> {
   const limit = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]);
@@ -37,7 +37,7 @@ async function fetchLayout(url: string, signal: AbortSignal): Promise<StorageLay
   }
 }
 
-async function partitionAll({ disks }: StorageLayout, table: 'gpt' | 'mbr', context: ActionContext): Promise<void> {
+async function partitionAll({ disks }: StorageLayout, context: ActionContext, table: 'gpt' | 'mbr'): Promise<void> {
   for (const layout of disks) {
     if (layout.partitions.length === 0) continue;
     {

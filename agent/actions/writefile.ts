@@ -23,18 +23,11 @@ export async function writefile(params: WritefileParams, context: ActionContext)
 }
 
 async function makeContents({ content }: WritefileParams, { facts, signal }: ActionContext): Promise<Buffer> {
-  switch (content.from) {
-    case 'text':
-      return Buffer.from(content.text, 'utf8');
-    case 'bootconfig':
-      return encodeBootconfig(content.text);
-    case 'metadata':
-      return fetchUserData(content.urls, signal);
-    case 'netplan':
-      return Buffer.from(netplanFile(facts, content.interfaceName));
-    case 'bottlerocketNet':
-      return Buffer.from(bottlerocketNetFile(facts, content.interfaceName));
-  }
+  if (content.from === 'metadata') return fetchUserData(content.urls, signal);
+  if (content.from === 'bootconfig') return encodeBootconfig(content.text);
+  if (content.from === 'netplan') return Buffer.from(netplanFile(facts, content.interfaceName));
+  if (content.from === 'bottlerocketNet') return Buffer.from(bottlerocketNetFile(facts, content.interfaceName));
+  return Buffer.from(content.text, 'utf8');
 }
 
 /** Bottlerocket takes name servers from its settings, not from net.toml. The file keeps its owner and mode. */

@@ -28,7 +28,7 @@ async function lookFor(device: string): Promise<string | undefined> {
   const [, disk, number] = /^(.+)-part(\d+)$/.exec(device) ?? [];
   if (disk === undefined) return undefined;
   const base = await realpath(disk).catch(() => undefined);
-  return base === undefined ? undefined : await lookFor(partitionDevice(base, Number(number)));
+  return base === undefined ? undefined : lookFor(partitionDevice(base, Number(number)));
 }
 
 /** /dev/sda, 2 → /dev/sda2; /dev/nvme0n1, 2 → /dev/nvme0n1p2. */
@@ -38,7 +38,7 @@ export function partitionDevice(disk: string, number: number): string {
 
 /** Whether it is a partition and no whole disk. */
 export async function isPartition(node: string): Promise<boolean> {
-  return await exists(join(SYS, basename(node), 'partition'));
+  return exists(join(SYS, basename(node), 'partition'));
 }
 
 /** Opens a device past the page cache and exclusively. `node` comes from `findDevice`. */
@@ -95,7 +95,7 @@ async function readSys(name: string, file: string): Promise<string> {
 }
 
 export async function exists(path: string): Promise<boolean> {
-  return await access(path).then(
+  return access(path).then(
     () => true,
     () => false,
   );

@@ -50,7 +50,7 @@ export function folderMachine(options: FolderMachineOptions): FolderMachine {
     openDisk: async (device) => {
       await releaseMounts();
       journal.push(`open ${device}`);
-      return await openFolderDisk(device, diskFile(device), options);
+      return openFolderDisk(device, diskFile(device), options);
     },
     rereadPartitionTable: async (device, partitions) => {
       journal.push(`reread ${device} ${partitions.join(',')}`);
@@ -73,7 +73,7 @@ export function folderMachine(options: FolderMachineOptions): FolderMachine {
       const { buffer, bytesRead } = await file.read(Buffer.alloc(PROBE_BYTES), 0, PROBE_BYTES, 0);
       return recognizeFileSystem(buffer.subarray(0, bytesRead));
     },
-    runInside: async (root, program) => await run({ ...program, argv: ['chroot', root.device, ...program.argv] }),
+    runInside: async (root, program) => run({ ...program, argv: ['chroot', root.device, ...program.argv] }),
     loadKernel: async ({ kernel, initrds, commandLine }: KernelToLoad) => {
       journal.push(`kexec ${kernel} [${initrds.join(' ')}] ${commandLine}`);
     },

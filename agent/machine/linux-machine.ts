@@ -22,7 +22,7 @@ export function linuxMachine(runDirectory = '/run/tinsmith'): Machine {
     openDisk: async (device, { signal }): Promise<Disk> => {
       const node = await findDevice(device, signal);
       await mounts.release();
-      return await openBlockDevice(device, node);
+      return openBlockDevice(device, node);
     },
     rereadPartitionTable,
     mount: (device, fileSystem, waiting) => mounts.mount(device, fileSystem, waiting),

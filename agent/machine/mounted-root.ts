@@ -139,11 +139,11 @@ export class MountedRoot implements TargetRoot {
 
 async function linkTarget(place: string): Promise<string | undefined> {
   const about = await ifThere(lstat(place));
-  return about?.isSymbolicLink() === true ? await readlink(place) : undefined;
+  return about?.isSymbolicLink() === true ? readlink(place) : undefined;
 }
 
 async function statOf(place: string): Promise<Stats | undefined> {
-  return await ifThere(stat(place));
+  return ifThere(stat(place));
 }
 
 async function ifThere<T>(work: Promise<T>): Promise<T | undefined> {

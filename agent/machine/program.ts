@@ -47,7 +47,7 @@ async function exitOf(child: ChildProcess, file: string): Promise<number> {
     reject(new TinsmithError('command_failed', `cannot start ${file}: ${cause.message}`, { cause }));
   });
   child.once('close', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));
-  return await promise;
+  return promise;
 }
 
 /** TERM to the whole group, then KILL. */

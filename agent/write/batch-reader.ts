@@ -11,6 +11,8 @@ const BATCHES = 8;
 export async function* readBatches(source: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
   const reader = new BatchReader();
   const filling = reader.fill(source);
+  // Its error is thrown below, when what came before it has been used; until then nobody listens.
+  filling.catch(() => undefined);
   try {
     for (let batch = await reader.next(); batch !== undefined; batch = await reader.next()) {
       yield batch;

@@ -152,18 +152,18 @@ export class Bzip2Block {
         if (symbol < 2) {
           run += runBit << symbol;
           runBit <<= 1;
-          if (run > this.#blockBytes) throw damaged('a run is longer than its block');
+          this.#requireRoom(run);
           continue;
         }
         if (run > 0) {
-          if (length + run > this.#blockBytes) throw damaged('a block is too long');
+          this.#requireRoom(length + run);
           order.fill(front[0] ?? 0, length, length + run);
           length += run;
           run = 0;
           runBit = 1;
         }
         if (symbol === endSymbol) return length;
-        if (length >= this.#blockBytes) throw damaged('a block is too long');
+        this.#requireRoom(length + 1);
         const place = symbol - 1;
         const byte = front[place] ?? 0;
         front.copyWithin(1, 0, place);
@@ -171,6 +171,10 @@ export class Bzip2Block {
         order[length++] = byte;
       }
     }
+  }
+
+  #requireRoom(length: number): void {
+    if (length > this.#blockBytes) throw damaged('a block is too long');
   }
 
   #readSymbol(table: HuffmanTable): number {
@@ -215,37 +219,28 @@ export class Bzip2Block {
     return this.#expandRuns(length, origin);
   }
 
+  /** Four equal bytes are followed by how many more of them there are. */
   #expandRuns(length: number, origin: number): { bytes: Buffer; crc: number } {
     const order = this.#order;
     let output = this.#output;
     let size = 0;
-    let crc = 0xffff_ffff;
     let entry = order[origin] ?? 0;
     let last = -1;
     let repeats = 0;
     for (let i = 0; i < length; i++) {
       entry = order[entry >>> 8] ?? 0;
       const byte = entry & 0xff;
-      let count = 1;
-      // Four equal bytes are followed by how many more of them there are.
-      if (repeats === 4) {
-        count = byte;
-        repeats = 0;
-        if (size + count > output.length) output = this.#grow(size + count);
-        output.fill(last, size, size + count);
-        for (let k = 0; k < count; k++) crc = (crc << 8) ^ (CRC[((crc >>> 24) ^ last) & 0xff] ?? 0);
-        size += count;
-        last = -1;
-        continue;
-      }
-      repeats = byte === last ? repeats + 1 : 1;
-      last = byte;
-      if (size === output.length) output = this.#grow(size + 1);
-      output[size++] = byte;
-      crc = (crc << 8) ^ (CRC[((crc >>> 24) ^ byte) & 0xff] ?? 0);
+      const isCount = repeats === 4;
+      const value = isCount ? last : byte;
+      const end = size + (isCount ? byte : 1);
+      if (end > output.length) output = this.#grow(end);
+      while (size < end) output[size++] = value;
+      repeats = isCount ? 0 : byte === last ? repeats + 1 : 1;
+      last = isCount ? -1 : byte;
     }
-    if (repeats === 4 && length > 0 && last !== -1) throw damaged('a run has no length');
-    return { bytes: output.subarray(0, size), crc: ~crc >>> 0 };
+    if (repeats === 4) throw damaged('a run has no length');
+    const bytes = output.subarray(0, size);
+    return { bytes, crc: checksum(bytes) };
   }
 
   /** A block of nothing but runs becomes 46 MB. */
@@ -287,6 +282,12 @@ const CRC = Int32Array.from({ length: 256 }, (_, byte) => {
   for (let i = 0; i < 8; i++) crc = crc & 0x8000_0000 ? (crc << 1) ^ 0x04c1_1db7 : crc << 1;
   return crc;
 });
+
+function checksum(bytes: Buffer): number {
+  let crc = 0xffff_ffff;
+  for (let i = 0; i < bytes.length; i++) crc = (crc << 8) ^ (CRC[((crc >>> 24) ^ (bytes[i] ?? 0)) & 0xff] ?? 0);
+  return ~crc >>> 0;
+}
 
 function damaged(fact: string): TinsmithError {
   return new TinsmithError('corrupt_image', `the image is damaged: in its bzip2 data ${fact}`);

@@ -76,10 +76,13 @@ export class DiskEnds {
 
 /** An image file that was cut before it was published: its own table says that partitions lie beyond its end. */
 function requireWhole(table: PartitionTable | undefined, imageBytes: number): void {
-  for (const { number, firstBlock } of table?.partitions ?? []) {
-    const start = firstBlock * (table?.blockBytes ?? 0);
-    if (start < imageBytes) continue;
-    const fact = `its partition ${number} starts at byte ${start} and it ends at ${imageBytes}`;
+  if (imageBytes % 512 !== 0) {
+    throw new TinsmithError('corrupt_image', `the image is cut short: it has ${imageBytes} bytes, no multiple of 512`);
+  }
+  for (const { number, lastBlock } of table?.partitions ?? []) {
+    const end = (lastBlock + 1) * (table?.blockBytes ?? 0);
+    if (end <= imageBytes) continue;
+    const fact = `its partition ${number} ends at byte ${end} and it has only ${imageBytes}`;
     throw new TinsmithError('corrupt_image', `the image is cut short: ${fact}`);
   }
 }

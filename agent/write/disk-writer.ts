@@ -32,7 +32,7 @@ export class DiskWriter implements ImageSink {
   bytes = 0;
   readonly #beforeFirstWrite: (head: Buffer) => Promise<void>;
   readonly #buffers: Buffer[];
-  readonly #writing: (Promise<void> | undefined)[];
+  readonly #writing: Promise<void>[];
   readonly #hash: Hash | undefined;
   #current = 0;
   #filled = 0;
@@ -44,7 +44,7 @@ export class DiskWriter implements ImageSink {
     const [head, tail] = alignedBuffers(2, END_BYTES);
     this.head = head ?? Buffer.alloc(0);
     this.tail = tail ?? Buffer.alloc(0);
-    this.#writing = this.#buffers.map(() => undefined);
+    this.#writing = this.#buffers.map(() => Promise.resolve());
     this.#hash = options.hash ? createHash('sha256') : undefined;
   }
 

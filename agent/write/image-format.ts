@@ -21,42 +21,46 @@ export const FORMAT_BYTES = 512;
 export function recognizeFormat(start: Uint8Array): ImageFormat {
   const found = recognizeCompression(start);
   if (found !== undefined) return found;
-  const text = Buffer.from(start.subarray(0, FORMAT_BYTES)).toString('latin1');
-  for (const [pattern, name, fix] of FOREIGN) {
-    if (pattern.test(text)) throw new TinsmithError('corrupt_image', `the image is ${name}: ${fix}`);
-  }
+  const bytes = Buffer.from(start.subarray(0, FORMAT_BYTES));
+  const foreign =
+    FOREIGN_BYTES.find(([mark]) => bytes.toString('hex').startsWith(mark)) ??
+    FOREIGN_TEXTS.find(([pattern]) => pattern.test(bytes.toString('latin1')));
+  if (foreign !== undefined) throw new TinsmithError('corrupt_image', `the image is ${foreign[1]}: ${foreign[2]}`);
   return 'raw';
 }
 
 /** Undefined: not compressed. */
 export function recognizeCompression(start: Uint8Array): ImageFormat | undefined {
-  const starts = (...bytes: number[]): boolean => bytes.every((byte, i) => start[i] === byte);
-  if (starts(0x1f, 0x8b, 0x08)) return 'gz';
-  if (starts(0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00)) return 'xz';
-  if (starts(0x28, 0xb5, 0x2f, 0xfd)) return 'zst';
-  // A skippable frame may come first (RFC 8878 3.1.2).
-  if (start[0] !== undefined && start[0] >> 4 === 5 && start[1] === 0x2a && start[2] === 0x4d && start[3] === 0x18)
-    return 'zst';
-  const isLevel = start[3] !== undefined && start[3] >= 0x31 && start[3] <= 0x39;
-  const isBlock = start[4] === 0x31 && start[5] === 0x41 && start[6] === 0x59;
-  const isEmpty = start[4] === 0x17 && start[5] === 0x72 && start[6] === 0x45;
-  if (starts(0x42, 0x5a, 0x68) && isLevel && (isBlock || isEmpty)) return 'bz2';
-  return undefined;
+  const hex = Buffer.from(start.subarray(0, 8)).toString('hex');
+  return COMPRESSIONS.find(([pattern]) => pattern.test(hex))?.[1];
 }
+
+/** Of the first bytes in hex. */
+const COMPRESSIONS: readonly (readonly [RegExp, ImageFormat])[] = [
+  [/^1f8b08/, 'gz'],
+  [/^fd377a585a00/, 'xz'],
+  // The second is a skippable frame (RFC 8878 3.1.2).
+  [/^(28b52ffd|5.2a4d18)/, 'zst'],
+  // Level, then a block or the end of the stream.
+  [/^425a683[1-9](314159|177245)/, 'bz2'],
+];
 
 const CONVERT = 'convert it to a raw image, for example with qemu-img convert -O raw';
 
-const FOREIGN: readonly (readonly [RegExp, string, string])[] = [
-  [/^QFI\xfb/, 'a qcow2 file', CONVERT],
+const FOREIGN_BYTES: readonly (readonly [string, string, string])[] = [
+  ['514649fb', 'a qcow2 file', CONVERT],
+  ['504b0304', 'a zip archive', 'unpack it'],
+  ['377abcaf271c', 'a 7z archive', 'unpack it'],
+  ['04224d18', 'compressed with lz4', 'use zst, gz, xz or bz2'],
+];
+
+const FOREIGN_TEXTS: readonly (readonly [RegExp, string, string])[] = [
   [/^(KDMV|COWD|# Disk Descriptor)/, 'a VMDK file', CONVERT],
   [/^vhdxfile/, 'a VHDX file', CONVERT],
   [/^conectix/, 'a VHD file', CONVERT],
   [/^<<< .* VirtualBox Disk Image/, 'a VDI file', CONVERT],
-  [/^PK\x03\x04/, 'a zip archive', 'unpack it'],
-  [/^7z\xbc\xaf\x27\x1c/, 'a 7z archive', 'unpack it'],
   [/^[^]{257}ustar/, 'a tar archive', 'unpack the image from it'],
   [/^\s*<(!doctype|html|\?xml)/i, 'a web page', 'check the URL'],
-  [/^\x04\x22\x4d\x18/, 'compressed with lz4', 'use zst, gz, xz or bz2'],
 ];
 
 /** Content size that the first zstd frame announces, if it does (RFC 8878 3.1.1.1). */

@@ -1,4 +1,4 @@
-import { XzReadableStream } from 'xz-decompress';
+import xz from 'xz-decompress';
 import { TinsmithError } from '#proto/errors.ts';
 import { type ImageSink, putBytes } from './disk-writer.ts';
 import type { Decoder } from './image-format.ts';
@@ -36,6 +36,7 @@ export function xzDecoder(sink: ImageSink): Decoder {
 class OpenStream {
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   #wanted = Promise.withResolvers<void>();
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #done: Promise<void>;
 
   constructor(sink: ImageSink) {
@@ -48,7 +49,8 @@ class OpenStream {
       },
       { highWaterMark: 0 },
     );
-    this.#done = this.#drain(new XzReadableStream(source), sink);
+    this.#reader = new xz.XzReadableStream(source).getReader();
+    this.#done = this.#drain(sink);
     this.#done.catch(() => undefined);
   }
 
@@ -61,21 +63,25 @@ class OpenStream {
 
   /** Resolves when all of the stream is in the sink. */
   async end(): Promise<void> {
+    // The decoder may hold its last output back until it knows that nothing follows.
+    await this.#untilWanted();
+    this.#controller?.close();
     await this.#done;
   }
 
+  /** The decoder holds a lock that all xz streams share: it is given back by an error or a cancellation only. */
   abandon(): void {
     this.#controller?.error(new TinsmithError('cancelled', 'decoding was abandoned'));
+    this.#reader.cancel().catch(() => undefined);
   }
 
   async #untilWanted(): Promise<void> {
     await Promise.race([this.#wanted.promise, this.#done]);
   }
 
-  async #drain(decoded: ReadableStream<Uint8Array>, sink: ImageSink): Promise<void> {
-    const reader = decoded.getReader();
+  async #drain(sink: ImageSink): Promise<void> {
     for (;;) {
-      const { done, value } = await read(reader);
+      const { done, value } = await read(this.#reader);
       if (done) return;
       await putBytes(sink, value);
     }

@@ -160,9 +160,10 @@ function streamHeader(header: Buffer): number {
   if (!isMagic) throw broken('there is something behind its end that is no xz stream');
   if (crc32(header.subarray(6, 8)) !== header.readUInt32LE(8)) throw broken('a stream header has a wrong checksum');
   const check = header.readUInt8(7) & 0x0f;
-  return [0, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32, 64, 64, 64][check] ?? 0;
+  if (check > 4) throw broken('it has a check that is not supported, compress it with xz --check=crc64');
+  return [0, 4, 4, 4, 8][check] ?? 0;
 }
 
 function broken(fact: string): TinsmithError {
-  return new TinsmithError('corrupt_image', `the image is damaged: ${fact}`);
+  return new TinsmithError('corrupt_image', `the image cannot be read: ${fact}`);
 }

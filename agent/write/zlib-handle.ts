@@ -9,7 +9,6 @@ import type { Decoder } from './image-format.ts';
 
 /** What the native handle of a zlib stream offers (lib/zlib.js of Node 24). */
 interface NativeHandle {
-  onerror: (message: string, errno: number, code: string) => void;
   init(...settings: unknown[]): void;
   /** Asynchronous; one at a time. */
   write(
@@ -47,19 +46,18 @@ function nativeDecoder(sink: ImageSink, stream: object, mode: number, init: Init
   const handle = newHandle(stream, mode);
   // After a write: what is left of the output and of the input.
   const state = new Uint32Array(2);
-  let resolve: () => void = () => undefined;
-  let reject: (error: Error) => void = () => undefined;
-  handle.onerror = (message, _errno, code) => reject(corrupt(message, code));
-  init(handle, state, () => resolve());
+  let written = Promise.withResolvers<void>();
+  Object.assign(handle, {
+    onerror: (message: string, _errno: number, code: string) => written.reject(corrupt(message, code)),
+  });
+  init(handle, state, () => written.resolve());
 
   const step = async (flush: number, input: Uint8Array, offset: number): Promise<Progress> => {
     const space = sink.space();
     const length = input.length - offset;
-    await new Promise<void>((onDone, onError) => {
-      resolve = onDone;
-      reject = onError;
-      handle.write(flush, input, offset, length, space, 0, space.length);
-    });
+    written = Promise.withResolvers();
+    handle.write(flush, input, offset, length, space, 0, space.length);
+    await written.promise;
     const [outputLeft = 0, inputLeft = 0] = state;
     const made = space.length - outputLeft;
     if (made > 0) await sink.advance(made);

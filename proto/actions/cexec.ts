@@ -42,7 +42,7 @@ export const cexec: ActionDeclaration<CexecParams> = {
   parse: parseCexec,
 };
 
-const OWN_NAMES = new Set([...Object.keys(cexec.environment)]);
+const OWN_NAMES = new Set(Object.keys(cexec.environment));
 
 function parseCexec(environment: Environment, command: readonly string[]): CexecParams {
   optionalBoolean(environment, 'JSON_OUTPUT');

@@ -1,7 +1,7 @@
 import type { ActionDeclaration } from './declaration.ts';
 
-/** Nothing to choose. */
-export type RebootParams = Readonly<Record<never, never>>;
+/** Nothing to choose: what EKS Anywhere's templates set (volumes, pid) has no meaning here. */
+export type RebootParams = Readonly<Record<string, never>>;
 
 export const reboot: ActionDeclaration<RebootParams> = {
   summary: 'Restart the machine once everything is reported; it then boots from its disk.',

@@ -73,7 +73,7 @@ function parseJson(text: string, where: Where): unknown {
   try {
     return JSON.parse(text);
   } catch (thrown) {
-    throw new TinsmithError('invalid_params', `${where.fault(text, 'use a JSON document').message}`, { cause: thrown });
+    throw new TinsmithError('invalid_params', where.fault(text, 'use a JSON document').message, { cause: thrown });
   }
 }
 
