@@ -50,7 +50,7 @@ export class SysTree {
   }
 }
 
-/** `cpu9` before `cpu10`. By hand: the packed agent has no ICU data to collate by. */
+/** `cpu9` before `cpu10`. By hand: the packed agent's ICU data is trimmed, and Intl is slow to start. */
 function naturalOrder(a: string, b: string): number {
   const [left, right] = [a.match(/\d+|\D+/g) ?? [], b.match(/\d+|\D+/g) ?? []];
   for (const [index, part] of left.entries()) {
