@@ -65,8 +65,12 @@ async function serve(
   signal: AbortSignal,
 ): Promise<void> {
   const config = readConfig(flags, process.env);
-  const [{ runServer }, { serverLog }] = await Promise.all([import('./app.ts'), import('./server-log.ts')]);
-  await runServer({ config, version, log: serverLog(config['log.level'], process.stdout.isTTY) }, signal);
+  const [{ runServer }, { LOG_LEVELS, serverLog }] = await Promise.all([import('./app.ts'), import('./server-log.ts')]);
+  const level = config['log.level'];
+  if (!LOG_LEVELS.includes(level)) {
+    throw new TinsmithError('invalid_input', `the log level is "${level}": use one of ${LOG_LEVELS.join(', ')}`);
+  }
+  await runServer({ config, version, log: serverLog(level, process.stdout.isTTY) }, signal);
 }
 
 /** Everything that can be said about the files alone: what they refer to must be among them. */

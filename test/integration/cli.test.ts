@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -321,6 +322,34 @@ describe('tinsmith: the program', () => {
         COMP_WORDS=(tinsmith de); COMP_CWORD=1; _tinsmith; echo "\${COMPREPLY[@]}"`;
       const { stdout } = await run('bash', ['-c', script]);
       assert.equal(stdout, 'retry\nyaml\n--until\ndescribe delete\n');
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('serves until it is told to stop, and refuses a setting that it cannot use', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'tinsmith-cli-'));
+    try {
+      const ports = ['http', 'metadata', 'grpc', 'admin', 'tftp'].flatMap((name) => [`--${name}-port`, '0']);
+      const argv = ['serve', '--data-dir', folder, '--address', '127.0.0.1', '--dhcp-mode', 'off', ...ports];
+      await using server = startCliProcess(undefined, argv);
+      const lines = createInterface({ input: server.child.stdout });
+      let url = '';
+      for await (const line of lines) {
+        url = JSON.parse(line).admin ?? '';
+        if (url !== '') break;
+      }
+
+      const environment = { TINSMITH_SERVER: url, TINSMITH_TOKEN_FILE: join(folder, 'admin.token') };
+      const version = await runCliProcess(undefined, ['version', '--remote'], { environment });
+      server.child.kill('SIGTERM');
+      const stopped = await server.result;
+      const wrong = await runCliProcess(undefined, ['serve', '--http-port', 'eighty']);
+
+      assert.match(version.stdout, /^server \d+\.\d+\.\d+/m, version.stderr);
+      assert.deepEqual([stopped.code, stopped.stderr], [0, '']);
+      assert.equal(wrong.code, 65);
+      assert.match(wrong.stderr, /^error: --http-port .*"eighty"/);
     } finally {
       await rm(folder, { recursive: true });
     }
