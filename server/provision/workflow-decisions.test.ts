@@ -129,23 +129,28 @@ describe('a hello', () => {
   const running = workflow('w', 1, { state: 'running', accepted, states: ['running', 'pending'], attempt: 2 });
   const ref = { workflow: 'w', attempt: 2, task: 0 };
   it('loses a run only if the agent does not hold exactly it', () => {
-    assert.equal(isLostAtHello(running, ref), false);
-    assert.equal(isLostAtHello(running, undefined), true);
-    assert.equal(isLostAtHello(running, { ...ref, attempt: 1 }), true);
-    assert.equal(isLostAtHello(running, { ...ref, task: 1 }), true);
-    assert.equal(isLostAtHello(running, { ...ref, workflow: 'x' }), true);
+    assert.equal(isLostAtHello(running, 's', ref), false);
+    assert.equal(isLostAtHello(running, 's', undefined), true);
+    assert.equal(isLostAtHello(running, 'another process', ref), true);
+    assert.equal(isLostAtHello(running, 's', { ...ref, attempt: 1 }), true);
+    assert.equal(isLostAtHello(running, 's', { ...ref, task: 1 }), true);
+    assert.equal(isLostAtHello(running, 's', { ...ref, workflow: 'x' }), true);
     const { accepted: _, ...notAccepted } = running;
-    assert.equal(isLostAtHello(notAccepted, undefined), false);
-    assert.equal(isLostAtHello(workflow('w', 1), undefined), false);
+    assert.equal(isLostAtHello(notAccepted, 's', undefined), false);
+    assert.equal(isLostAtHello(workflow('w', 1), 's', undefined), false);
   });
 
   it('lets an agent go on only with the newest attempt of a run that goes on', () => {
-    assert.equal(isCurrent(running, ref), true);
-    assert.equal(isCurrent(undefined, ref), false);
-    assert.equal(isCurrent(running, { ...ref, attempt: 1 }), false);
-    assert.equal(isCurrent({ ...running, state: 'cancelled' }, ref), false);
+    const held = { session: 's', task: ref };
+    const { accepted: _, ...notAccepted } = running;
+    assert.equal(isCurrent(running, held), true);
+    assert.equal(isCurrent(running, { ...held, session: 'another process' }), false);
+    assert.equal(isCurrent(notAccepted, { ...held, session: 'another process' }), true);
+    assert.equal(isCurrent(undefined, held), false);
+    assert.equal(isCurrent(running, { ...held, task: { ...ref, attempt: 1 } }), false);
+    assert.equal(isCurrent({ ...running, state: 'cancelled' }, held), false);
     assert.equal(
-      isCurrent(workflow('w', 1, { state: 'waiting', states: ['lost', 'skipped'], attempt: 2 }), ref),
+      isCurrent(workflow('w', 1, { state: 'waiting', states: ['lost', 'skipped'], attempt: 2 }), held),
       false,
     );
   });

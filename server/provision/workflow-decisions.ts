@@ -71,18 +71,25 @@ export function isSpent({ state, actions }: Workflow): boolean {
   return !workflowLife.isFinal(state) && actions.every((action) => actionLife.isFinal(action.state));
 }
 
-/** Whether an agent that holds this task should go on with it. */
-export function isCurrent(workflow: Workflow | undefined, held: TaskRef): boolean {
-  if (workflow === undefined || workflowLife.isFinal(workflow.state)) return false;
-  return isSameRef(refOf(workflow), held) && !isSpent(workflow);
+/** A task that an agent process (by its session) has in its hands. */
+export interface HeldTask {
+  readonly session: string;
+  readonly task: TaskRef;
+}
+
+/** Whether an agent should go on with what it holds: the newest attempt of a run that goes on, accepted by nobody else. */
+export function isCurrent(workflow: Workflow | undefined, { session, task }: HeldTask): boolean {
+  if (workflow === undefined || workflowLife.isFinal(workflow.state) || isSpent(workflow)) return false;
+  return isSameRef(refOf(workflow), task) && (workflow.accepted?.session ?? session) === session;
 }
 
 /**
  * Whether the run that a machine should have is gone, seen when its agent says hello: another boot, another agent process or
  * one that forgot it holds something else, or nothing.
  */
-export function isLostAtHello(workflow: Workflow, running: TaskRef | undefined): boolean {
-  return workflow.state === 'running' && workflow.accepted !== undefined && !isSameRef(refOf(workflow), running);
+export function isLostAtHello(workflow: Workflow, session: string, running: TaskRef | undefined): boolean {
+  if (workflow.state !== 'running' || workflow.accepted === undefined) return false;
+  return workflow.accepted.session !== session || !isSameRef(refOf(workflow), running);
 }
 
 /** Why a lost attempt may not be followed by another one: too many already, or an action that is unsafe to run again. */

@@ -374,6 +374,25 @@ describe('workflow engine and its agents', () => {
     assert.equal(workflow.attempt, MAX_ATTEMPTS);
   });
 
+  it('counts the reports of the process that accepted a task, and cancels it at one that only got it, too', async () => {
+    await using world = await startEngineWorld();
+    await world.apply(plannedWorkflow('w', ['m1']));
+    const [zombie, newer] = [new FakeAgent(world, 'm1'), new FakeAgent(world, 'm1')];
+    const { task } = await zombie.helloForTask();
+    await newer.helloForTask();
+    await newer.accept(task);
+
+    await zombie.accept(task);
+    await zombie.start(task, 0);
+    await zombie.finish(task, 0);
+    const states = (await world.workflow('w')).actions.map(({ state }) => state);
+    const commands = await zombie.hello(task);
+
+    assert.deepEqual(states, ['pending', 'pending']);
+    assert.deepEqual(kindsOf(commands), ['cancel', 'runTask']);
+    assert.equal(theTask(commands).task.attempt, 2);
+  });
+
   it('gives no work to an agent process that a newer one replaced', async () => {
     await using world = await startEngineWorld();
     const former = new FakeAgent(world, 'm1');

@@ -5,6 +5,7 @@ import type { Transitions } from '../store/transitions-contract.ts';
 import type { AgentCommand, AgentReport, AgentSession, TaskRef, WorkflowEngine } from './engine.ts';
 import { MachineChanges } from './workflow-changes.ts';
 import {
+  type HeldTask,
   isCurrent,
   isLostAtHello,
   isSameRef,
@@ -50,7 +51,7 @@ class Engine implements WorkflowEngine {
   readonly #changes: MachineChanges;
   readonly #turns = new Map<string, Promise<unknown>>();
   /** Task that the agent of a machine has in its hands, as far as it has told. */
-  readonly #held = new Map<string, { readonly session: string; readonly task: TaskRef }>();
+  readonly #held = new Map<string, HeldTask>();
   readonly #progressAt = new Map<string, number>();
 
   constructor(options: WorkflowEngineOptions) {
@@ -67,7 +68,7 @@ class Engine implements WorkflowEngine {
       this.#leases.connect(session, clock());
       this.#hold(session, running);
       for (const workflow of await store.listWorkflows({ hardware, states: ['running'] })) {
-        if (machineOf(workflow) !== hardware || !isLostAtHello(workflow, running)) continue;
+        if (machineOf(workflow) !== hardware || !isLostAtHello(workflow, session.session, running)) continue;
         await this.#lose(workflow, `the agent of ${hardware} started again without it`);
       }
       return this.#commands(session);
@@ -196,7 +197,7 @@ class Engine implements WorkflowEngine {
     const held = this.#held.get(session.hardware);
     if (held === undefined || held.session !== session.session) return undefined;
     const workflow = await this.#options.store.workflow(held.task.workflow);
-    if (isCurrent(workflow, held.task)) return undefined;
+    if (isCurrent(workflow, held)) return undefined;
     if (workflow?.state === 'succeeded' || isDone(workflow, held.task)) {
       this.#held.delete(session.hardware);
       return undefined;

@@ -23,7 +23,8 @@ type Verbs = 'taskAccepted' | 'actionStarted' | 'actionFinished' | 'actionLog' |
 
 /**
  * What agents report. Every report is stored with its sequence, so one that arrives twice changes nothing; one of an older
- * attempt, or for a run that has ended, is stored (and thereby acknowledged) without any effect.
+ * attempt, for a run that has ended, or of another process than the one that accepted the task, is stored (and thereby
+ * acknowledged) without any effect.
  */
 export function attemptTransitions(changes: Changes): Pick<Transitions, Verbs> {
   return {
@@ -36,13 +37,13 @@ export function attemptTransitions(changes: Changes): Pick<Transitions, Verbs> {
     actionStarted: (ref, at, stored, cause) =>
       changes.run(cause, async (change) => {
         const report = await currentReport(change, ref, stored);
-        if (report !== undefined) await startAction(change, report, ref.action, at);
+        if (report?.isAccepted === true) await startAction(change, report, ref.action, at);
       }),
 
     actionFinished: (ref, result, stored, cause) =>
       changes.run(cause, async (change) => {
         const report = await currentReport(change, ref, stored);
-        if (report !== undefined) await finishAction(change, report, { action: ref.action, result, stored });
+        if (report?.isAccepted === true) await finishAction(change, report, { action: ref.action, result, stored });
       }),
 
     actionLog: (ref, lines, stored, cause) =>
@@ -70,6 +71,8 @@ interface CurrentReport {
   readonly hardware: string;
   /** Rows of the task. */
   readonly actions: readonly ActionRunRow[];
+  /** The reporting agent process is the one that accepted the task, and has not been lost since. */
+  readonly isAccepted: boolean;
 }
 
 /** Throws `forbidden` for a machine that reports on another machine's task. */
@@ -85,7 +88,12 @@ async function currentReport(change: Change, ref: TaskRef, stored: StoredSequenc
       `the agent of Hardware ${stored.hardware} reported on a task of Workflow ${run.name} that belongs to Hardware ${hardware}`,
     );
   }
-  return { run, hardware, actions: await taskActions(change, run) };
+  return {
+    run,
+    hardware,
+    actions: await taskActions(change, run),
+    isAccepted: run.accepted_session === stored.session,
+  };
 }
 
 function machineOf(run: WorkflowRow): string {
@@ -130,7 +138,7 @@ async function moveToProvisioning(change: Change, run: WorkflowRow, hardware: st
 async function startAction(change: Change, report: CurrentReport, action: number, at: Date): Promise<void> {
   const { run, hardware, actions } = report;
   const row = actionRow(report, action);
-  if (run.accepted_session === null || row.state !== 'pending') return; // lost since, or reported before
+  if (row.state !== 'pending') return; // reported before
   if (!(await isInOrder(change, report, action))) return;
   const startedAt = between(at.getTime(), lastMoment(run, actions), change.at.getTime());
   const state = actionLife.next(row.state, 'start');
@@ -156,7 +164,7 @@ async function finishAction(change: Change, report: CurrentReport, finished: Fin
   const { run, hardware, actions } = report;
   const { action, result } = finished;
   const row = actionRow(report, action);
-  if (run.accepted_session === null || actionLife.isFinal(row.state)) return; // lost since, or reported before
+  if (actionLife.isFinal(row.state)) return; // reported before
   if (!(await isInOrder(change, report, action))) return;
   await endAction(change, report, row, result);
   if (result.outcome !== 'succeeded') {

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempDisposable } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { DatabaseSync } from 'node:sqlite';
+import { describe, it } from 'node:test';
+import { assertInvariants } from '#test/support/invariants.ts';
+import { randomNumbers } from '#test/support/random-life.ts';
+import { steppingClock } from '#test/support/records.ts';
+import { openSqliteStore } from './sqlite-store.ts';
+
+/** More by hand: TINSMITH_KILLS=50 node --test server/store/store-crash.test.ts */
+const KILLS = Number(process.env['TINSMITH_KILLS'] ?? 6);
+const WRITER = resolve(import.meta.dirname, '../../test/support/crash-writer.ts');
+
+/** Runs the writer and kills it some moment after it has said `lines` lines. Resolves to what it said was stored. */
+async function writeUntilKilled(path: string, run: number, lines: number): Promise<ReadonlyMap<string, number>> {
+  const writer = spawn(process.execPath, [WRITER, path, String(1_000 + run), String(run)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const answered = new Map<string, number>();
+  try {
+    let count = 0;
+    for await (const line of createInterface({ input: writer.stdout })) {
+      const [session = '', sequence] = line.split(' ');
+      answered.set(session, Number(sequence));
+      count += 1;
+      if (count === lines) writer.kill('SIGKILL');
+    }
+  } finally {
+    writer.kill('SIGKILL');
+    if (writer.exitCode === null && writer.signalCode === null) await once(writer, 'exit');
+  }
+  assert.equal(writer.signalCode, 'SIGKILL', 'the writer ran until it was killed');
+  return answered;
+}
+
+describe('a server that is killed while it writes', () => {
+  it(`leaves states and events that agree, and all that it had answered, ${KILLS} times over`, async () => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'crash-'));
+    const path = join(folder.path, 'tinsmith.db');
+    const random = randomNumbers(42);
+    for (let run = 1; run <= KILLS; run += 1) {
+      const answered = await writeUntilKilled(path, run, 1 + random(40));
+
+      await using opened = await openSqliteStore({ path, clock: steppingClock().now });
+      await assertInvariants(opened.store);
+      for (const [session, sequence] of answered) {
+        const stored = await opened.store.agentSession(session);
+        assert.ok(stored === undefined || stored.acknowledged >= sequence, `${session} lost report ${sequence}`);
+      }
+    }
+    using database = new DatabaseSync(path);
+    assert.equal(database.prepare('pragma integrity_check').get()?.['integrity_check'], 'ok');
+    assert.deepEqual(database.prepare('pragma foreign_key_check').all(), []);
+  });
+});

@@ -1,0 +1,113 @@
+/** What must be true of a store at any moment, told from its event log alone: no event without its state, no state without its event. */
+import assert from 'node:assert/strict';
+import { actionLife } from '#server/life/action-life.ts';
+import type { EventName, TinsmithEvent } from '#server/life/events.ts';
+import { type WorkflowState, workflowLife } from '#server/life/workflow-life.ts';
+import type { Store, Workflow } from '#server/store/store.ts';
+
+/** Throws an AssertionError that names the first record that does not agree with the log. */
+export async function assertInvariants(store: Store): Promise<void> {
+  const events = await store.events();
+  await assertMachines(store, events);
+  await assertWorkflows(store, events);
+  await assertActions(store, events);
+  await assertOneRunEach(store);
+}
+
+async function assertMachines(store: Store, events: readonly TinsmithEvent[]): Promise<void> {
+  const stages = new Map<string, string>();
+  const netboot = new Map<string, boolean>();
+  for (const { name, hardware, data } of events) {
+    if (hardware === undefined) continue;
+    if (name === 'hardware.applied' && data['outcome'] === 'created') {
+      stages.set(hardware, 'discovered');
+      netboot.set(hardware, true);
+    }
+    if (name === 'hardware.netboot') {
+      assert.notEqual(data['netboot'], netboot.get(hardware), `netboot of ${hardware} changed to what it was`);
+      netboot.set(hardware, data['netboot'] === true);
+    }
+    if (name.startsWith('machine.') && name !== 'machine.ready' && name !== 'machine.discovered') {
+      stages.set(hardware, name.slice('machine.'.length));
+    }
+  }
+  for (const { name, stage, netboot: isOn } of await store.listHardware()) {
+    assert.equal(stage, stages.get(name), `stage of ${name}`);
+    assert.equal(isOn, netboot.get(name), `netboot of ${name}`);
+  }
+}
+
+const STATES: Partial<Record<EventName, WorkflowState>> = {
+  'workflow.created': 'pending',
+  'workflow.started': 'running',
+  'workflow.advanced': 'running',
+  'workflow.lost': 'waiting',
+  'workflow.succeeded': 'succeeded',
+  'workflow.failed': 'failed',
+  'workflow.timedOut': 'timedOut',
+  'workflow.cancelled': 'cancelled',
+};
+
+async function assertWorkflows(store: Store, events: readonly TinsmithEvent[]): Promise<void> {
+  const stored = await store.listWorkflows();
+  assert.deepEqual(new Map(stored.map(({ name, state }) => [name, state])), statesOf(events));
+  for (const workflow of stored) assertWhole(workflow);
+}
+
+/** The states that workflows should have, by the log; a final one is followed by nothing but a retry or its deletion. */
+function statesOf(events: readonly TinsmithEvent[]): Map<string, WorkflowState> {
+  const states = new Map<string, WorkflowState>();
+  for (const { id, name, workflow, data } of events) {
+    if (workflow === undefined) continue;
+    const former = states.get(workflow);
+    const isRetry = name === 'workflow.retried' && data['automatic'] === false;
+    const next = isRetry ? 'pending' : STATES[name];
+    if (name === 'workflow.deleted') states.delete(workflow);
+    if (next === undefined) continue;
+    const isRewritten = former !== undefined && workflowLife.isFinal(former) && !isRetry;
+    assert.ok(!isRewritten, `event ${id}: ${name} after ${workflow} was ${former}`);
+    states.set(workflow, next);
+  }
+  return states;
+}
+
+function assertWhole({ name, state, finishedAt, actions }: Workflow): void {
+  const isOver = workflowLife.isFinal(state);
+  assert.equal(finishedAt !== undefined, isOver, `${name} has its end when it is ${state}`);
+  const open = actions.filter((action) => !actionLife.isFinal(action.state));
+  assert.ok(!isOver || open.length === 0, `${name} is ${state} with open actions`);
+  const running = actions.filter((action) => action.state === 'running').length;
+  assert.ok(
+    running === 0 || (running === 1 && state === 'running'),
+    `${name} is ${state} with ${running} running actions`,
+  );
+  if (state === 'succeeded') assert.deepEqual(new Set(actions.map((action) => action.state)), new Set(['succeeded']));
+}
+
+async function assertActions(store: Store, events: readonly TinsmithEvent[]): Promise<void> {
+  const deleted = new Map<string, number>();
+  for (const event of events) if (event.name === 'workflow.deleted') deleted.set(event.workflow ?? '', event.id);
+  for (const { name } of await store.listWorkflows()) {
+    const own = events.filter(({ workflow, id }) => workflow === name && id > (deleted.get(name) ?? 0));
+    for (const { attempt, task, action, state } of await store.actionHistory(name)) {
+      const of = own.filter(
+        ({ data }) => data['attempt'] === attempt && data['task'] === task && data['action'] === action,
+      );
+      const finished = of.filter((event) => event.name === 'action.finished');
+      const where = `action ${attempt}.${task}.${action} of ${name}`;
+      assert.ok(of.filter((event) => event.name === 'action.started').length <= 1, `${where} started once`);
+      assert.equal(finished.length, actionLife.isFinal(state) && state !== 'skipped' ? 1 : 0, `${where} is ${state}`);
+      if (finished.length === 1) assert.equal(finished[0]?.data['state'], state, where);
+    }
+  }
+}
+
+async function assertOneRunEach(store: Store): Promise<void> {
+  const busy = new Map<string, string>();
+  for (const { name, hardware } of await store.listWorkflows({ states: ['running', 'waiting'] })) {
+    for (const machine of new Set(hardware)) {
+      assert.equal(busy.get(machine), undefined, `${machine} is used by ${name} and ${busy.get(machine)}`);
+      busy.set(machine, name);
+    }
+  }
+}
