@@ -68,6 +68,7 @@ test('holes inside texts survive the serialisation of a structured template', ()
 
   assert.deepEqual(problems, []);
   const data = templates[0]?.data ?? '';
+  assert.match(data, /^ *lines: \|$/m, 'lines stay lines');
   const environment = parse(data).tasks[0].actions[0].environment;
   for (const [key, text] of Object.entries(texts)) {
     assert.equal(environment[key], text, key);
