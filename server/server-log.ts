@@ -10,6 +10,6 @@ export function serverLog(level: string, isTerminal: boolean): Logger {
   const redact = { paths: ['*.authorization', '*.headers.authorization', '*.token'], censor: '(redacted)' };
   const common = { level, redact, base: null, timestamp: pino.stdTimeFunctions.isoTime };
   if (!isTerminal) return pino(common);
-  const options = { colorize: true, translateTime: 'SYS:HH:MM:ss', ignore: 'pid,hostname' };
+  const options = { colorize: true, translateTime: 'SYS:HH:MM:ss', ignore: 'pid,hostname', singleLine: true };
   return pino({ ...common, transport: { target: 'pino-pretty', options } });
 }

@@ -55,10 +55,13 @@ function heading(workflow: WorkflowView, now: Date): readonly string[] {
 type Attempts = ReadonlyMap<number, readonly ActionRunView[]>;
 
 function spansOf(workflow: WorkflowView, { events, now }: Facts, attempt: number, attempts: Attempts): readonly Span[] {
+  const actions = attempts.get(attempt) ?? [];
+  // A former attempt that ran nothing has no end that is known.
+  if (attempt < workflow.attempt && actions.every(({ startedAt }) => startedAt === undefined)) return [];
   const former = (attempts.get(attempt - 1) ?? []).flatMap(({ finishedAt }) => finishedAt ?? []);
   const before = Math.max(Date.parse(workflow.createdAt), ...former.map((at) => Date.parse(at)));
   const end = workflow.finishedAt !== undefined && attempt === workflow.attempt ? new Date(workflow.finishedAt) : now;
-  return attemptSpans(workflow, { before, actions: attempts.get(attempt) ?? [], events }, end);
+  return attemptSpans(workflow, { before, actions, events }, end);
 }
 
 function timeline(workflow: WorkflowView, facts: Facts, attempt: number, attempts: Attempts): readonly string[] {

@@ -9,7 +9,6 @@ export interface Span {
   /** State of the action; absent for time between actions. */
   readonly state?: string;
   readonly detail?: string;
-  readonly isRunning: boolean;
 }
 
 /** Shorter pauses between actions are not worth a line. */
@@ -32,25 +31,21 @@ export function attemptSpans(
   const spans: Span[] = [];
   let cursor = attempt.before;
   const add = (label: string, until: number, more: Partial<Span> = {}): void => {
-    spans.push({ label, fromMs: cursor - origin, durationMs: Math.max(0, until - cursor), isRunning: false, ...more });
+    spans.push({ label, fromMs: cursor - origin, durationMs: Math.max(0, until - cursor), ...more });
     cursor = Math.max(cursor, until);
   };
-  const firstStart = Math.min(
-    ...attempt.actions.flatMap(({ startedAt }) => (startedAt === undefined ? [] : [Date.parse(startedAt)])),
-  );
-  for (const [label, at] of arrivals(attempt.events, cursor, Math.min(firstStart, now.getTime()))) add(label, at);
-  for (const action of attempt.actions) {
-    if (action.startedAt === undefined) continue;
-    const startedAt = Date.parse(action.startedAt);
-    if (startedAt - cursor >= SHORTEST_GAP_MS)
-      add(spans.length === 0 ? 'waiting for the machine' : 'between actions', startedAt);
+  const begun = attempt.actions.filter(({ startedAt }) => startedAt !== undefined);
+  const firstStart = Math.min(now.getTime(), ...begun.map(({ startedAt = '' }) => Date.parse(startedAt)));
+  for (const [label, at] of arrivals(attempt.events, cursor, firstStart)) add(label, at);
+  if (firstStart - cursor >= SHORTEST_GAP_MS) {
+    add(spans.length === 0 ? 'waiting for the machine' : 'until the first action', firstStart);
+  }
+  for (const action of begun) {
+    const startedAt = Date.parse(action.startedAt ?? '');
+    if (startedAt - cursor >= SHORTEST_GAP_MS) add('between actions', startedAt);
     cursor = startedAt;
     const finishedAt = action.finishedAt === undefined ? now.getTime() : Date.parse(action.finishedAt);
-    add(action.name, finishedAt, {
-      state: action.state,
-      isRunning: action.finishedAt === undefined,
-      ...detailOf(action),
-    });
+    add(action.name, finishedAt, { state: action.state, ...detailOf(action) });
   }
   return spans;
 }
