@@ -139,7 +139,7 @@ export class Link {
       ]);
       return new TinsmithError('unavailable', 'the server closed the connection');
     } catch (thrown) {
-      return errorOfGrpc(thrown, 'the connection broke');
+      return errorOfGrpc(thrown, this.#wasWelcomed ? 'the connection broke' : 'the server does not answer');
     } finally {
       ending.abort(new TinsmithError('unavailable', 'the connection ended'));
       client.close();
@@ -149,10 +149,7 @@ export class Link {
   async #hello(call: Call, messages: AsyncIterator<ServerMessage>): Promise<Welcome> {
     const { session, bootId, agentVersion, running, outbox, serverClock, server } = this.#options;
     call.write(helloMessage({ session, bootId, agentVersion, running: running() }));
-    const deadline = setTimeout(() => call.cancel(), WELCOME_TIMEOUT_MS);
-    const { value, done } = await messages.next().finally(() => clearTimeout(deadline));
-    const welcome = done === true ? undefined : value.body.case === 'welcome' ? value.body.value : undefined;
-    if (welcome === undefined) throw new TinsmithError('unavailable', 'the server did not welcome this agent');
+    const welcome = await welcomeOf(call, messages);
     this.#wasWelcomed = true;
     this.#lastSaid = '';
     this.#options.say(`connected to ${server}`);
@@ -227,6 +224,25 @@ function openCall(client: Client): Call {
 /** grpc-js pushes nothing but what the method's responseDeserialize returns. */
 function messagesOf(call: Call): AsyncIterator<ServerMessage> {
   return call.iterator({ destroyOnReturn: false }) as AsyncIterator<ServerMessage>;
+}
+
+/** The server's first message. Throws `timed_out` when it takes too long, `unavailable` when it is something else. */
+async function welcomeOf(call: Call, messages: AsyncIterator<ServerMessage>): Promise<Welcome> {
+  let isLate = false;
+  const deadline = setTimeout(() => {
+    isLate = true;
+    call.cancel();
+  }, WELCOME_TIMEOUT_MS);
+  try {
+    const { value, done } = await messages.next();
+    if (done !== true && value.body.case === 'welcome') return value.body.value;
+    throw new TinsmithError('unavailable', 'the server did not welcome this agent');
+  } catch (thrown) {
+    if (!isLate) throw thrown;
+    throw new TinsmithError('timed_out', `the server did not answer within ${WELCOME_TIMEOUT_MS / 1000} s`);
+  } finally {
+    clearTimeout(deadline);
+  }
 }
 
 /** Resolves when there is room for the next message: a slow server does not make the agent grow. */

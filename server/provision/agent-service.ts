@@ -109,7 +109,7 @@ function implementation(
   const limiter = createRefusalLimiter(() => performance.now());
   return {
     enroll: answerUnary<EnrollRequest>((call) => enroll(call, options, limiter)),
-    renew: answerUnary<RenewRequest>((call) => renew(call, options)),
+    renew: answerUnary<RenewRequest>((call) => renew(call, options, context)),
     connect: (call: AgentCall) => {
       // grpc-js ends a call whose peer broke a rule through this event; without a listener the process would end.
       call.on('error', () => undefined);
@@ -156,8 +156,16 @@ async function enroll(
 async function renew(
   call: ServerUnaryCall<RenewRequest, EnrollResponse>,
   { enroll: verbs, ca }: AgentServiceOptions,
+  { streams }: AgentStreamContext,
 ): Promise<EnrollResponse> {
   const peer = identifyPeer(call, ca);
+  // The engine knows this machine and speaks with it: one that was deleted since does not live on by renewing.
+  if (!streams.has(peer.hardware)) {
+    throw new TinsmithError(
+      'forbidden',
+      `cannot renew the certificate of ${peer.hardware}: its agent is not connected`,
+    );
+  }
   return enrollResponse(await verbs.renew(peer.hardware, peer.publicKey));
 }
 

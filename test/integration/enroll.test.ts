@@ -235,6 +235,9 @@ describe('the identity of an agent', () => {
     const trust = await identity(world, 1);
     world.clock.offsetMs = 0;
 
+    using agent = await openRawAgent(world, trust);
+    agent.hello();
+    await agent.until(() => agent.received.length === 1);
     const response = await withClient(world, trust, (client) => callRenew(client, signal));
 
     const renewed = new X509Certificate(response.certificate);
@@ -243,6 +246,16 @@ describe('the identity of an agent', () => {
     const message = await connect(world, { ...trust, certificate: renewed.toString() });
     assert.equal(message.body.case, 'welcome');
     await assert.rejects(connect(world, trust), isCode('unauthenticated'));
+  });
+
+  it('is not renewed while its agent is not connected', async () => {
+    await using world = await startAgentWorld();
+    const trust = await identity(world, 1);
+
+    await assert.rejects(
+      withClient(world, trust, (client) => callRenew(client, signal)),
+      isCode('forbidden'),
+    );
   });
 
   it('is not renewed for somebody without a certificate', async () => {

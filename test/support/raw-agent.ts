@@ -26,7 +26,7 @@ export interface RawAgent extends Disposable {
 }
 
 /** The identity of machine `number`, signed as enrollment would. */
-export async function certifiedTrust(world: AgentWorld, number: number): Promise<ClientTrust> {
+async function certifiedTrust(world: AgentWorld, number: number): Promise<ClientTrust> {
   await world.mint(number);
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const issued = await world.ca.issueClient(publicKey.export({ type: 'spki', format: 'der' }), `m${number}`);
@@ -37,8 +37,10 @@ export async function certifiedTrust(world: AgentWorld, number: number): Promise
   };
 }
 
-export async function openRawAgent(world: AgentWorld, number = 1): Promise<RawAgent> {
-  const client = openClient(`127.0.0.1:${world.port}`, await certifiedTrust(world, number));
+/** As machine number 1, another one, or whoever holds an identity. */
+export async function openRawAgent(world: AgentWorld, who: number | ClientTrust = 1): Promise<RawAgent> {
+  const trust = typeof who === 'number' ? await certifiedTrust(world, who) : who;
+  const client = openClient(`127.0.0.1:${world.port}`, trust);
   const { connect } = agentServiceDefinition;
   const call = client.makeBidiStreamRequest(connect.path, connect.requestSerialize, connect.responseDeserialize);
   const received: ServerMessage[] = [];

@@ -803,8 +803,9 @@ export const AgentService: GenService<{
     output: typeof ServerMessageSchema;
   },
   /**
-   * A certificate with a new end date for the key of the certificate that is shown. Agents ask at two thirds of its life, so
-   * that one that waits for days can always connect again. Asking twice is harmless: each answer is valid.
+   * A certificate with a new end date for the key of the certificate that is shown, while its agent is connected. Agents ask
+   * at two thirds of its life, so that one that waits for days can always connect again. Asking twice is harmless: each
+   * answer is valid.
    *
    * @generated from rpc tinsmith.agent.v1.AgentService.Renew
    */
