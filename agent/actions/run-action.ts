@@ -1,7 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { ActionName } from '#proto/actions/catalog.ts';
 import { catalog } from '#proto/actions/catalog.ts';
 import { ERROR_CODES, TinsmithError } from '#proto/errors.ts';
+import { pause } from '../machine/pause.ts';
 import type { ActionContext } from './action-context.ts';
 import { ProgramFailure } from './program-failure.ts';
 import { registry } from './registry.ts';
@@ -55,7 +55,7 @@ export async function runActionWithPolicy(call: ActionCall, context: ActionConte
       if (attempt >= tries || error.code === 'invalid_params') return failure('failed', error, attempt);
       context.log('agent', `try ${attempt} of ${tries} failed, again in ${RETRY_PAUSE_MS / 1000} s: ${error.message}`);
       // An abort ends the pause; the next round sees the reason.
-      await delay(RETRY_PAUSE_MS, undefined, { signal }).catch(() => undefined);
+      await pause(RETRY_PAUSE_MS, signal).catch(() => undefined);
     }
   } finally {
     clearTimeout(timer);

@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { TinsmithError } from '#proto/errors.ts';
+import { pause } from '../machine/pause.ts';
 
 const LONGEST_BYTES = 16 << 20;
 const ANSWER_MS = 10_000;
@@ -19,7 +19,7 @@ export async function fetchUserData(urls: readonly string[], signal: AbortSignal
       if (Buffer.isBuffer(answer)) return answer;
       answers.push(answer);
     }
-    if (round < ROUNDS) await delay(PAUSE_MS, undefined, { signal });
+    if (round < ROUNDS) await pause(PAUSE_MS, signal);
   }
   throw new TinsmithError('download_failed', `no metadata service gave user data: ${answers.join('; ')}`);
 }

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { pause } from './pause.ts';
 
 const LOOK_EVERY_MS = 50;
 
@@ -12,6 +12,6 @@ export async function waitUntil<T>(
     signal.throwIfAborted();
     const found = await look();
     if (found !== undefined || performance.now() > endsAt) return found;
-    await delay(LOOK_EVERY_MS, undefined, { signal });
+    await pause(LOOK_EVERY_MS, signal);
   }
 }

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { ProxyParams } from '#proto/actions/image2disk.ts';
 import { TinsmithError } from '#proto/errors.ts';
+import { pause } from '../machine/pause.ts';
 import { FinalDownloadError, RestartDownloadError } from './download-errors.ts';
 import { httpGet, shown } from './http-request.ts';
 
@@ -211,7 +211,7 @@ export class Download implements AsyncIterable<Uint8Array> {
       throw failed(this.#url, `no new byte for ${minutes} minutes, at last: ${describe(thrown)}`, thrown);
     }
     log(`download interrupted at byte ${this.bytes} (${describe(thrown)}), again in ${this.#pauseMs / 1000} s`);
-    await delay(this.#pauseMs, undefined, { signal });
+    await pause(this.#pauseMs, signal);
     this.#pauseMs = Math.min(this.#pauseMs * 2, this.#timing.longestPauseMs);
   }
 }

@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { TinsmithError } from '../errors.ts';
+import { actionNameOf, catalog } from './catalog.ts';
+import type { ActionDeclaration } from './declaration.ts';
+
+const IMAGE = { IMG_URL: 'http://192.0.2.1:8080/ubuntu.raw.gz?X-Signature=abc', DEST_DISK: '/dev/sda' };
+const FILE = {
+  DEST_DISK: '/dev/sda2',
+  FS_TYPE: 'ext4',
+  DEST_PATH: '/etc/x',
+  UID: '0',
+  GID: '0',
+  MODE: '0644',
+  DIRMODE: '0755',
+};
+const EXEC = { BLOCK_DEVICE: '/dev/sda2', FS_TYPE: 'ext4' };
+
+function refusal(
+  declaration: ActionDeclaration<unknown>,
+  environment: Record<string, string>,
+  command: string[] = [],
+): string {
+  try {
+    declaration.parse(environment, command);
+  } catch (thrown) {
+    assert.ok(thrown instanceof TinsmithError && thrown.code === 'invalid_params');
+    return thrown.message;
+  }
+  return assert.fail(`${JSON.stringify(environment)} was accepted`);
+}
+
+describe('image2disk parameters', () => {
+  it('accepts what EKS Anywhere sets, with a query string behind the suffix', () => {
+    const params = catalog.image2disk.parse({ ...IMAGE, COMPRESSED: 'true' }, []);
+
+    assert.equal(params.url, IMAGE.IMG_URL);
+    assert.equal(params.retryForMs, 600_000);
+    assert.equal(params.progressEveryMs, 3000);
+  });
+
+  it('takes a progress interval of 0, on which the published action panics, for the default', () => {
+    assert.equal(catalog.image2disk.parse({ ...IMAGE, PROGRESS_INTERVAL_SECONDS: '0' }, []).progressEveryMs, 3000);
+  });
+
+  it('names the variable, the value and the fix', () => {
+    assert.match(
+      refusal(catalog.image2disk, { ...IMAGE, COMPRESSED: 'yes' }),
+      /COMPRESSED is "yes": use true or false/,
+    );
+    assert.match(refusal(catalog.image2disk, { ...IMAGE, DEST_DISK: 'sda' }), /DEST_DISK is "sda"/);
+    assert.match(refusal(catalog.image2disk, { ...IMAGE, DEST_DISK: '/dev/../etc/passwd' }), /DEST_DISK/);
+    assert.match(refusal(catalog.image2disk, { ...IMAGE, IMG_URL: 'ftp://x/y' }), /IMG_URL/);
+    assert.match(refusal(catalog.image2disk, { ...IMAGE, IMG_SHA256: 'abc' }), /64 hexadecimal/);
+    assert.match(refusal(catalog.image2disk, { DEST_DISK: '/dev/sda' }), /IMG_URL is not set/);
+  });
+
+  it('never repeats a proxy password', () => {
+    assert.doesNotMatch(refusal(catalog.image2disk, { ...IMAGE, HTTP_PROXY: 'socks5://me:secret@proxy' }), /secret/);
+  });
+
+  it('prefers the lower-case proxy variable, as curl and Go do', () => {
+    const { proxy } = catalog.image2disk.parse(
+      { ...IMAGE, HTTP_PROXY: 'http://a:1', http_proxy: 'b:2', NO_PROXY: '.x' },
+      [],
+    );
+
+    assert.deepEqual(proxy, { http: 'http://b:2/', except: '.x' });
+  });
+});
+
+describe('writefile parameters', () => {
+  it('keeps setuid, setgid and sticky, which the published action loses', () => {
+    assert.equal(catalog.writefile.parse({ ...FILE, CONTENTS: '', MODE: '4755' }, []).mode, 0o4755);
+  });
+
+  it('takes empty contents for an empty file, and for nothing beside another source', () => {
+    assert.deepEqual(catalog.writefile.parse({ ...FILE, CONTENTS: '' }, []).content, { from: 'text', text: '' });
+    const both = catalog.writefile.parse({ ...FILE, CONTENTS: '', BOOTCONFIG_CONTENTS: 'kernel {}' }, []);
+    assert.deepEqual(both.content, { from: 'bootconfig', text: 'kernel {}' });
+  });
+
+  it('takes exactly one source', () => {
+    assert.match(refusal(catalog.writefile, FILE), /no content/);
+    assert.match(refusal(catalog.writefile, { ...FILE, CONTENTS: 'a', HEGEL_URLS: 'http://x' }), /2 contents/);
+  });
+
+  it('reads the lists and durations of EKS Anywhere', () => {
+    const params = catalog.writefile.parse(
+      { ...FILE, HEGEL_URLS: ' http://a:7172, http://b:7172,', DHCP_TIMEOUT: '1m30s' },
+      [],
+    );
+
+    assert.deepEqual(params.content, { from: 'metadata', urls: ['http://a:7172', 'http://b:7172'] });
+    assert.match(refusal(catalog.writefile, { ...FILE, CONTENTS: 'x', DHCP_TIMEOUT: '90' }), /DHCP_TIMEOUT/);
+  });
+
+  it('refuses paths that leave the file system or name no file', () => {
+    for (const path of ['etc/x', '/etc/../../x', '/', '/etc/', '/a\0b']) {
+      assert.match(refusal(catalog.writefile, { ...FILE, CONTENTS: 'x', DEST_PATH: path }), /DEST_PATH/);
+    }
+    assert.equal(catalog.writefile.parse({ ...FILE, CONTENTS: 'x', DEST_PATH: '//etc/./x' }, []).path, '/etc/x');
+  });
+
+  it('refuses owners and modes that are none', () => {
+    for (const [name, value] of [
+      ['UID', 'root'],
+      ['UID', ''],
+      ['GID', '-1'],
+      ['MODE', '0888'],
+      ['MODE', '77777'],
+      ['DIRMODE', 'rwx'],
+    ] as const) {
+      assert.match(refusal(catalog.writefile, { ...FILE, CONTENTS: 'x', [name]: value }), new RegExp(name));
+    }
+  });
+});
+
+describe('cexec parameters', () => {
+  it('splits at semicolons and spaces without choking on doubled or trailing ones', () => {
+    const { commands } = catalog.cexec.parse({ ...EXEC, CMD_LINE: 'grub-install  /dev/sda; update-grub ;' }, []);
+
+    assert.deepEqual(commands, [['grub-install', '/dev/sda'], ['update-grub']]);
+  });
+
+  it('hands the whole line to an interpreter', () => {
+    const { commands } = catalog.cexec.parse(
+      { ...EXEC, CMD_LINE: 'a && b; c "d e"', DEFAULT_INTERPRETER: '/bin/sh -c' },
+      [],
+    );
+
+    assert.deepEqual(commands, [['/bin/sh', '-c', 'a && b; c "d e"']]);
+  });
+
+  it('knows both spellings of JSON_OUTPUT and what a CHROOT that says no means', () => {
+    const environment = { ...EXEC, CMD_LINE: 'x', JSON_OUTOUT: 'false', JSON_OUTPUT: 'true' };
+    const parse = (chroot: string): boolean => catalog.cexec.parse({ ...environment, CHROOT: chroot }, []).chroot;
+
+    assert.deepEqual(['y', 'true', 'yes please', '', 'false', 'no'].map(parse), [
+      true,
+      true,
+      true,
+      false,
+      false,
+      false,
+    ]);
+  });
+
+  it('gives other variables to the commands, and its own not', () => {
+    const { environment } = catalog.cexec.parse({ ...EXEC, CMD_LINE: 'x', LANG: 'C' }, []);
+
+    assert.deepEqual(environment, { LANG: 'C' });
+  });
+});
+
+describe('rootio parameters', () => {
+  const storage = {
+    disks: [
+      {
+        device: '/dev/sda',
+        partitions: [
+          { label: 'BIOS', number: 1, size: '4096' },
+          { label: 'ROOT', number: 2, size: 0 },
+        ],
+      },
+    ],
+  };
+  const metadata = JSON.stringify({ metadata: { instance: { storage } } });
+
+  it('takes the step from the command and numbers written as texts', () => {
+    const params = catalog.rootio.parse({ METADATA: metadata, MBR: '1' }, ['partition']);
+
+    assert.equal(params.step, 'partition');
+    assert.equal(params.table, 'mbr');
+    assert.ok('inline' in params.layout);
+    assert.equal(params.layout.inline.disks[0]?.partitions[0]?.size, 4096);
+  });
+
+  it('refuses what the published action skips or dereferences', () => {
+    const gap = JSON.stringify({
+      storage: { disks: [{ device: '/dev/sda', partitions: [{ label: 'A', number: 2, size: 1 }] }] },
+    });
+    const early = JSON.stringify({
+      storage: { disks: [{ device: '/dev/sda', partitions: [{ size: 0 }, { size: 1 }] }] },
+    });
+
+    assert.match(refusal(catalog.rootio, { METADATA: gap }, ['partition']), /partitions\[0\] number is 2/);
+    assert.match(refusal(catalog.rootio, { METADATA: early }, ['partition']), /only the last partition/);
+    assert.match(refusal(catalog.rootio, { METADATA: '{}' }, ['format']), /storage is missing/);
+    assert.match(refusal(catalog.rootio, { METADATA: 'nonsense' }, ['format']), /JSON/);
+    assert.match(refusal(catalog.rootio, { METADATA: metadata }, ['destroy']), /"destroy"/);
+    assert.match(refusal(catalog.rootio, {}, ['wipe']), /MIRROR_HOST/);
+  });
+});
+
+describe('the catalog', () => {
+  it('finds a built-in by the base name of its image, whatever registry and tag', () => {
+    assert.equal(actionNameOf('public.ecr.aws/eks-anywhere/tinkerbell/hub/image2disk:6c0f0d-eks-a-36'), 'image2disk');
+    assert.equal(actionNameOf('127.0.0.1/embedded/writefile'), 'writefile');
+    assert.equal(actionNameOf('registry:5000/cexec@sha256:abc'), 'cexec');
+    assert.throws(() => actionNameOf('example.org/toString:latest'), { code: 'unknown_action' });
+  });
+});

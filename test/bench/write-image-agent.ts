@@ -1,0 +1,21 @@
+/** One run of the agent's write path in a process of its own: `write-image-agent.ts URL DEVICE`; prints one line of JSON. */
+import { openBlockDevice } from '#agent/machine/block-device.ts';
+import { writeImage } from '#agent/write/write-image.ts';
+
+const [url = '', device = ''] = process.argv.slice(2);
+const startedAt = performance.now();
+let imageBytes: number;
+{
+  await using disk = await openBlockDevice(device, device);
+  const written = await writeImage(
+    disk,
+    { url, proxy: {}, retryForMs: 10_000 },
+    { signal: AbortSignal.timeout(600_000), log: () => undefined, progress: () => undefined },
+  );
+  imageBytes = written.imageBytes;
+}
+const seconds = (performance.now() - startedAt) / 1000;
+const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
+console.log(
+  JSON.stringify({ imageBytes, seconds, peakRssMiB: maxRSS / 1024, cpuSeconds: (userCPUTime + systemCPUTime) / 1e6 }),
+);
