@@ -137,6 +137,24 @@ describe('tinsmith: records', () => {
     }
   });
 
+  it('cancels, retries and deletes, and switches network boot', async () => {
+    await using world = await startApiWorld();
+    await addMachine(world, 'one');
+    const said = async (...argv: string[]) => (await runCliProcess(world, argv)).stdout;
+
+    const cancelled = await said('workflow', 'cancel', 'one', '--reason', 'wrong disk');
+    const reason = (await world.store.workflow('one'))?.error?.message;
+    const retried = await said('workflow', 'retry', 'one');
+    const off = await said('hardware', 'netboot', 'one', 'off');
+    const deleted = [await said('delete', 'wf', 'one'), await said('delete', 'hw', 'one'), await said('get', 'hw')];
+
+    assert.equal(cancelled, 'workflow/one cancelled\n');
+    assert.match(reason ?? '', /wrong disk/);
+    assert.equal(retried, 'workflow/one pending, attempt 2\n');
+    assert.equal(off, 'hardware/one network boot off\n');
+    assert.deepEqual(deleted, ['workflow/one deleted\n', 'hardware/one deleted\n', '']);
+  });
+
   it('validates without a server', async () => {
     const { code, stdout } = await runCliProcess(undefined, ['validate', '-f', '-'], {
       input: CSV,
