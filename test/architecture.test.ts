@@ -25,6 +25,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'server/installed': ['proto', 'server/life', 'server/manifests', 'server/store', 'server/config.ts'],
   'server/api': ['proto', 'server/life', 'server/manifests', 'server/store', 'server/config.ts'],
   'server/cli': ['server/api/types.ts', 'proto/errors.ts'],
+  'server/facing-interface.ts': ['proto'],
+  'server/server-log.ts': ['proto'],
   'server/app.ts': ['proto', 'server'],
   'server/main.ts': ['proto', 'server', 'images'],
   scripts: ['proto', 'server', 'images', 'agent', 'test/support'],

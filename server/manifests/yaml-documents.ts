@@ -90,8 +90,15 @@ export function resolved(scope: YamlScope, node: Node): Node {
   return scope.targets.get(node) ?? node;
 }
 
-/** The concrete syntax, by an iterative parser whose stack is watched; empty after a refusal. */
-function tokensOf(file: { readonly name: string; readonly text: string }, lines: LineCounter, findings: Findings) {
+/**
+ * The concrete syntax, by an iterative parser whose stack is watched; empty after a refusal. Untrusted text goes through it
+ * before any other part of the library sees it.
+ */
+export function tokensOf(
+  file: { readonly name: string; readonly text: string },
+  lines: LineCounter,
+  findings: Findings,
+): CST.Token[] {
   const parser = new Parser(lines.addNewLine);
   const tokens: CST.Token[] = [];
   let count = 0;

@@ -159,6 +159,20 @@ describe('a machine on the network', () => {
     assert.deepEqual(await world.eventNames(before), ['hardware.applied', 'machine.discovered']);
   });
 
+  it('gets the disks that it reports when no file names them, and keeps a list that a file gave it', async () => {
+    await using world = await startStoreWorld();
+    const found = await world.transitions.discover({ mac: macOf(60) }, machine);
+
+    const disk = { device: '/dev/nvme0n1', sizeBytes: 512, logicalBlockBytes: 512, rotational: false };
+    const fromFile = (await world.store.hardware('m1'))?.spec.disks;
+
+    await world.transitions.storeInventory(found.name, { ...someInventory, disks: [disk] }, machine);
+    await world.transitions.storeInventory('m1', { ...someInventory, disks: [disk] }, machine);
+
+    assert.deepEqual((await world.store.hardware(found.name))?.spec.disks, [{ device: '/dev/nvme0n1' }]);
+    assert.deepEqual((await world.store.hardware('m1'))?.spec.disks, fromFile);
+  });
+
   it('is refused an address that another machine owns, without a trace', async () => {
     await using world = await startStoreWorld();
     const before = await world.newestEvent();

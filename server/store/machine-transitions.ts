@@ -98,11 +98,14 @@ async function noteSeen(changes: Changes, hardware: string, cause: Cause): Promi
   });
 }
 
+const DISCOVERED_LABEL = 'tinsmith.dev/discovered';
+
 async function discover(change: Change, machine: DiscoveredMachine): Promise<Hardware> {
   const mac = plainMac(machine.mac);
   const known = await hardwareRowByMac(change.trx, mac);
   if (known !== undefined) return hardwareOfRow(known);
-  const manifest = discoveredManifest(mac, machine);
+  const name = `machine-${mac.replaceAll(':', '')}`;
+  const manifest = discoveredManifest(name, mac, machine);
   await change.trx
     .insertInto('hardware')
     .values({
@@ -121,10 +124,10 @@ async function discover(change: Change, machine: DiscoveredMachine): Promise<Har
   return hardwareOfRow(await hardwareRow(change.trx, manifest.name));
 }
 
-function discoveredManifest(mac: string, { address, arch, uefi }: DiscoveredMachine): HardwareManifest {
+function discoveredManifest(name: string, mac: string, { address, arch, uefi }: DiscoveredMachine): HardwareManifest {
   return {
-    name: `machine-${mac.replaceAll(':', '')}`,
-    labels: { 'tinsmith.dev/discovered': 'true' },
+    name,
+    labels: { [DISCOVERED_LABEL]: 'true' },
     annotations: {},
     spec: {
       interfaces: [
@@ -132,6 +135,7 @@ function discoveredManifest(mac: string, { address, arch, uefi }: DiscoveredMach
           netboot: { allowPXE: true, allowWorkflow: true },
           dhcp: {
             mac,
+            hostname: name,
             ...(address === undefined ? {} : { ip: { ...address } }),
             ...(arch === undefined ? {} : { arch }),
             ...(uefi === undefined ? {} : { uefi }),
@@ -240,7 +244,7 @@ function isSame(left: string, right: string): boolean {
 async function keepInventory(change: Change, row: HardwareRow, inventory: Inventory): Promise<void> {
   const json = JSON.stringify(inventory);
   if (row.inventory_json !== null && isDeepStrictEqual(undated(row.inventory_json), undated(json))) return;
-  await updateHardware(change, row.name, { inventory_json: json });
+  await updateHardware(change, row.name, { inventory_json: json, ...disksFound(row, inventory) });
   await change.emit({
     name: 'hardware.inventory',
     hardware: row.name,
@@ -251,6 +255,14 @@ async function keepInventory(change: Change, row: HardwareRow, inventory: Invent
       interfaces: inventory.interfaces.length,
     },
   });
+}
+
+/** A machine that was found has no file that names its disks: templates get those that it reports. A file's list stays. */
+function disksFound(row: HardwareRow, inventory: Inventory): { readonly spec_json?: string } {
+  const spec: HardwareManifest['spec'] = JSON.parse(row.spec_json);
+  const labels: HardwareManifest['labels'] = JSON.parse(row.labels_json);
+  if (labels[DISCOVERED_LABEL] !== 'true' || spec.disks.length > 0) return {};
+  return { spec_json: JSON.stringify({ ...spec, disks: inventory.disks.map(({ device }) => ({ device })) }) };
 }
 
 function undated(inventoryJson: string): unknown {

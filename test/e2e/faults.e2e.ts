@@ -31,8 +31,8 @@ describe('in the middle of the image', () => {
   it('the agent process is killed: the next attempt on the same boot ends with the installed system', async () => {
     // Baked in with --add: once 32 MiB are on the disk it kills the agent, once.
     await using boot: BootFolder = await bootFolderWith(async (folder) => {
-      await mkdir(join(folder, 'usr/bin'), { recursive: true });
-      await writeFile(join(folder, 'usr/bin/tinsmith-disk-links'), AGENT_KILLER, { mode: 0o755 });
+      await mkdir(join(folder, 'usr/sbin'), { recursive: true });
+      await writeFile(join(folder, 'usr/sbin/tinsmith-disk-links'), AGENT_KILLER, { mode: 0o755 });
     });
     await using world = await startWorld({ name: 'agentkill', bootFolder: boot.path });
     const disk = await installation(world);

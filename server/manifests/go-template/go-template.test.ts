@@ -190,6 +190,14 @@ describe('what a template cannot do', () => {
   });
 });
 
+describe('fromYaml', () => {
+  it('refuses nesting that would end the process, as the map that a fault is in Go', () => {
+    const deep = '{{ (fromYaml (printf "a: %s%s" (repeat 100000 "[") (repeat 100000 "]"))).Error }}';
+
+    assert.match(renderTemplate(deep, {}), /nested deeper than 64 levels/);
+  });
+});
+
 describe('values', () => {
   it('take whole numbers for int and all others for float64', () => {
     const data = JSON.parse('{"a": 3, "b": 3.5, "c": 9007199254740993}') as unknown;

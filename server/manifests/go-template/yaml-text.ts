@@ -1,10 +1,16 @@
-import { parse } from 'yaml';
+import { LineCounter, parse } from 'yaml';
+import { Findings } from '../findings.ts';
+import { tokensOf } from '../yaml-documents.ts';
 import { fromData, GoList, GoMap, GoObject, type GoValue, integerOf } from './go-value.ts';
 import { allFloats } from './json-text.ts';
 import { formatFloat } from './print-number.ts';
 
 /** Reads YAML into a map as Tinkerbell's fromYaml does: numbers become float64; a fault is the value of `Error`. */
 export function fromYaml(text: string): GoMap {
+  const findings = new Findings();
+  tokensOf({ name: 'fromYaml', text }, new LineCounter(), findings);
+  const [fault] = findings.problems;
+  if (fault !== undefined) return new GoMap([['Error', fault.message]]);
   try {
     const parsed: unknown = parse(text, {
       version: '1.1',
