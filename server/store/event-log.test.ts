@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { Kysely, type KyselyPlugin } from 'kysely';
 import { plannedWorkflow } from '#test/support/records.ts';
 import { operator, type StoreWorld, startStoreWorld } from '#test/support/store-world.ts';
 import type { TinsmithEvent } from '../life/events.ts';
+import { eventLog } from './event-log.ts';
+import { migrate } from './migrations.ts';
+import type { Tables } from './schema.ts';
+import { openSqliteDatabase } from './sqlite-dialect.ts';
 import type { EventFilter } from './store.ts';
 
 /** Reads until `count` events came, then ends. */
@@ -17,9 +22,12 @@ async function take(world: StoreWorld, filter: EventFilter, count: number): Prom
 }
 
 async function toggle(world: StoreWorld, times: number): Promise<void> {
-  for (let turn = 0; turn < times; turn += 1) {
-    await world.transitions.setNetboot('m1', !(await world.hardware('m1')).netboot, operator);
-  }
+  let { netboot } = await world.hardware('m1');
+  const switches = Array.from({ length: times }, () => {
+    netboot = !netboot;
+    return world.transitions.setNetboot('m1', netboot, operator);
+  });
+  await Promise.all(switches);
 }
 
 describe('following events', () => {
@@ -93,8 +101,10 @@ describe('following events', () => {
     await events.next(); // caught up: from now on it is told live
 
     const progress = { done: 1, perSecond: 1, unit: 'bytes' };
-    for (let turn = 0; turn < 1_200; turn += 1)
-      await world.transitions.actionProgress({ ...ref, action: 0 }, 'm1', progress);
+    const reports = Array.from({ length: 1_200 }, () =>
+      world.transitions.actionProgress({ ...ref, action: 0 }, 'm1', progress),
+    );
+    await Promise.all(reports);
     await toggle(world, 100);
     const seen: TinsmithEvent[] = [];
     while (seen.at(-1)?.id !== before + 101) {
@@ -175,5 +185,38 @@ describe('following events', () => {
     assert.deepEqual(none, []);
     await toggle(world, 1);
     ended.abort();
+  });
+
+  it('hears of an event that is stored between its look at the table and its change to live ones', async () => {
+    const database = openSqliteDatabase(':memory:');
+    migrate(database, ':memory:');
+    const add = (id: number) =>
+      database.exec(`insert into event values (${id}, 0, 'machine.ready', 'm1', null, 'server', null, '{}')`);
+    add(1);
+    let isFirstPage = true;
+    /** Runs after the rows of a query are read and before they are handed over. */
+    const between: KyselyPlugin = {
+      transformQuery: ({ node }) => node,
+      async transformResult({ result }) {
+        if (isFirstPage) {
+          isFirstPage = false;
+          add(2);
+          log.publish([{ id: 2, at: new Date(0), name: 'machine.ready', hardware: 'm1', actor: 'server', data: {} }]);
+        }
+        return result;
+      },
+    };
+    const db = new Kysely<Tables>({ dialect: database.dialect, plugins: [between] });
+    const log = eventLog(db, 1);
+    const ended = new AbortController();
+    const ids: number[] = [];
+    try {
+      for await (const { id } of log.follow({ after: 0, limit: 2 }, ended.signal)) ids.push(id);
+    } finally {
+      ended.abort();
+      await db.destroy();
+    }
+
+    assert.deepEqual(ids, [1, 2]);
   });
 });
