@@ -33,7 +33,7 @@ async function buildBootEnvironment(): Promise<void> {
   await step('initramfs', async () => {
     const outDirectory = join(root, 'build/initramfs');
     const compression = process.env['TINSMITH_COMPRESSION'] ?? 'zstd:12';
-    const files = ['vmlinuz', 'initramfs', 'manifest.json'].map((name) => join(outDirectory, name));
+    const files = ['vmlinuz', 'initramfs', 'localboot.efi', 'manifest.json'].map((name) => join(outDirectory, name));
     const key = await inputKey([agentFile, join(root, 'images/initramfs'), join(root, 'images/packages')], compression);
     return once(files, key, async () => {
       const options = { outDirectory, cacheDirectory, agentFile, architecture: 'x64' } as const;

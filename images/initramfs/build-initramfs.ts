@@ -18,6 +18,7 @@ import { type Compression, compressor } from './compression.ts';
 import { type CpioEntry, writeCpio } from './cpio.ts';
 import { kernelRelease } from './kernel-image.ts';
 import { selectKernelModules } from './kernel-modules.ts';
+import { buildLocalBoot } from './local-boot.ts';
 import { WANTED_MODULES } from './module-list.ts';
 
 export type InitramfsArchitecture = 'x64' | 'arm64';
@@ -28,7 +29,7 @@ export type KernelSource =
   | { readonly vmlinuz: string; readonly modulesDirectory: string };
 
 export interface InitramfsOptions {
-  /** Gets `vmlinuz`, `initramfs` and `manifest.json`; made when it is missing. */
+  /** Gets `vmlinuz`, `initramfs`, `manifest.json` and for x86-64 `localboot.efi`; made when it is missing. */
   readonly outDirectory: string;
   /** Where Debian packages are kept between builds. */
   readonly cacheDirectory: string;
@@ -100,7 +101,7 @@ export function defaultKernelPackage(architecture: InitramfsArchitecture): strin
 
 /**
  * Builds the boot environment: kernel and initramfs that a machine boots over the network. Needs no root. The same input
- * gives the same bytes. The three files replace older ones when they are complete; an interrupted build leaves the old.
+ * gives the same bytes. The files replace older ones when they are complete; an interrupted build leaves the old.
  * @throws TinsmithError `not_found`, `download_failed`, `command_failed` for packages, `invalid_input` for a kernel,
  *   module or added file that does not fit.
  */
@@ -130,6 +131,9 @@ export async function buildInitramfs(options: InitramfsOptions): Promise<BuiltIn
   try {
     const archive = await writeArchive(tree.entries, join(working, 'initramfs'), { ...options, compression });
     await copyFile(kernel.image, join(working, 'vmlinuz'));
+    // Installed UEFI machines that boot from the network first are sent to their disk by it; Debian has it for x86-64.
+    const hasLocalBoot = architecture === 'x64' && process.arch === 'x64';
+    if (hasLocalBoot) await buildLocalBoot(join(working, 'localboot.efi'), apt);
     const manifest: InitramfsManifest = {
       format: 1,
       architecture,
@@ -141,7 +145,7 @@ export async function buildInitramfs(options: InitramfsOptions): Promise<BuiltIn
       added: addDirectories.map((directory) => basename(resolve(directory))),
     };
     await writeFile(join(working, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
-    for (const name of ['vmlinuz', 'initramfs', 'manifest.json']) {
+    for (const name of ['vmlinuz', 'initramfs', ...(hasLocalBoot ? ['localboot.efi'] : []), 'manifest.json']) {
       await rename(join(working, name), join(options.outDirectory, name));
     }
     return {

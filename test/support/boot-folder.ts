@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildInitramfs } from '#images/initramfs/build-initramfs.ts';
@@ -17,16 +17,12 @@ export async function bootFolderWith(fill: (folder: string) => Promise<void>): P
     await fill(added);
     await buildInitramfs({
       outDirectory: path,
-      cacheDirectory: join(PROJECT, '.cache'),
+      cacheDirectory: join(PROJECT, '.cache/debs'),
       agentFile: join(PROJECT, 'build/agent/tinsmith-agent-x64'),
       architecture: 'x64',
       addDirectories: [added],
       compression: { format: 'zstd', level: 3 },
     });
-    const built = join(PROJECT, 'build/initramfs');
-    for (const name of await readdir(built)) {
-      if (name.endsWith('.efi')) await copyFile(join(built, name), join(path, name));
-    }
     return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
   } catch (error) {
     await rm(path, { recursive: true, force: true });
