@@ -3,11 +3,12 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { assertInvariants } from '#test/support/invariants.ts';
 import { randomNumbers } from '#test/support/random-life.ts';
 import { steppingClock } from '#test/support/records.ts';
@@ -15,7 +16,7 @@ import { openSqliteStore } from './sqlite-store.ts';
 
 /** 20 find a change that is torn in two nearly always. More by hand: TINSMITH_KILLS=50 node --test server/store/store-crash.test.ts */
 const KILLS = Number(process.env['TINSMITH_KILLS'] ?? 20);
-const WRITER = resolve(import.meta.dirname, '../../test/support/crash-writer.ts');
+const WRITER = fileURLToPath(import.meta.resolve('#test/support/crash-writer.ts'));
 
 interface Kill {
   /** Lines that the writer says first. */
