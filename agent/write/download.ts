@@ -1,9 +1,9 @@
-import type { IncomingMessage } from 'node:http';
 import type { ProxyParams } from '#proto/actions/image2disk.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { pause } from '../machine/pause.ts';
 import { FinalDownloadError, RestartDownloadError } from './download-errors.ts';
 import { httpGet, shown } from './http-request.ts';
+import type { HttpResponse } from './http-response.ts';
 
 export interface DownloadOptions {
   readonly url: string;
@@ -41,7 +41,7 @@ export class Download implements AsyncIterable<Uint8Array> {
   readonly #url: URL;
   readonly #options: DownloadOptions;
   readonly #timing: DownloadTiming;
-  #response: IncomingMessage | undefined;
+  #response: HttpResponse | undefined;
   #validator: string | undefined;
   #lastByteAt = performance.now();
   #pauseMs: number;
@@ -117,7 +117,6 @@ export class Download implements AsyncIterable<Uint8Array> {
       if (this.#options.signal.aborted) onAbort();
       for await (const chunk of response) {
         clearTimeout(timer);
-        if (!(chunk instanceof Uint8Array)) throw cut('the body is no bytes');
         const fresh = chunk.subarray(Math.min(this.#skipBytes, chunk.length));
         this.#skipBytes -= chunk.length - fresh.length;
         if (fresh.length > 0) {
@@ -135,7 +134,7 @@ export class Download implements AsyncIterable<Uint8Array> {
   }
 
   /** One request for what is missing. */
-  async #ask(): Promise<IncomingMessage> {
+  async #ask(): Promise<HttpResponse> {
     const { signal, proxy } = this.#options;
     this.#skipBytes = 0;
     const range: Record<string, string> = this.bytes === 0 ? {} : { range: `bytes=${this.bytes}-` };
@@ -144,7 +143,7 @@ export class Download implements AsyncIterable<Uint8Array> {
     const response = await httpGet(this.#url, { headers, proxy, signal, answerMs: this.#timing.answerMs });
     try {
       if (this.bytes === 0) this.#acceptFirst(response);
-      else if (response.statusCode === 206) this.#acceptRest(response);
+      else if (response.status === 206) this.#acceptRest(response);
       else this.#acceptWhole(response);
       return response;
     } catch (thrown) {
@@ -153,20 +152,19 @@ export class Download implements AsyncIterable<Uint8Array> {
     }
   }
 
-  #acceptFirst(response: IncomingMessage): void {
+  #acceptFirst(response: HttpResponse): void {
     this.#requireOk(response);
-    const length = response.headers['content-length'];
-    const isChunked = response.headers['transfer-encoding']?.toLowerCase().includes('chunked') === true;
-    if (length === undefined && !isChunked && !this.#options.hasChecksum) {
+    const length = response.contentLength();
+    if (length === undefined && !response.isChunked() && !this.#options.hasChecksum) {
       const fact = 'the server announces neither a length nor chunks, so a cut could not be noticed';
       throw fatal(this.#url, `${fact}: set IMG_SHA256 or use another server`);
     }
-    this.totalBytes = length === undefined ? undefined : Number(length);
+    this.totalBytes = length;
     this.#validator = validatorOf(response);
   }
 
-  #acceptRest(response: IncomingMessage): void {
-    const [, start, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers['content-range'] ?? '') ?? [];
+  #acceptRest(response: HttpResponse): void {
+    const [, start, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '') ?? [];
     if (Number(start) !== this.bytes)
       throw fatal(this.#url, `asked for byte ${this.bytes} and got ${start ?? 'no range'}`);
     if (total !== '*' && this.totalBytes !== undefined && Number(total) !== this.totalBytes) throw this.#changed();
@@ -175,16 +173,15 @@ export class Download implements AsyncIterable<Uint8Array> {
   }
 
   /** 200 instead of 206: no ranges here, or the file changed. The same file is read again, without what we have. */
-  #acceptWhole(response: IncomingMessage): void {
+  #acceptWhole(response: HttpResponse): void {
     this.#requireOk(response);
-    const length = response.headers['content-length'];
-    if (length !== undefined && this.totalBytes !== undefined && Number(length) !== this.totalBytes)
-      throw this.#changed();
+    const length = response.contentLength();
+    if (length !== undefined && this.totalBytes !== undefined && length !== this.totalBytes) throw this.#changed();
     this.#requireSame(response);
     this.#skipBytes = this.bytes;
   }
 
-  #requireSame(response: IncomingMessage): void {
+  #requireSame(response: HttpResponse): void {
     if (this.#validator !== undefined && validatorOf(response) !== this.#validator) throw this.#changed();
   }
 
@@ -192,8 +189,8 @@ export class Download implements AsyncIterable<Uint8Array> {
     return fatal(this.#url, 'the file changed on the server during the download: run the workflow again');
   }
 
-  #requireOk(response: IncomingMessage): void {
-    const status = response.statusCode ?? 0;
+  #requireOk(response: HttpResponse): void {
+    const { status } = response;
     if (status === 200) return;
     // A request time-out, "too early" and "too many requests" say themselves that it may work later.
     const isFinal = status < 500 && ![408, 425, 429].includes(status);
@@ -217,9 +214,9 @@ export class Download implements AsyncIterable<Uint8Array> {
 }
 
 /** A strong ETag or, if there is none, the date: what If-Range takes (RFC 9110 13.1.5). */
-function validatorOf({ headers }: IncomingMessage): string | undefined {
-  const { etag } = headers;
-  return etag !== undefined && !etag.startsWith('W/') ? etag : headers['last-modified'];
+function validatorOf({ headers }: HttpResponse): string | undefined {
+  const etag = headers.get('etag');
+  return etag !== undefined && !etag.startsWith('W/') ? etag : headers.get('last-modified');
 }
 
 /** May go away by itself. */

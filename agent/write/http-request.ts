@@ -1,10 +1,11 @@
-import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
-import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { request as httpRequest } from 'node:http';
 import { BlockList, isIP, Socket } from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
 import type { ProxyParams } from '#proto/actions/image2disk.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { FinalDownloadError } from './download-errors.ts';
+import { HttpResponse } from './http-response.ts';
+import { type SocketReader, streamReader, TcpReader } from './socket-reader.ts';
 
 export interface GetOptions {
   readonly headers: Readonly<Record<string, string>>;
@@ -17,12 +18,12 @@ export interface GetOptions {
 const REDIRECTS = 10;
 
 /** One GET with redirects followed. Resolves with the head of the final answer; the caller reads or destroys the body. */
-export async function httpGet(url: URL, options: GetOptions): Promise<IncomingMessage> {
+export async function httpGet(url: URL, options: GetOptions): Promise<HttpResponse> {
   let target = url;
   for (let hops = 0; hops <= REDIRECTS; hops++) {
     const response = await requestOnce(target, options);
-    const location = response.headers.location;
-    if (![301, 302, 303, 307, 308].includes(response.statusCode ?? 0) || location === undefined) return response;
+    const location = response.headers.get('location');
+    if (![301, 302, 303, 307, 308].includes(response.status) || location === undefined) return response;
     response.destroy();
     const next = URL.parse(location, target.href);
     if (next === null || !['http:', 'https:'].includes(next.protocol)) {
@@ -45,21 +46,22 @@ export function shown(url: URL): string {
   return `${url.protocol}//${url.host}${url.pathname}`;
 }
 
-async function requestOnce(url: URL, options: GetOptions): Promise<IncomingMessage> {
+async function requestOnce(url: URL, options: GetOptions): Promise<HttpResponse> {
   const deadline = AbortSignal.timeout(options.answerMs);
   const signal = AbortSignal.any([options.signal, deadline]);
-  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-  const request = await start(url, options, signal);
+  const proxy = proxyFor(url, options.proxy);
+  const reader = await open(url, proxy, signal);
   const onAbort = (): void => {
-    request.destroy(abortReason(options.signal, url, options.answerMs));
+    reader.socket.destroy(abortReason(options.signal, url, options.answerMs));
   };
   signal.addEventListener('abort', onAbort, { once: true });
-  request.once('response', resolve);
-  request.on('error', reject);
-  request.end();
-  if (signal.aborted) onAbort();
   try {
-    return await promise;
+    if (signal.aborted) onAbort();
+    reader.socket.write(requestHead(url, proxy, options.headers));
+    return await HttpResponse.read(reader);
+  } catch (thrown) {
+    reader.socket.destroy();
+    throw thrown;
   } finally {
     // From here on the caller watches over the body.
     signal.removeEventListener('abort', onAbort);
@@ -71,35 +73,41 @@ function abortReason(signal: AbortSignal, url: URL, answerMs: number): Error {
   return new TinsmithError('timed_out', `${url.host} did not answer within ${answerMs / 1000} s`);
 }
 
-/** Body bytes arrive in pieces of up to 64 KiB; a larger mark keeps the socket reading while the decoder works. */
-const READ_AHEAD_BYTES = 1 << 20;
-
-async function start(url: URL, options: GetOptions, signal: AbortSignal): Promise<ClientRequest> {
-  const proxy = proxyFor(url, options.proxy);
-  const headers = { ...authorization('authorization', url), ...options.headers, host: url.host };
-  if (proxy === undefined) {
-    const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
-    const agent = url.protocol === 'https:' ? new HttpsAgent() : new HttpAgent();
-    // Node hands highWaterMark on to the socket; the types know it only there.
-    const options = { headers, agent, highWaterMark: READ_AHEAD_BYTES };
-    return send(url, options);
-  }
-  const proxyAuthorization = authorization('proxy-authorization', proxy);
+/** A connection of its own for every request: an image is one request, and nothing of it can be mixed up with another. */
+async function open(url: URL, proxy: URL | undefined, signal: AbortSignal): Promise<SocketReader> {
   if (url.protocol === 'http:') {
-    const path = `${url.origin}${url.pathname}${url.search}`;
-    return httpRequest(proxy, { path, headers: { ...headers, ...proxyAuthorization }, agent: new HttpAgent() });
+    const to = proxy ?? url;
+    return new TcpReader(hostOf(to), portOf(to));
   }
-  const socket = await openTunnel(url, proxy, proxyAuthorization, signal);
-  const tls = tlsConnect({ socket, servername: isIP(hostOf(url)) === 0 ? url.hostname : '' });
-  return httpsRequest(url, { headers, agent: false, createConnection: () => tls });
+  const host = hostOf(url);
+  const name = isIP(host) === 0 ? { servername: host } : {};
+  const socket =
+    proxy === undefined
+      ? undefined
+      : await openTunnel(url, proxy, { ...authorization('proxy-authorization', proxy), signal });
+  return streamReader(tlsConnect({ ...(socket === undefined ? { host, port: portOf(url) } : { socket }), ...name }));
+}
+
+/** To a proxy for plain HTTP the whole URL is named (RFC 9112 3.2.2). */
+function requestHead(url: URL, proxy: URL | undefined, headers: Readonly<Record<string, string>>): string {
+  const isAbsolute = proxy !== undefined && url.protocol === 'http:';
+  const target = `${isAbsolute ? url.origin : ''}${url.pathname}${url.search}`;
+  const all = {
+    host: url.host,
+    ...headers,
+    ...authorization('authorization', url),
+    ...(isAbsolute ? authorization('proxy-authorization', proxy) : {}),
+    connection: 'close',
+  };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}`);
+  return `${[`GET ${target} HTTP/1.1`, ...lines].join('\r\n')}\r\n\r\n`;
 }
 
 /** HTTP CONNECT (RFC 9110 9.3.6). */
 async function openTunnel(
   url: URL,
   proxy: URL,
-  headers: Readonly<Record<string, string>>,
-  signal: AbortSignal,
+  { signal, ...headers }: { signal: AbortSignal } & Readonly<Record<string, unknown>>,
 ): Promise<Socket> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
   const target = `${url.hostname}:${url.port === '' ? 443 : url.port}`;
@@ -159,6 +167,10 @@ function isInBlock(host: string, rule: string): boolean {
   const list = new BlockList();
   list.addSubnet(network, Number(bits), family);
   return list.check(host, family);
+}
+
+function portOf(url: URL): number {
+  return url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port);
 }
 
 function hostOf(url: URL): string {
