@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { access, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { access, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { TinsmithError } from '#proto/errors.ts';
@@ -46,6 +46,9 @@ interface AptIndex {
   /** Makes the index current; absent for the machine's own, which only root may change. */
   readonly refresh?: () => Promise<void>;
 }
+
+/** How long a private index is taken as current: one build asks for it several times. */
+const INDEX_LIFE_MS = 10 * 60_000;
 
 /**
  * Downloads packages by name and unpacks them into the cache, in the order of `names`.
@@ -127,10 +130,14 @@ function privateIndex({ architecture, cacheDirectory, log, signal }: Omit<FetchO
   return {
     options,
     refresh: async () => {
+      const stamp = join(folder, 'refreshed');
+      const { mtimeMs } = await stat(stamp).catch(() => ({ mtimeMs: 0 }));
+      if (Date.now() - mtimeMs < INDEX_LIFE_MS) return;
       await mkdir(join(folder, 'state', 'lists', 'partial'), { recursive: true });
       await mkdir(join(folder, 'cache', 'archives', 'partial'), { recursive: true });
       log?.(`reading the package index for ${architecture}`);
       await runProgram(['apt-get', ...options, '-q', 'update'], signal === undefined ? {} : { signal });
+      await writeFile(stamp, '');
     },
   };
 }
@@ -159,7 +166,7 @@ async function fetchWith(index: AptIndex, options: FetchOptions): Promise<readon
       seen.add(stanza.name);
       packages.push(await unpack(index, stanza, options));
     }
-    const libraries = stanzas.flatMap(({ depends }) => depends.filter((name) => /^lib(?!c-bin)/.test(name)));
+    const libraries = stanzas.flatMap(({ depends }) => depends.filter((name) => /^(?:lib(?!c-bin)|zlib)/.test(name)));
     wanted = options.withLibraries === true ? [...new Set(libraries)].filter((name) => !seen.has(name)) : [];
   }
   return packages;
