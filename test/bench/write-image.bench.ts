@@ -11,6 +11,7 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { copyFile, mkdir, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { createGzip, createZstdCompress } from 'node:zlib';
 
@@ -76,7 +77,7 @@ async function makeFiles(): Promise<void> {
 }
 
 async function serve(cleanup: AsyncDisposableStack): Promise<string> {
-  const server = spawn(process.execPath, [join(import.meta.dirname, 'serve-folder.ts'), folder], {
+  const server = spawn(process.execPath, [fileURLToPath(import.meta.resolve('./serve-folder.ts')), folder], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   cleanup.defer(() => {
@@ -100,7 +101,11 @@ async function attachDisk(cleanup: AsyncDisposableStack): Promise<string> {
 }
 
 async function agent(url: string, device: string): Promise<Timing> {
-  const { stdout } = await run(process.execPath, [join(import.meta.dirname, 'write-image-agent.ts'), url, device]);
+  const { stdout } = await run(process.execPath, [
+    fileURLToPath(import.meta.resolve('./write-image-agent.ts')),
+    url,
+    device,
+  ]);
   return JSON.parse(stdout) as Timing;
 }
 
