@@ -12,6 +12,7 @@
 import { createHash } from 'node:crypto';
 import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { TinsmithError } from '#proto/errors.ts';
 import { runProgram, tryProgram } from '../packages/run-program.ts';
@@ -67,7 +68,7 @@ export async function buildAgentExecutable(options: AgentExecutableOptions): Pro
     await runProgram(
       [
         process.execPath,
-        join(import.meta.dirname, 'run-packager.ts'),
+        fileURLToPath(import.meta.resolve('./run-packager.ts')),
         JSON.stringify({ entry: join(working, 'main.js'), target, seaConfig }),
       ],
       { cwd: working, env: { ...process.env, HOME: home, NODE_OPTIONS: '' } },
