@@ -138,6 +138,7 @@ export function readConfig(
     const origin = flag === undefined ? variableOf(name) : `--${flagOf(name)}`;
     values[name] = parseSetting(setting, flag ?? variable ?? setting.default, `${origin} (${setting.summary})`);
   }
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- built from SETTINGS, which Config is made of
   return values as Config;
 }
 
@@ -148,15 +149,20 @@ function parseSetting(setting: Setting, text: string, origin: string): unknown {
     case 'list':
       return text === '' ? [] : text.split(',').map((piece) => piece.trim());
     case 'boolean':
-      if (text === 'true' || text === '1') return true;
-      if (text === 'false' || text === '0' || text === '') return false;
-      throw new TinsmithError('invalid_input', `${origin} is "${text}": use true or false`);
-    case 'number': {
-      const value = Number(text);
-      if (text.trim() === '' || !Number.isInteger(value) || value < 0) {
-        throw new TinsmithError('invalid_input', `${origin} is "${text}": use a whole number of 0 or more`);
-      }
-      return value;
-    }
+      return parseBoolean(text, origin);
+    case 'number':
+      return parseNumber(text, origin);
   }
+}
+
+function parseBoolean(text: string, origin: string): boolean {
+  if (['true', '1'].includes(text)) return true;
+  if (['false', '0', ''].includes(text)) return false;
+  throw new TinsmithError('invalid_input', `${origin} is "${text}": use true or false`);
+}
+
+function parseNumber(text: string, origin: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && Number.isInteger(value) && value >= 0) return value;
+  throw new TinsmithError('invalid_input', `${origin} is "${text}": use a whole number of 0 or more`);
 }

@@ -36,7 +36,7 @@ export interface InitramfsOptions {
   /** The packed agent executable for `architecture`. */
   readonly agentFile: string;
   readonly architecture: InitramfsArchitecture;
-  /** Default: the package that `defaultKernelPackage` names. */
+  /** Default: Debian's kernel for virtual machines. */
   readonly kernel?: KernelSource;
   /** Folders whose content is laid over the boot environment's root, in this order. */
   readonly addDirectories?: readonly string[];
@@ -93,11 +93,6 @@ const PLATFORMS: Readonly<
   x64: { debian: 'amd64', triplet: 'x86_64-linux-gnu', kernel: 'linux-image-cloud-amd64' },
   arm64: { debian: 'arm64', triplet: 'aarch64-linux-gnu', kernel: 'linux-image-arm64' },
 };
-
-/** The Debian kernel that is taken when nothing is said. */
-export function defaultKernelPackage(architecture: InitramfsArchitecture): string {
-  return PLATFORMS[architecture].kernel;
-}
 
 /**
  * Builds the boot environment: kernel and initramfs that a machine boots over the network. Needs no root. The same input

@@ -1,10 +1,10 @@
 /** The example that was published for EKS Anywhere: its hardware CSV and its template provision a machine. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { listPartitions, readFileFromDisk, statFileOnDisk } from '#test/support/lab/disk-reader.ts';
 import { hardwareYaml } from '#test/support/lab-manifests.ts';
 import { bottlerocketImage, GIBIBYTE } from '#test/support/test-images.ts';
 import { PROJECT, startWorld, type World } from '#test/support/world.ts';
@@ -77,11 +77,11 @@ describe('the published example', () => {
       });
     }
     await vm.powerOff();
-    assert.equal(partitionsOf(disk).length, 12);
-    const modes = debugfs(disk, 'ls -l /');
-    assert.match(modes, /100644 .* 0 +0 +32 .* bootconfig\.data/);
-    assert.deepEqual(debugfs(disk, 'cat /net.toml'), NET_TOML);
-    assert.deepEqual(debugfs(disk, 'cat /user-data.toml'), userData);
+    assert.equal((await listPartitions(disk)).length, 12);
+    assert.deepEqual(await readFileFromDisk(disk, 12, '/bootconfig.data'), BOOTCONFIG);
+    assert.equal((await readFileFromDisk(disk, 12, '/net.toml')).toString(), NET_TOML);
+    assert.equal((await readFileFromDisk(disk, 12, '/user-data.toml')).toString(), userData);
+    assert.equal(await statFileOnDisk(disk, 12, '/bootconfig.data'), '0644 0:0');
   });
 
   it('as printed it is refused: it has no machine of type=dp, and the error says which labels there are', async () => {
@@ -118,21 +118,4 @@ function littleEndian(value: number): Buffer {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32LE(value);
   return bytes;
-}
-
-function partitionsOf(disk: string): { readonly start: number }[] {
-  const text = execFileSync('partx', ['-g', '-o', 'START', disk], { encoding: 'utf8' });
-  return text
-    .trim()
-    .split('\n')
-    .map((line) => ({ start: Number(line.trim()) }));
-}
-
-function debugfs(disk: string, request: string): string {
-  const start = partitionsOf(disk)[11]?.start ?? 0;
-  const options: { encoding: 'utf8'; stdio: ['ignore', 'pipe', 'ignore'] } = {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'ignore'],
-  };
-  return execFileSync('debugfs', ['-R', request, `${disk}?offset=${start * 512}`], options);
 }

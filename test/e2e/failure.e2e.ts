@@ -69,7 +69,7 @@ describe('a failing workflow', () => {
       }),
       'workflow-2.yaml': workflowYaml('install-2', 'whole', 'node-2'),
     });
-    await using _second = await world.powerOn({ firmware: 'bios', mac: '52:54:00:77:00:02', disk: small });
+    await world.powerOn({ firmware: 'bios', mac: '52:54:00:77:00:02', disk: small }); // It ends with its world.
     await world.waitForEvent({ name: 'workflow.failed', workflow: 'install-2' }, 180_000);
     const misfit = await world.record('workflow', 'install-2');
     assert.equal((misfit['error'] as { code: string }).code, 'device_unfit');
