@@ -76,7 +76,9 @@ async function scriptFor(options: BootRoutesOptions, macText: string, request: F
   const lease = await poolLeaseOfMac(options.store, mac, options.clock());
   const hardware = await findOrDiscover(options, { mac, lease, from }, cause);
   const iface = hardware.spec.interfaces.find((candidate) => candidate.dhcp?.mac === mac);
-  refuseStrangers(options, { mac, from, address: reservedAddress(iface) ?? lease?.address });
+  const ours = reservedAddress(iface) ?? lease?.address;
+  // An interface that never got an address from us has none to boot with, unless its record leaves addresses to others.
+  refuseStrangers(options, { mac, from, address: iface?.disableDhcp === true ? ours : (ours ?? '') });
   refuseForbidden(hardware, iface);
 
   const { agentID } = hardware.spec;

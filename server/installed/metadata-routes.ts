@@ -77,9 +77,11 @@ async function answer(
 
 async function callingHardware(options: MetadataRoutesOptions, address: string): Promise<Hardware | undefined> {
   const reserved = await options.store.hardwareByAddress(address);
-  if (reserved !== undefined) return reserved;
   const lease = await poolLeaseOfAddress(options.store, address, options.clock());
-  return lease === undefined ? undefined : options.store.hardwareByMac(lease.mac);
+  if (lease === undefined) return reserved;
+  const holder = await options.store.hardwareByMac(lease.mac);
+  // Reserved while another machine still holds a lease of it: who asks is not known, and user data is a secret.
+  return reserved === undefined || reserved.name === holder?.name ? holder : undefined;
 }
 
 function pathOf(request: FastifyRequest): string {

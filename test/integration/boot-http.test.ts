@@ -161,6 +161,22 @@ describe('boot script over HTTP', () => {
     assert.ok(site.log.some((line) => line.includes('boot.refused')));
   });
 
+  it(
+    'gives no token for an interface that has no address of ours, unless its record leaves addresses to others',
+    LIMIT,
+    async () => {
+      await using site = await startSite();
+      await site.addMachine(MAC, { iface: { dhcp: { mac: MAC } } });
+      const stranger = await site.script(MAC);
+      await site.addMachine(MAC, { iface: { dhcp: { mac: MAC }, disableDhcp: true } });
+      const elsewhere = await site.script(MAC);
+
+      assert.equal(stranger.status, 403);
+      assert.ok(!stranger.body.includes('token'));
+      assert.equal(elsewhere.status, 200);
+    },
+  );
+
   it('does not judge addresses when another DHCP server gives them', LIMIT, async () => {
     await using site = await startSite({ dhcpMode: 'proxy' });
     await site.addMachine(MAC, { address: '127.0.0.9' });

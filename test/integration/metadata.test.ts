@@ -130,6 +130,20 @@ describe('metadata', () => {
     assert.equal((await site.get('/latest/user-data'))[0], 404);
   });
 
+  it('gives nobody the user data of an address that was reserved while a stranger holds its lease', LIMIT, async () => {
+    await using site = await startSite();
+    const lease = { mac: '52:54:00:00:00:99', address: '127.0.0.1', netmask: '255.0.0.0' };
+    const record = (expiresAt: Date) => writePoolLease({ ...lease, expiresAt });
+    await site.opened.store.putSetting('dhcp.lease.52:54:00:00:00:99', record(new Date(NOW.getTime() + 1)));
+    await site.apply(machine('mine', '127.0.0.1', 'secret'));
+    const during = await site.get('/latest/user-data');
+    await site.opened.store.putSetting('dhcp.lease.52:54:00:00:00:99', record(NOW));
+
+    assert.equal(during[0], 404);
+    assert.ok(!during[1].includes('secret'));
+    assert.deepEqual(await site.get('/latest/user-data'), [200, 'secret']);
+  });
+
   it(
     'answers 404 for values and user data that there are none of, and keeps answers out of caches',
     LIMIT,
