@@ -29,8 +29,10 @@ export type DhcpClient =
       readonly hardware: Pick<Hardware, 'name' | 'netboot' | 'stage'>;
       readonly iface: HardwareInterface;
       readonly poolAddress?: string;
+      readonly lostAddress?: string;
     }
-  | { readonly kind: 'unknown'; readonly poolAddress?: string };
+  /** `lostAddress`: it had a lease of ours for this address, which belongs to another Hardware now. */
+  | { readonly kind: 'unknown'; readonly poolAddress?: string; readonly lostAddress?: string };
 
 export interface DhcpSettings {
   readonly mode: 'reservation' | 'proxy';
@@ -84,7 +86,7 @@ export function dhcpAnswer(question: DhcpQuestion): DhcpAnswer {
   if (reason !== undefined) return silence(reason);
   if (question.settings.mode === 'proxy') return answerProxy(question, type);
   const address = addressFor(question.client);
-  if (address === undefined) return silence('no address is reserved for it and the pool gives none');
+  if (address === undefined) return answerWithoutAddress(question, type);
   if (type === 'discover') return reply(question, 'offer', address);
   if (type === 'request') return answerRequest(question, address);
   if (type === 'inform') return answerInform(question);
@@ -110,16 +112,34 @@ export function reservedIp(dhcp: HardwareDhcp | undefined): HardwareDhcp['ip'] {
   return dhcp?.ip !== undefined && dhcp.ip.family !== 6 ? dhcp.ip : undefined;
 }
 
+/** We judge only an address that we leased ourselves: it must not be used any longer. */
+function answerWithoutAddress(question: DhcpQuestion, type: MessageType): DhcpAnswer {
+  const { packet, client } = question;
+  const isLost = client.lostAddress !== undefined && askedAddress(packet) === client.lostAddress;
+  return type === 'request' && isLost
+    ? nak(question)
+    : silence('no address is reserved for it and the pool gives none');
+}
+
+function askedAddress(packet: DhcpPacket): string {
+  return addressOf(packet.options, OPTION.requestedAddress) ?? packet.ciaddr;
+}
+
 /** RFC 2131 §4.3.2. A machine that asks for another address than the record's is told so (NAK) and begins again. */
 function answerRequest(question: DhcpQuestion, address: string): DhcpAnswer {
   const { packet } = question;
-  const asked = addressOf(packet.options, OPTION.requestedAddress) ?? packet.ciaddr;
+  const asked = askedAddress(packet);
   if (asked === NONE) return silence('it requests no address');
   if (asked === address) return reply(question, 'ack', address);
   // Without a record we are not the one to judge: another server on this wire may have leased it (§4.3.2, INIT-REBOOT).
   if (question.client.kind === 'unknown' && !packet.options.has(OPTION.serverId))
     return silence(`we know nothing of ${asked}`);
-  return { kind: 'reply', type: 'nak', packet: nakPacket(question), destination: nakDestination(packet) };
+  return nak(question);
+}
+
+function nak(question: DhcpQuestion): DhcpAnswer {
+  const destination = nakDestination(question.packet);
+  return { kind: 'reply', type: 'nak', packet: nakPacket(question), destination };
 }
 
 /** Parameters for a machine that has its address already: no lease (RFC 2131 §4.3.5). */

@@ -222,13 +222,21 @@ class SocketDhcpServer implements DhcpServer {
   }
 
   /** A DISCOVER to us is offered an address; everything else only speaks of the one that the machine holds. */
-  async #poolAddress(packet: DhcpPacket): Promise<{ readonly poolAddress?: string }> {
+  async #poolAddress(packet: DhcpPacket): Promise<Pick<DhcpClient, 'poolAddress' | 'lostAddress'>> {
     if (this.#leases === undefined || packet.op !== 'request') return {};
-    const isDiscover = messageTypeOf(packet.options) === 'discover';
-    const address = isDiscover
-      ? await this.#leases.offer(packet.mac, addressOf(packet.options, OPTION.requestedAddress))
-      : this.#leases.held(packet.mac);
-    return address === undefined ? {} : { poolAddress: address };
+    if (messageTypeOf(packet.options) === 'discover') {
+      const offered = await this.#leases.offer(packet.mac, addressOf(packet.options, OPTION.requestedAddress));
+      return offered === undefined ? {} : { poolAddress: offered };
+    }
+    const address = this.#leases.held(packet.mac);
+    if (address === undefined) return {};
+    const owner = await this.#options.store.hardwareByAddress(address);
+    if (owner === undefined || owner.name === (await this.#options.store.hardwareByMac(packet.mac))?.name) {
+      return { poolAddress: address };
+    }
+    // Reserved since it was leased: two machines must not use it.
+    await this.#leases.release(packet.mac, address);
+    return { lostAddress: address };
   }
 
   async #noteEndOfLease(packet: DhcpPacket): Promise<void> {

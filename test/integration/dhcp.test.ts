@@ -321,6 +321,22 @@ describe('dhcp server', () => {
     },
   );
 
+  it('ends a lease when a Hardware reserves its address: the renewal is refused, not acknowledged', LIMIT, async () => {
+    await using site = await startSite({ pool: POOL });
+    const mac = '52:54:00:99:00:01';
+    const address = (await site.lease(mac)).yiaddr;
+    const renewal = () => request('request', { mac, options: { [OPTION.requestedAddress]: addresses([address]) } });
+    const before = await site.ask(renewal());
+    await site.addMachine({ address });
+
+    const answers = [await site.ask(renewal()), await site.ask(renewal())];
+
+    assert.deepEqual([before, ...answers].map(typeOf), ['ack', 'nak', 'nak']);
+    assert.equal(await poolLeaseOfMac(site.opened.store, mac, new Date(site.clock.now)), undefined);
+    assert.equal((await site.lease(MAC)).yiaddr, address);
+    assert.notEqual((await site.lease(mac)).yiaddr, address);
+  });
+
   it('keeps what PXE said about the machine with its lease', LIMIT, async () => {
     await using site = await startSite({ pool: POOL, discovery: true });
     const mac = '52:54:00:99:00:01';
