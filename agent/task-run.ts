@@ -1,6 +1,6 @@
 import { actionNameOf, isActionName } from '#proto/actions/catalog.ts';
 import { ERROR_CODES, TinsmithError } from '#proto/errors.ts';
-import type { ActionContext, ActionProgress, PowerRequest } from './actions/action-context.ts';
+import type { ActionContext, ActionProgress, PowerRequest, Undo } from './actions/action-context.ts';
 import type { ActionCall, ActionRunResult } from './actions/run-action.ts';
 import { progressText } from './console-text.ts';
 import type { Machine } from './machine/machine.ts';
@@ -28,6 +28,7 @@ export interface TaskEnd {
 }
 
 const CONSOLE_PROGRESS_MS = 5_000;
+const UNDO_LIMIT_MS = 30_000;
 
 /**
  * Runs a task's actions one after the other and puts what happens into the outbox: it never waits for the server. The first
@@ -38,11 +39,12 @@ export async function runTask(task: Task, options: TaskRunOptions, signal: Abort
   outbox.add({ kind: 'taskAccepted', task: task.task });
   say(`workflow ${task.task.workflow}, attempt ${task.task.attempt}: ${task.actions.length} actions`);
   const unknown = task.actions.findIndex((action) => !isActionName(action.builtIn));
+  const undos: Undo[] = [];
   let power: PowerRequest | undefined;
   for (const [index, action] of task.actions.entries()) {
     // One that this agent does not know is refused before anything runs.
     if (unknown !== -1 && index !== unknown) continue;
-    const run = new ActionRun({ task, index, action }, options);
+    const run = new ActionRun({ task, index, action, undos }, options);
     const result = await run.run(signal);
     power = run.power ?? power;
     if (result.outcome !== 'succeeded') return { outcome: result.outcome };
@@ -54,6 +56,8 @@ interface ActionPlace {
   readonly task: Task;
   readonly index: number;
   readonly action: TaskAction;
+  /** What this task's actions asked to have undone; shared by all of them. */
+  readonly undos: Undo[];
 }
 
 /** One action of one task, from its first report to its last. */
@@ -82,6 +86,7 @@ class ActionRun {
     outbox.add({ kind: 'actionStarted', task, action, at: clock() });
     say(`${this.#title}: started`);
     const result = await this.#perform(signal);
+    if (result.outcome !== 'succeeded') await this.#undoAll();
     outbox.add({ kind: 'actionFinished', task, action, at: clock(), result });
     const seconds = ((now() - startedAt) / 1000).toFixed(1);
     const why = result.error === undefined ? '' : `: ${result.error.message}`;
@@ -100,17 +105,37 @@ class ActionRun {
     }
   }
 
+  /** Not under the action's signal, which may be what ended it. */
+  async #undoAll(): Promise<void> {
+    const signal = AbortSignal.timeout(UNDO_LIMIT_MS);
+    for (const undo of this.#place.undos.toReversed()) {
+      try {
+        await undo(signal);
+      } catch (thrown) {
+        this.#log('agent', `cannot undo a part of the task: ${TinsmithError.from(thrown).message}`);
+      }
+    }
+  }
+
+  readonly #log: ActionContext['log'] = (stream, text) => {
+    const { outbox, clock } = this.#options;
+    outbox.addLogLine(this.#place.task.task, this.#place.index, { at: clock(), stream, text });
+  };
+
   #context(signal: AbortSignal): ActionContext {
-    const { outbox, machine, clock } = this.#options;
-    const { task, facts } = this.#place.task;
+    const { machine } = this.#options;
+    const { facts } = this.#place.task;
     return {
       machine,
       facts,
       signal,
-      log: (stream, text) => outbox.addLogLine(task, this.#place.index, { at: clock(), stream, text }),
+      log: this.#log,
       progress: (progress) => this.#noteProgress(progress),
       requestPower: (kind) => {
         this.power = kind;
+      },
+      onTaskFailure: (undo) => {
+        this.#place.undos.push(undo);
       },
     };
   }

@@ -14,7 +14,15 @@ export interface ActionContext {
   readonly progress: (progress: ActionProgress) => void;
   /** Asks for the machine to go down after every report is acknowledged. The last request counts. */
   readonly requestPower: (kind: PowerRequest) => void;
+  /**
+   * Done before it is reported that the task ended in any other way than success, latest first; the signal ends it. For what
+   * must not stay as it is when the rest of the task is missing.
+   */
+  readonly onTaskFailure: (undo: Undo) => void;
 }
+
+/** May be repeated; a rejection is logged and keeps nothing else from being undone. */
+export type Undo = (signal: AbortSignal) => Promise<void>;
 
 export interface ActionProgress {
   readonly done: number;

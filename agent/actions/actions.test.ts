@@ -60,6 +60,7 @@ function context(changes: Partial<ActionContext> = {}): ActionContext {
     log: (_stream, text) => lines.push(text),
     progress: () => undefined,
     requestPower: (kind) => powers.push(kind),
+    onTaskFailure: () => undefined,
     ...changes,
   };
 }

@@ -1,4 +1,5 @@
 import type { Image2diskParams } from '#proto/actions/image2disk.ts';
+import { DiskEnds } from '../write/disk-ends.ts';
 import { type ImageProgress, type ImageWritten, writeImage } from '../write/write-image.ts';
 import type { ActionContext } from './action-context.ts';
 
@@ -7,6 +8,12 @@ export async function image2disk(params: Image2diskParams, context: ActionContex
   const { machine, log, signal } = context;
   const startedAt = performance.now();
   const written = await writeExclusively(params, context);
+  // A whole image on a machine whose network, users or boot configuration are missing must not come up on its own.
+  context.onTaskFailure(async (undoSignal) => {
+    await using disk = await machine.openDisk(params.disk, { signal: undoSignal });
+    await new DiskEnds(disk).wipe();
+    log('agent', `the task did not succeed: ${params.disk} was made unbootable again`);
+  });
   // The kernel takes a new table only when nobody holds the disk.
   await machine.rereadPartitionTable(params.disk, written.partitions, { signal });
   const seconds = (performance.now() - startedAt) / 1000;

@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import type { ActionName } from '#proto/actions/catalog.ts';
+import { diskImage } from '#test/support/disk-image.ts';
+import { hostileServer, wholeFile } from '#test/support/hostile-server.ts';
+import { runActionWithPolicy } from './actions/run-action.ts';
+import { type FolderMachine, folderMachine } from './machine/folder-machine.ts';
+import { Outbox } from './outbox.ts';
+import type { Task } from './report.ts';
+import { runTask } from './task-run.ts';
+
+const MIB = 2 ** 20;
+const LINK = { DEST_PATH: '/etc/hostname', CONTENTS: 'node', UID: '0', GID: '0', MODE: '0644', DIRMODE: '0755' };
+
+let folder: string;
+let machine: FolderMachine;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tinsmith-task-'));
+  machine = folderMachine({
+    folder,
+    disks: { '/dev/sda': 16 * MIB },
+    fileSystems: { '/dev/sda2': 'xfs' },
+  });
+});
+
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+describe('a task that fails after its image was written', () => {
+  it('makes the disk unbootable before it reports the failure', async () => {
+    await using server = await hostileServer(diskImage(), [wholeFile]);
+    const image = { IMG_URL: server.url, DEST_DISK: '/dev/sda' };
+
+    const { end, outbox } = await run([
+      ['image2disk', image],
+      ['writefile', { ...LINK, DEST_DISK: '/dev/sda2', FS_TYPE: 'ext4' }],
+    ]);
+
+    assert.equal(end.outcome, 'failed');
+    const disk = await readFile(machine.diskFile('/dev/sda'));
+    assert.ok(
+      disk.subarray(0, MIB).every((byte) => byte === 0),
+      'the start of the disk is not zeros',
+    );
+    assert.ok(
+      disk.subarray(-MIB).every((byte) => byte === 0),
+      'the end of the disk is not zeros',
+    );
+    const kinds = reportsOf(outbox);
+    const undone = kinds.findIndex((line) => /made unbootable again/.test(line));
+    assert.ok(undone !== -1 && undone < kinds.lastIndexOf('actionFinished'), kinds.join('\n'));
+  });
+
+  it('leaves the disk alone when every action succeeds', async () => {
+    await using server = await hostileServer(diskImage(), [wholeFile]);
+
+    const { end } = await run([
+      ['image2disk', { IMG_URL: server.url, DEST_DISK: '/dev/sda' }],
+      ['reboot', {}],
+    ]);
+
+    assert.deepEqual(end, { outcome: 'succeeded', power: 'reboot' });
+    const disk = await readFile(machine.diskFile('/dev/sda'));
+    assert.equal(disk.toString('latin1', 512, 520), 'EFI PART');
+  });
+
+  it('leaves a disk alone that this task did not write', async () => {
+    const { end } = await run([['writefile', { ...LINK, DEST_DISK: '/dev/sda2', FS_TYPE: 'ext4' }]]);
+
+    assert.equal(end.outcome, 'failed');
+    assert.ok(!machine.journal.some((entry) => entry.startsWith('open')), machine.journal.join('\n'));
+  });
+});
+
+async function run(actions: readonly (readonly [ActionName, Readonly<Record<string, string>>])[]) {
+  let now = 0;
+  const outbox = new Outbox({ now: () => now });
+  const task: Task = {
+    task: { workflow: 'w', attempt: 1, task: 0 },
+    name: 'install',
+    facts: { hardware: 'm1', interfaces: [] },
+    actions: actions.map(([builtIn, environment], index) => ({
+      name: `${index}-${builtIn}`,
+      builtIn,
+      environment,
+      command: [],
+      timeoutMs: 20_000,
+      retries: 0,
+    })),
+  };
+  const options = {
+    machine,
+    outbox,
+    runAction: runActionWithPolicy,
+    clock: () => new Date(0),
+    now: () => 0,
+    say: () => undefined,
+  };
+  const end = await runTask(task, options, new AbortController().signal);
+  now = 60_000; // Lines that wait for company are sent by now.
+  return { end, outbox };
+}
+
+/** What would be sent, in order: the kind of each report, and the text of log lines. */
+function reportsOf(outbox: Outbox): string[] {
+  const sent: string[] = [];
+  for (let after = 0; ; ) {
+    const next = outbox.next(after);
+    if (!('entry' in next)) return sent;
+    const { report, sequence } = next.entry;
+    sent.push(...(report.kind === 'actionLog' ? report.lines.map(({ text }) => text) : [report.kind]));
+    after = sequence;
+  }
+}
