@@ -76,6 +76,30 @@ describe('a failing workflow', () => {
     assert.match((misfit['error'] as { message: string }).message, /67108864/);
     assert.deepEqual(await signaturesOf(small), []);
   });
+
+  it('leaves nothing bootable when an action after the image fails', async () => {
+    await using world = await startWorld({ name: 'afterimage', images: [testImage('zst')] });
+    await world.apply({
+      'hardware.yaml': hardwareYaml(machine),
+      'template.yaml': templateYaml({
+        name: 'small',
+        imageUrl: url(world, testImage.nameOf('zst')),
+        rootPartition: testImage.rootPartition,
+        fileSystem: 'xfs',
+      }),
+      'workflow.yaml': workflowYaml('install-1', 'small', machine.name),
+    });
+    const disk = await world.emptyDisk('node-1.img', GIBIBYTE);
+    await world.powerOn({ firmware: 'bios', mac: machine.mac, disk }); // It ends with its world.
+
+    await world.waitForEvent({ name: 'workflow.failed', workflow: 'install-1' }, 180_000);
+
+    const failed = await world.record('workflow', 'install-1');
+    const { code, message } = failed['error'] as { code: string; message: string };
+    assert.equal(code, 'device_unfit');
+    assert.match(message, /write-hostname.*xfs.*ext4/);
+    assert.deepEqual(await signaturesOf(disk), []);
+  });
 });
 
 async function install(

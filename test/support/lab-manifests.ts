@@ -36,13 +36,15 @@ export interface LabTemplate {
   readonly rootPartition: number;
   /** Default: the one in the Hardware record. */
   readonly hostname?: string;
+  /** What the template believes is on the root partition. Default ext4, which is true. */
+  readonly fileSystem?: string;
   /** More lines of the image action's environment. */
   readonly imageEnvironment?: Readonly<Record<string, string>>;
 }
 
 /** Streams an image, names the host on the installed system and restarts: what a small installation is made of. */
 export function templateYaml(template: LabTemplate): string {
-  const { name, imageUrl, rootPartition, imageEnvironment = {} } = template;
+  const { name, imageUrl, rootPartition, fileSystem = 'ext4', imageEnvironment = {} } = template;
   const hostname = template.hostname ?? '{{ (index .Hardware.Interfaces 0).DHCP.Hostname }}';
   const more = Object.entries(imageEnvironment).map(
     ([key, value]) => `\n              ${key}: ${JSON.stringify(value)}`,
@@ -73,7 +75,7 @@ spec:
             timeout: 90
             environment:
               DEST_DISK: "{{ formatPartition (index .Hardware.Disks 0) ${rootPartition} }}"
-              FS_TYPE: ext4
+              FS_TYPE: ${fileSystem}
               DEST_PATH: /etc/hostname
               CONTENTS: |
                 ${hostname}
