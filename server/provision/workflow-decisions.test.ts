@@ -16,6 +16,8 @@ import {
 
 const now = new Date('2026-01-01T01:00:00Z');
 const accepted = { session: 's', at: now };
+const elapsedMs = (since: Date) => now.getTime() - since.getTime();
+const minutesAgo = (minutes: number) => new Date(now.getTime() - minutes * 60_000);
 
 /** A workflow in a state; `states` are those of its actions. */
 function workflow(
@@ -189,8 +191,7 @@ describe('another attempt', () => {
 });
 
 describe('overdue', () => {
-  const agent = { now, isLeaseOver: false, isSettled: true };
-  const minutesAgo = (minutes: number) => new Date(now.getTime() - minutes * 60_000);
+  const agent = { elapsedMs, isLeaseOver: false, isSettled: true };
   const limited = { ...plannedWorkflow('w', ['m1']).rendered, globalTimeoutMs: 600_000 };
   const running = workflow('w', 1, { state: 'running', accepted, states: ['running', 'pending'] });
   const [first, second] = running.actions;
@@ -221,6 +222,23 @@ describe('overdue', () => {
     assert.equal(overdue({ ...running, actions: startedLongAgo }, agent)?.kind, 'failed');
     const inGrace = [{ ...first, startedAt: new Date(now.getTime() - 80_000) }, second];
     assert.equal(overdue({ ...running, actions: inGrace }, agent), undefined);
+  });
+
+  it('is a run whose agent is there but begins none of its actions', () => {
+    const idle = workflow('w', 1, { state: 'running', accepted: { session: 's', at: minutesAgo(30) } });
+    const [pending] = idle.actions;
+    assert.ok(pending);
+    const done = (minutes: number) => ({ ...pending, state: 'succeeded' as const, finishedAt: minutesAgo(minutes) });
+
+    const found = overdue({ ...idle, actions: [done(10), pending] }, agent);
+
+    assert.equal(found?.kind === 'failed' && found.fault.code, 'timed_out');
+    assert.equal(overdue({ ...idle, actions: [done(9), pending] }, agent), undefined);
+    assert.equal(overdue({ ...idle, actions: [done(10), pending] }, { ...agent, isSettled: false }), undefined);
+    assert.equal(
+      overdue({ ...idle, actions: [done(10), { ...pending, state: 'running', startedAt: now }] }, agent),
+      undefined,
+    );
   });
 
   it('waits for an agent that may still have to deliver', () => {

@@ -109,7 +109,8 @@ export function repeatFault(workflow: Workflow, maxAttempts: number): RunFault |
 
 /** What a sweep knows of the agent that runs a workflow's current task. */
 export interface AgentView {
-  readonly now: Date;
+  /** Time that went by since a moment that the store noted, without pauses of the server and jumps of its clock. */
+  readonly elapsedMs: (since: Date) => number;
   /** No sign of life for the whole lease. */
   readonly isLeaseOver: boolean;
   /** Its stream is open for long enough to have delivered what it knew: only then its silence counts. */
@@ -128,26 +129,39 @@ export function overdue(workflow: Workflow, agent: AgentView): Overdue | undefin
     return { kind: 'lost', reason: `no sign of life from the agent of ${machineOf(workflow)}` };
   }
   if (isRunning && !agent.isSettled) return undefined;
-  return globalTimeout(workflow, agent.now) ?? actionTimeout(workflow, agent.now);
+  return globalTimeout(workflow, agent) ?? actionTimeout(workflow, agent) ?? idleTimeout(workflow, agent);
 }
 
-function globalTimeout({ startedAt, rendered, name }: Workflow, now: Date): Overdue | undefined {
+function globalTimeout({ startedAt, rendered, name }: Workflow, { elapsedMs }: AgentView): Overdue | undefined {
   const limitMs = rendered.globalTimeoutMs;
-  if (startedAt === undefined || limitMs === undefined || now.getTime() < startedAt.getTime() + limitMs)
-    return undefined;
+  if (startedAt === undefined || limitMs === undefined || elapsedMs(startedAt) < limitMs) return undefined;
   return { kind: 'timedOut', message: `Workflow ${name} took longer than its global timeout of ${limitMs / 1000} s` };
 }
 
 /** The agent enforces time-outs itself; the server waits this much longer for each try, then it does. */
 const TIMEOUT_GRACE_MS = 30_000;
 
-function actionTimeout(workflow: Workflow, now: Date): Overdue | undefined {
+function actionTimeout(workflow: Workflow, { elapsedMs }: AgentView): Overdue | undefined {
   const running = workflow.actions.find(({ state }) => state === 'running');
   const action = running === undefined ? undefined : currentTask(workflow).actions[running.action];
   if (running?.startedAt === undefined || action === undefined) return undefined;
   const limitMs = (action.timeoutMs + TIMEOUT_GRACE_MS) * (action.retries + 1);
-  if (now.getTime() < running.startedAt.getTime() + limitMs) return undefined;
+  if (elapsedMs(running.startedAt) < limitMs) return undefined;
   const message = `action ${action.name} on ${machineOf(workflow)} took longer than its timeout of ${action.timeoutMs / 1000} s and its agent did not end it`;
+  return { kind: 'failed', fault: { code: 'timed_out', message } };
+}
+
+/** How long an agent may take from one action to the next: it syncs and unmounts in between. */
+const IDLE_LIMIT_MS = 600_000;
+
+/** An agent that accepted the task, gives signs of life and does nothing would hold its machine for ever. */
+function idleTimeout(workflow: Workflow, { elapsedMs }: AgentView): Overdue | undefined {
+  const { accepted, actions } = workflow;
+  if (accepted === undefined || actions.some(({ state }) => state === 'running')) return undefined;
+  const moments = [accepted.at, ...actions.flatMap(({ finishedAt }) => finishedAt ?? [])];
+  if (moments.some((moment) => elapsedMs(moment) < IDLE_LIMIT_MS)) return undefined;
+  const next = actions.find(({ state }) => state === 'pending')?.name ?? 'the next one';
+  const message = `the agent of ${machineOf(workflow)} is connected but did not begin action ${next} for ${IDLE_LIMIT_MS / 1000} s: restart the machine and retry the workflow`;
   return { kind: 'failed', fault: { code: 'timed_out', message } };
 }
 

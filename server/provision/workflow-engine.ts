@@ -202,7 +202,9 @@ class Engine implements WorkflowEngine {
       this.#held.delete(session.hardware);
       return undefined;
     }
-    const reason = workflow?.error?.message ?? 'this attempt does not count any more';
+    // An agent may claim to hold anything: it is told nothing of another machine's workflow.
+    const isOwn = workflow?.hardware[held.task.task] === session.hardware;
+    const reason = (isOwn ? workflow.error?.message : undefined) ?? 'this attempt does not count any more';
     return { kind: 'cancel', task: held.task, reason };
   }
 

@@ -8,6 +8,9 @@ interface Lease {
   readonly connectedAt: number | undefined;
 }
 
+/** Pauses that are remembered; older ones concern no run of today. */
+const MAX_PAUSES = 64;
+
 /**
  * Which agent speaks for each machine and until when its silence is no reason to worry. Held in memory: a server that has
  * just started grants every machine a fresh lease.
@@ -15,6 +18,7 @@ interface Lease {
 export class Leases {
   readonly #byHardware = new Map<string, Lease>();
   readonly #leaseMs: number;
+  readonly #pauses: { readonly until: number; readonly ms: number }[] = [];
   #freshUntil: number;
   #sweptAt: number;
 
@@ -52,7 +56,7 @@ export class Leases {
     const lease = this.#byHardware.get(hardware);
     const time = now.getTime();
     return {
-      now,
+      elapsedMs: (since) => time - since.getTime() - this.#pausedMs(since),
       isLeaseOver: (lease?.until ?? this.#freshUntil) <= time,
       isSettled: lease?.connectedAt !== undefined && time - lease.connectedAt >= this.#leaseMs,
     };
@@ -60,16 +64,25 @@ export class Leases {
 
   /**
    * Sweeps come every second or so. After a long pause it was this server that stood still (or its clock was set), and signs
-   * of life wait unread: every lease is moved by the pause.
+   * of life wait unread: every lease is moved by the pause, and it counts for no time-out. A clock that was set back makes
+   * time-outs late, never early.
    */
   noteSweep(now: Date): void {
     const pauseMs = now.getTime() - this.#sweptAt;
     this.#sweptAt = now.getTime();
     if (Math.abs(pauseMs) < this.#leaseMs / 2) return;
     this.#freshUntil += pauseMs;
+    if (pauseMs > 0) this.#pauses.push({ until: now.getTime(), ms: pauseMs });
+    if (this.#pauses.length > MAX_PAUSES) this.#pauses.shift();
     for (const [hardware, lease] of this.#byHardware) {
       const connectedAt = lease.connectedAt === undefined ? undefined : lease.connectedAt + pauseMs;
       this.#byHardware.set(hardware, { ...lease, until: lease.until + pauseMs, connectedAt });
     }
+  }
+
+  #pausedMs(since: Date): number {
+    let sum = 0;
+    for (const { until, ms } of this.#pauses) sum += Math.min(ms, Math.max(0, until - since.getTime()));
+    return sum;
   }
 }

@@ -25,6 +25,41 @@ describe('workflow engine and its queues', () => {
     assert.equal((await world.store.hardware('m1'))?.stage, 'failed');
   });
 
+  it('times nothing out because the clock was set forward or the server stood still', async () => {
+    await using world = await startEngineWorld();
+    await world.apply(plannedWorkflow('w', ['m1'], { globalTimeoutMs: 600_000 }));
+    const agent = new FakeAgent(world, 'm1');
+    const { task } = await agent.helloForTask();
+    await agent.accept(task);
+    await agent.start(task, 0);
+    await world.pass(LEASE_MS + 5_000, agent);
+
+    world.clock.advance(3_600_000);
+    await world.pass(5_000, agent);
+    const after = (await world.workflow('w')).state;
+    await world.pass(60_000, agent);
+
+    assert.equal(after, 'running');
+    // What the action took beside the jump still counts.
+    assert.match((await world.workflow('w')).error?.message ?? '', /its timeout of 60 s/);
+  });
+
+  it('tells an agent that claims to hold another machine’s run nothing of it', async () => {
+    await using world = await startEngineWorld();
+    await world.apply(plannedWorkflow('theirs', ['m2']));
+    const victim = new FakeAgent(world, 'm2');
+    const { task } = await victim.helloForTask();
+    await victim.accept(task);
+    await victim.start(task, 0);
+    const error = { code: 'download_failed', message: 'http://user:secret@host/' } as const;
+    await victim.finish(task, 0, { outcome: 'failed', exitCode: 1, error });
+
+    const commands = await new FakeAgent(world, 'm1').hello(task);
+
+    assert.deepEqual(kindsOf(commands), ['cancel']);
+    assert.ok(!JSON.stringify(commands).includes('secret'));
+  });
+
   it('hears an agent that was away before it times its run out', async () => {
     await using world = await startEngineWorld();
     await world.apply(plannedWorkflow('w', ['m1'], { globalTimeoutMs: 60_000 }));
