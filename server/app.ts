@@ -11,6 +11,7 @@ import { startApi } from './api/start-api.ts';
 import { bootRoutes } from './boot/boot-routes.ts';
 import { startTftpServer } from './boot/tftp-server.ts';
 import type { Config } from './config.ts';
+import { limitConnections } from './connection-limit.ts';
 import { startDhcpServer } from './discover/dhcp-server.ts';
 import { poolSetting } from './discover/pool-setting.ts';
 import { type CertificateAuthority, openCertificateAuthority } from './enroll/certificate-authority.ts';
@@ -38,6 +39,9 @@ export interface RunningServer extends AsyncDisposable {
   readonly adminUrl: string;
   readonly ports: { readonly http: number; readonly metadata: number; readonly grpc: number };
 }
+
+/** Of one machine-facing HTTP listener: a large site that boots at once. */
+const MAX_MACHINE_CONNECTIONS = 4096;
 
 /** What the parts share. */
 interface Parts {
@@ -236,12 +240,14 @@ function dhcpMode(config: Config): 'reservation' | 'proxy' | 'off' {
 
 function machineFacingServer(log: FastifyBaseLogger): FastifyInstance {
   // Request logging is off: a boot script is a request like any other, and its token belongs in no log.
-  return fastify({
+  const server = fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 64 * 1024,
     requestTimeout: 60_000,
   });
+  limitConnections(server.server, MAX_MACHINE_CONNECTIONS);
+  return server;
 }
 
 async function listen(

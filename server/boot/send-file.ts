@@ -8,6 +8,10 @@ import { openInside } from './open-inside.ts';
 
 /** Large reads keep the system calls few: 1 MiB gives twice the throughput of a stream's 64 KiB. */
 const CHUNK_BYTES = 1024 * 1024;
+/** Downloads at once that get large buffers; more get small ones, so that slow readers cannot use up the memory. */
+const MAX_LARGE = 64;
+const SMALL_CHUNK_BYTES = 64 * 1024;
+let sending = 0;
 /** A client that takes nothing for so long is gone. */
 const STALL_MS = 120_000;
 /** Time stamps move in ticks of up to 10 ms: a file that changed in this very tick may change again without a trace. */
@@ -51,6 +55,7 @@ export async function sendFile(
   }
   const onAbort = (): void => void reply.raw.destroy();
   signal.addEventListener('abort', onAbort);
+  sending += 1;
   try {
     await sendRange(reply.raw, { file, stats, range: chosen.range });
   } catch (error) {
@@ -58,6 +63,7 @@ export async function sendFile(
     request.log.debug({ err: error, path }, 'boot.fileAborted');
     reply.raw.destroy();
   } finally {
+    sending -= 1;
     signal.removeEventListener('abort', onAbort);
   }
   return true;
@@ -84,7 +90,7 @@ interface Source {
 /** Two buffers: one is read into while the other is on its way. Throws when the client is gone or the file changed. */
 async function sendRange(response: ServerResponse, { file, stats, range }: Source): Promise<void> {
   response.setTimeout(STALL_MS, () => response.destroy());
-  const bufferBytes = Math.min(CHUNK_BYTES, range.lengthBytes);
+  const bufferBytes = Math.min(sending > MAX_LARGE ? SMALL_CHUNK_BYTES : CHUNK_BYTES, range.lengthBytes);
   const buffers = [Buffer.allocUnsafe(bufferBytes), Buffer.allocUnsafe(bufferBytes)] as const;
   let written: Promise<void> = Promise.resolve();
   let at = range.from;

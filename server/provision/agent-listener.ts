@@ -1,9 +1,8 @@
 import { once } from 'node:events';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
+import { limitConnections } from '../connection-limit.ts';
 
-/** Connections without a certificate that one address may hold at once: an agent needs one, to enroll, for a moment. */
-const MAX_STRANGERS_PER_ADDRESS = 64;
 const MAX_CONNECTIONS = 20_000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
@@ -38,8 +37,8 @@ export async function listenForAgents(options: AgentListenerOptions): Promise<Ag
     minVersion: 'TLSv1.3',
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
   });
-  server.maxConnections = MAX_CONNECTIONS;
-  const strangers = countStrangers(server);
+  // Those with a good certificate do not count, so that many machines may stand behind one address.
+  const strangers = limitConnections(server, MAX_CONNECTIONS);
   server.on('tlsClientError', (err, socket) => {
     log.debug({ from: socket.remoteAddress, err }, 'agent.handshake.failed');
     socket.destroy();
@@ -59,37 +58,6 @@ export async function listenForAgents(options: AgentListenerOptions): Promise<Ag
   server.listen(options.port, options.address);
   await once(server, 'listening');
   return { port: portOf(server), [Symbol.asyncDispose]: () => close(server, sockets) };
-}
-
-/**
- * Closes connections of an address that holds too many. `release`: who showed a good certificate does not count any more, so
- * that many machines may stand behind one address, but one stranger cannot hold many connections.
- */
-function countStrangers(server: Server): { readonly release: (socket: TLSSocket) => void } {
-  const counts = new Map<string, number>();
-  /** Remote address and port of each connection that counts. */
-  const counted = new Set<string>();
-  const forget = (address: string, key: string): void => {
-    if (!counted.delete(key)) return;
-    const left = (counts.get(address) ?? 1) - 1;
-    if (left === 0) counts.delete(address);
-    else counts.set(address, left);
-  };
-  server.on('connection', (socket) => {
-    const address = socket.remoteAddress ?? '';
-    const key = `${address} ${socket.remotePort}`;
-    const count = (counts.get(address) ?? 0) + 1;
-    if (count > MAX_STRANGERS_PER_ADDRESS) {
-      socket.destroy();
-      return;
-    }
-    counts.set(address, count);
-    counted.add(key);
-    socket.on('close', () => forget(address, key));
-  });
-  return {
-    release: ({ remoteAddress, remotePort }) => forget(remoteAddress ?? '', `${remoteAddress} ${remotePort}`),
-  };
 }
 
 async function close(server: Server, sockets: ReadonlySet<TLSSocket>): Promise<void> {
