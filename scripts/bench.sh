@@ -2,6 +2,7 @@
 # npm run bench -- NAME [options]: runs test/bench/NAME.bench.ts.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+scripts/packages.sh
 export PATH="$PWD/node_modules/.bin:$PATH"
 name=${1:-}
 if [[ -z $name || ! -f test/bench/$name.bench.ts ]]; then

@@ -2,7 +2,7 @@
 # Everything that has to hold before a commit: format, lint, types, dead code, generated code, architecture.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ -x node_modules/.bin/biome ] || npm ci
+scripts/packages.sh
 export PATH="$PWD/node_modules/.bin:$PATH"
 
 step() { printf '== %s\n' "$1"; }

@@ -34,8 +34,5 @@ if [ ${#missing[@]} -gt 0 ]; then
   apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-if [ ! -x node_modules/.bin/node ] || [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
-  echo 'setup: installing npm packages'
-  npm ci --no-audit --no-fund
-fi
+scripts/packages.sh
 echo 'setup: everything is there'

@@ -2,7 +2,7 @@
 # Unit, architecture and integration tests. Sets up what it needs (npm packages) and needs no root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ -x node_modules/.bin/node ] && [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci
+scripts/packages.sh
 export PATH="$PWD/node_modules/.bin:$PATH"
 if [ $# -gt 0 ]; then exec node --test "$@"; fi
 # Globs are given in full: a bare `node --test` would run every file below test/.
