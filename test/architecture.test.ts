@@ -34,7 +34,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'server/cli': ['server/api/types.ts', 'proto/errors.ts'],
   'server/connection-limit.ts': [],
   'server/facing-interface.ts': ['proto'],
-  'server/server-log.ts': ['proto'],
+  'server/server-log.ts': ['proto', 'server/log-limit.ts'],
   'server/app.ts': ['proto', 'server'],
   'server/main.ts': ['proto', 'server', 'images'],
   scripts: ['proto', 'server', 'images', 'agent', 'test/support'],

@@ -37,6 +37,8 @@ describe('tftp packet', () => {
       '5',
       'timeout',
       '256',
+      'timeout',
+      '11',
       'windowsize',
       '-1',
       'multicast',

@@ -38,7 +38,8 @@ const OPCODE = { read: 1, write: 2, data: 3, ack: 4, error: 5 } as const;
 const LIMITS: Readonly<Record<keyof TftpOptions, readonly [minimum: number, maximum: number]>> = {
   blksize: [8, 65_464],
   tsize: [0, 0],
-  timeout: [1, 255],
+  // RFC 2349 allows 255, but a stranger who then says nothing more would hold a transfer for half an hour.
+  timeout: [1, 10],
   windowsize: [1, 65_535],
 };
 const MAX_REQUEST_BYTES = 1024;
