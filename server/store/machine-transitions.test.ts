@@ -5,6 +5,7 @@ import { enrollment, operator, startBoot, startStoreWorld } from '#test/support/
 
 const machine = { actor: 'machine' } as const;
 const agent = { actor: 'agent' } as const;
+const mac = (number: number) => `0a:00:00:00:${number.toString(16).padStart(4, '0').replace(/^../, '$&:')}`;
 
 describe('the boot of a machine', () => {
   it('is one event for a boot token that arrives twice', async () => {
@@ -33,6 +34,38 @@ describe('the boot of a machine', () => {
     await startBoot(world, 2, 'two');
 
     assert.equal((await world.transitions.enroll(enrollment('one'), agent)).name, 'm1');
+  });
+});
+
+describe('a stranger who asks for boot scripts', () => {
+  it('makes one event of a boot in ten seconds, and the newest token works', async () => {
+    await using world = await startStoreWorld();
+    const before = await world.newestEvent();
+
+    for (let ask = 0; ask < 50; ask += 1) await startBoot(world, 1, `t${ask}`);
+
+    assert.deepEqual(await world.eventNames(before), ['machine.booting']);
+    assert.equal((await world.transitions.enroll(enrollment('t49'), agent)).stage, 'enrolled');
+    await startBoot(world, 1, 'again');
+    assert.equal((await world.hardware('m1')).stage, 'booting');
+  });
+
+  it('makes no more than 500 Hardware of made-up MACs', async () => {
+    await using world = await startStoreWorld();
+    for (let find = 0; find < 500; find += 1) await world.transitions.discover({ mac: mac(find) }, machine);
+
+    await assert.rejects(world.transitions.discover({ mac: mac(500) }, machine), { code: 'unavailable' });
+    assert.equal((await world.transitions.discover({ mac: mac(499) }, machine)).name, 'machine-0a00000001f3');
+    await world.transitions.deleteHardware('machine-0a0000000000', operator);
+    await world.transitions.discover({ mac: mac(500) }, machine);
+  });
+
+  it('is told why when a Hardware of other MACs has the name that it would get', async () => {
+    await using world = await startStoreWorld();
+    const hardware = [hardwareManifest('machine-0a0000000001', 77)];
+    await world.transitions.apply({ hardware, templates: [], workflows: [] }, operator);
+
+    await assert.rejects(world.transitions.discover({ mac: '0a:00:00:00:00:01' }, machine), { code: 'conflict' });
   });
 });
 

@@ -105,6 +105,7 @@ async function discover(change: Change, machine: DiscoveredMachine): Promise<Har
   const known = await hardwareRowByMac(change.trx, mac);
   if (known !== undefined) return hardwareOfRow(known);
   const name = `machine-${mac.replaceAll(':', '')}`;
+  await refuseToDiscover(change, name);
   const manifest = discoveredManifest(name, mac, machine);
   await change.trx
     .insertInto('hardware')
@@ -122,6 +123,31 @@ async function discover(change: Change, machine: DiscoveredMachine): Promise<Har
   await change.emit({ name: 'hardware.applied', hardware: manifest.name, data: { outcome: 'created' } });
   await change.emit({ name: 'machine.discovered', hardware: manifest.name, data: { mac } });
   return hardwareOfRow(await hardwareRow(change.trx, manifest.name));
+}
+
+/** Found machines whose agent never came: whoever makes up MACs makes nothing else. */
+const MAX_SILENT_FINDS = 500;
+
+/** Throws `conflict` if a Hardware of other MACs has the name, `unavailable` while too many finds wait for their agent. */
+async function refuseToDiscover({ trx }: Change, name: string): Promise<void> {
+  const namesake = await trx.selectFrom('hardware').select('name').where('name', '=', name).executeTakeFirst();
+  if (namesake !== undefined) {
+    throw new TinsmithError(
+      'conflict',
+      `cannot take in a machine as ${name}: a Hardware of that name has other MACs; give it this one, or delete it`,
+    );
+  }
+  const { silent } = await trx
+    .selectFrom('hardware')
+    .select((of) => of.fn.countAll<number>().as('silent'))
+    .where('inventory_json', 'is', null)
+    .where('labels_json', 'like', `%"${DISCOVERED_LABEL}"%`)
+    .executeTakeFirstOrThrow();
+  if (silent < MAX_SILENT_FINDS) return;
+  throw new TinsmithError(
+    'unavailable',
+    `cannot take in ${name}: ${silent} machines were found whose agent never came; delete those that are not yours`,
+  );
 }
 
 function discoveredManifest(name: string, mac: string, { address, arch, uefi }: DiscoveredMachine): HardwareManifest {
@@ -165,7 +191,10 @@ async function startBoot(change: Change, { hardware, token }: Parameters<Transit
     .insertInto('boot_token')
     .values({ hash: token.hash, hardware, mac: plainMac(token.mac), expires_at: token.expiresAt.getTime() })
     .execute();
-  await moveMachine(change, row, 'boot', { set: { last_seen_at: change.at.getTime() } });
+  const at = change.at.getTime();
+  // Anybody can ask for a script again and again: that must not fill the event log.
+  if (row.stage === 'booting' && Math.abs(at - row.stage_at) < SEEN_INTERVAL_MS) return;
+  await moveMachine(change, row, 'boot', { set: { last_seen_at: at } });
 }
 
 async function enroll(changes: Changes, request: EnrollAttempt, cause: Cause): Promise<Hardware> {
