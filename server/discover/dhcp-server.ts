@@ -223,7 +223,7 @@ class SocketDhcpServer implements DhcpServer {
 
   /** A DISCOVER to us is offered an address; everything else only speaks of the one that the machine holds. */
   async #poolAddress(packet: DhcpPacket): Promise<Pick<DhcpClient, 'poolAddress' | 'lostAddress'>> {
-    if (this.#leases === undefined || packet.op !== 'request') return {};
+    if (this.#leases === undefined || packet.op !== 'request' || this.#isBeyondPool(packet)) return {};
     if (messageTypeOf(packet.options) === 'discover') {
       const offered = await this.#leases.offer(packet.mac, addressOf(packet.options, OPTION.requestedAddress));
       return offered === undefined ? {} : { poolAddress: offered };
@@ -237,6 +237,13 @@ class SocketDhcpServer implements DhcpServer {
     // Reserved since it was leased: two machines must not use it.
     await this.#leases.release(packet.mac, address);
     return { lostAddress: address };
+  }
+
+  /** RFC 2131 §4.3.1: a relay's address says which network its client is on; there the pool's addresses are of no use. */
+  #isBeyondPool({ giaddr }: DhcpPacket): boolean {
+    const { pool } = this.#options;
+    if (pool === undefined || giaddr === '0.0.0.0') return false;
+    return !isInNetwork(giaddr, { address: pool.first, netmask: pool.netmask });
   }
 
   async #noteEndOfLease(packet: DhcpPacket): Promise<void> {
