@@ -1,7 +1,9 @@
 /** The command line as child processes against the admin API on the real store. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -369,6 +371,30 @@ describe('tinsmith: the program', () => {
       assert.equal(wrong.code, 65);
       assert.match(wrong.stderr, /^error: --http-port .*"eighty"/);
     } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('says what keeps it from starting when a port or folder is not free', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'tinsmith-cli-'));
+    const taken = createServer().listen(0, '127.0.0.1');
+    try {
+      await once(taken, 'listening');
+      const address: AddressInfo | string | null = taken.address();
+      assert.ok(typeof address === 'object' && address !== null);
+      await writeFile(join(folder, 'file'), '');
+      const common = ['--address', '127.0.0.1', '--dhcp-mode', 'off'];
+      const grpc = ['--grpc-port', String(address.port)];
+      const port = await runCliProcess(undefined, ['serve', ...common, '--data-dir', folder, ...grpc]);
+      const place = await runCliProcess(undefined, ['serve', ...common, '--data-dir', join(folder, 'file', 'data')]);
+
+      assert.equal(port.code, 75, port.stderr);
+      assert.match(port.stderr, new RegExp(`^error: cannot listen on 127.0.0.1 port ${address.port}: .*EADDRINUSE`));
+      assert.equal(place.code, 74, place.stderr);
+      assert.match(place.stderr, /^error: cannot use \S+\/file\/data: a part of the path is a file.*--data-dir/);
+      for (const { stderr } of [port, place]) assert.doesNotMatch(stderr, /\n +at /, 'no stack for an operator');
+    } finally {
+      taken.close();
       await rm(folder, { recursive: true });
     }
   });

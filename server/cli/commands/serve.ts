@@ -1,4 +1,5 @@
 import type { Command, OptionSpec, SettingSpec } from '../command.ts';
+import { startFailure } from '../start-failure.ts';
 
 /** `tinsmith serve`; its options are the settings of the server. */
 export function serveCommand(settings: readonly SettingSpec[]): Command {
@@ -14,7 +15,10 @@ export function serveCommand(settings: readonly SettingSpec[]): Command {
       'TINSMITH_DATA_DIR=/srv/tinsmith tinsmith serve --address 10.0.0.1',
     ],
     async run({ parts, signal }, input) {
-      await parts.serve(Object.fromEntries(settings.map(({ flag }) => [flag, input.text(flag)])), signal);
+      const flags = Object.fromEntries(settings.map(({ flag }) => [flag, input.text(flag)]));
+      await parts.serve(flags, signal).catch((error: unknown) => {
+        throw startFailure(error);
+      });
       return 0;
     },
   };
