@@ -4,9 +4,14 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
-import { runProgram } from '../packages/run-program.ts';
 import { elfFixture } from './elf-fixture.ts';
 import { moduleIndexes, selectKernelModules } from './kernel-modules.ts';
+
+/** `elfFixture({ modinfo: ['depends='] })` after `xz --check=crc32 --lzma2=dict=1MiB`, as the kernel's build packs modules. */
+const XZ_MODULE =
+  '/Td6WFoAAAFpIt42AgAhARAAAACocI6G4AG+AGldAD+RRYRoPYmm22pBc+y6GHf0LjUX2A1lG0H3arHBAJKjL2Kpjg2fjKQb5BkC' +
+  'dCDHjvVnXN8ww1BKqNwAz3QMB6u2T2wliXsWiBmF266LCaK5DiSrm0v52Mwk9U0Z2XmbuvGuj75M7VK4AAAAAAASGMzrAAGBAb8D' +
+  'AACF2o5sPjANiwIAAAAAAVla';
 
 let directory = '';
 beforeEach(async () => {
@@ -74,8 +79,7 @@ describe('selectKernelModules', () => {
     const plain = elfFixture({ modinfo: ['depends=b'] });
     await put('kernel/a.ko.gz', ['depends=b'], gzipSync);
     await put('kernel/b.ko.zst', ['depends=c'], zstdCompressSync);
-    await put('kernel/c.ko', ['depends=']);
-    await runProgram(['xz', join(directory, 'kernel/c.ko')]);
+    await put('kernel/c.ko.xz', ['depends='], () => Buffer.from(XZ_MODULE, 'base64'));
 
     const { modules } = await selectKernelModules(directory, ['a']);
 
@@ -84,6 +88,16 @@ describe('selectKernelModules', () => {
       ['kernel/a.ko', 'kernel/b.ko', 'kernel/c.ko'],
     );
     assert.ok(modules[0]?.bytes.equals(plain));
+    assert.ok(modules[2]?.bytes.equals(elfFixture({ modinfo: ['depends='] })));
+  });
+
+  it('names the module that is cut short', async () => {
+    await put('kernel/a.ko.xz', [], () => Buffer.from(XZ_MODULE, 'base64').subarray(0, -40));
+
+    await assert.rejects(
+      selectKernelModules(directory, ['a']),
+      /cannot unpack the kernel module \S+\/kernel\/a\.ko\.xz/,
+    );
   });
 
   it('follows soft dependencies that are there and ignores those that are not', async () => {

@@ -1,8 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
+import xz from 'xz-decompress';
 import { TinsmithError } from '#proto/errors.ts';
-import { runProgram } from '../packages/run-program.ts';
 import { readElf } from './elf-file.ts';
 
 /** A kernel module that goes into the boot environment. */
@@ -156,12 +156,21 @@ async function readModule({ path, file }: ModuleFile): Promise<ModuleFacts> {
 }
 
 async function unpackModule(file: string): Promise<Buffer> {
-  // xz is the only one of the three that Node lacks; Debian's dpkg brings the program to every system.
-  if (file.endsWith('.xz'))
-    return Buffer.from(await runProgram(['xz', '-dc', '--', file], { encoding: 'latin1' }), 'latin1');
   const packed = await readFile(file);
+  if (file.endsWith('.xz')) return unpackXz(packed, file);
   if (file.endsWith('.gz')) return gunzipSync(packed);
   return file.endsWith('.zst') ? zstdDecompressSync(packed) : packed;
+}
+
+/** Not the xz program: a minimal Debian has none. */
+async function unpackXz(packed: Buffer, file: string): Promise<Buffer> {
+  try {
+    const pieces = await Array.fromAsync(new xz.XzReadableStream(new Blob([Uint8Array.from(packed)]).stream()));
+    return Buffer.concat(pieces);
+  } catch (error) {
+    const fact = TinsmithError.from(error).message;
+    throw new TinsmithError('corrupt_image', `cannot unpack the kernel module ${file}: ${fact}`, { cause: error });
+  }
 }
 
 /** Every transitive need of a module, dependents before what they depend on: modprobe loads the list from its end. */
