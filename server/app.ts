@@ -9,6 +9,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import { ensureAdminToken } from './api/admin-token.ts';
 import { startApi } from './api/start-api.ts';
 import { bootRoutes } from './boot/boot-routes.ts';
+import { missingBootFiles } from './boot/missing-boot-files.ts';
 import { startTftpServer } from './boot/tftp-server.ts';
 import type { Config } from './config.ts';
 import { limitConnections } from './connection-limit.ts';
@@ -197,6 +198,7 @@ async function startBoot(parts: Parts, stack: AsyncDisposableStack): Promise<num
     }),
   );
   const port = await listen(server, stack, { host: facing.address, port: config['http.port'], what: 'boot file' });
+  for (const missing of await missingBootFiles([folders.boot, folders.ipxe])) log.warn(missing, 'boot.fileMissing');
   stack.use(
     await startTftpServer({
       address: facing.address,

@@ -355,7 +355,9 @@ describe('tinsmith: the program', () => {
       await using server = startCliProcess(undefined, argv);
       const lines = createInterface({ input: server.child.stdout });
       let url = '';
+      let said = '';
       for await (const line of lines) {
+        said += line;
         url = JSON.parse(line).admin ?? '';
         if (url !== '') break;
       }
@@ -366,6 +368,7 @@ describe('tinsmith: the program', () => {
       const stopped = await server.result;
       const wrong = await runCliProcess(undefined, ['serve', '--http-port', 'eighty']);
 
+      assert.match(said, /"file":"vmlinuz","fix":"[^"]*initramfs build[^"]*","msg":"boot.fileMissing"/);
       assert.match(version.stdout, /^server \d+\.\d+\.\d+/m, version.stderr);
       assert.deepEqual([stopped.code, stopped.stderr], [0, '']);
       assert.equal(wrong.code, 65);
