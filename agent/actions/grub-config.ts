@@ -84,10 +84,19 @@ function newNode(command: string, rest: readonly string[]): MenuNode {
 function readEntryLine(node: MenuNode, command: string, rest: readonly string[]): void {
   if (/^linux(16|efi)?$/.test(command) && node.kernel === undefined && rest[0] !== undefined) {
     node.kernel = withoutDevice(rest[0]);
-    node.commandLine = rest.slice(1).join(' ');
+    node.commandLine = rest
+      .slice(1)
+      .map(withoutVariables)
+      .filter((word) => word !== '')
+      .join(' ');
   } else if (/^initrd(16|efi)?$/.test(command)) {
     node.initrds.push(...rest.map(withoutDevice));
   }
+}
+
+/** GRUB's variables, such as $vt_handoff, tell about its own screen; an unset one is empty for GRUB, too. */
+function withoutVariables(word: string): string {
+  return word.replaceAll(/\$(\w+|\{\w+\})/g, '');
 }
 
 /** `($root)/boot/vmlinuz` and `(hd0,gpt2)/boot/vmlinuz` → `/boot/vmlinuz`. */

@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import { exists, findDevice } from './block-device.ts';
 import { isMountableAs, PROBE_BYTES, recognizeFileSystem } from './file-system-probe.ts';
+import { endProcessesIn } from './left-processes.ts';
 import type { ProgramCall, ProgramResult, TargetRoot, Waiting } from './machine.ts';
 import { MountedRoot } from './mounted-root.ts';
 import { runProgram } from './program.ts';
@@ -65,6 +66,12 @@ export class LinuxMounts {
       undo.defer(() => unmount(place));
     }
     if (program.resolvConf) await lendResolvConf(root, undo);
+    // After the program and before the file systems that its remains hold.
+    undo.defer(async () => {
+      const left = await endProcessesIn(mountPoint);
+      if (left.length > 0)
+        program.onLine?.('stderr', `tinsmith-agent: ended what was left running: ${left.join(', ')}`);
+    });
     return await runProgram({ ...program, argv: ['chroot', mountPoint, ...program.argv] });
   }
 }

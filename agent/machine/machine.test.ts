@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { TinsmithError } from '#proto/errors.ts';
 import { partitionDevice } from './block-device.ts';
@@ -55,6 +56,26 @@ describe('a program', () => {
     });
 
     await assert.rejects(running, reason);
+  });
+
+  it('is over when it has ended, although what it left behind keeps the output open', async () => {
+    const pids: number[] = [];
+    const script = 'sleep 600 & echo $!; setsid sleep 600 & echo $!; exit 3';
+    try {
+      const result = await runProgram({
+        argv: ['sh', '-c', script],
+        signal: AbortSignal.timeout(20_000),
+        onLine: (_stream, line) => pids.push(Number(line)),
+      });
+
+      assert.equal(result.exitCode, 3);
+      assert.equal(pids.length, 2);
+      // Nobody may be there to bury it, so a process without a command line is a dead one.
+      const left = await readFile(`/proc/${pids[0]}/cmdline`, 'utf8').catch(() => '');
+      assert.equal(left, '', 'a process of the same group goes on');
+    } finally {
+      for (const pid of pids) await runProgram({ argv: ['kill', '-9', String(pid)], signal });
+    }
   });
 
   it('that does not exist is an error that names it', async () => {

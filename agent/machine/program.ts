@@ -3,13 +3,19 @@ import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 import { TinsmithError } from '#proto/errors.ts';
 import type { ProgramCall, ProgramResult } from './machine.ts';
+import { pause } from './pause.ts';
 
 const GRACE_MS = 5000;
+/** For output that is still on its way when the program has ended. */
+const LINGER_MS = 1000;
 const LONGEST_LINE = 16 * 1024;
 const KEPT_LINES = 10;
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** Runs a program in a process group of its own, so that what it started ends with it when it is aborted. */
+/**
+ * Runs a program in a process group of its own: what it started ends with it, at its end as in an abort, as in a container.
+ * One that left the group and keeps the output open is not waited for.
+ */
 export async function runProgram(call: ProgramCall): Promise<ProgramResult> {
   call.signal.throwIfAborted();
   const [file = '', ...args] = call.argv;
@@ -27,17 +33,20 @@ export async function runProgram(call: ProgramCall): Promise<ProgramResult> {
   // A program that does not read its input closes the pipe; that is its right.
   child.stdin.on('error', () => undefined);
   child.stdin.end(call.input ?? '');
-  const stop = stopOnAbort(child, call.signal);
+  const group = new ProcessGroup(child, call.signal);
+  const reading = Promise.all([readLines(child.stdout, take('stdout')), readLines(child.stderr, take('stderr'))]);
   try {
-    const [exitCode] = await Promise.all([
-      exitOf(child, file),
-      readLines(child.stdout, take('stdout')),
-      readLines(child.stderr, take('stderr')),
-    ]);
+    const exitCode = await exitOf(child, file);
+    const isRead = new AbortController();
+    await Promise.race([reading.finally(() => isRead.abort()), pause(LINGER_MS, isRead.signal)]);
+    group.send('SIGKILL');
+    child.stdout.destroy();
+    child.stderr.destroy();
+    await reading;
     call.signal.throwIfAborted();
     return { exitCode, lastLines };
   } finally {
-    stop.done();
+    group.release();
   }
 }
 
@@ -46,30 +55,38 @@ async function exitOf(child: ChildProcess, file: string): Promise<number> {
   child.once('error', (cause) => {
     reject(new TinsmithError('command_failed', `cannot start ${file}: ${cause.message}`, { cause }));
   });
-  child.once('close', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));
+  child.once('exit', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));
   return promise;
 }
 
-/** TERM to the whole group, then KILL. */
-function stopOnAbort(child: ChildProcess, signal: AbortSignal): { done: () => void } {
-  let timer: NodeJS.Timeout | undefined;
-  const send = (name: NodeJS.Signals): void => {
+/** TERM to all of it when it is aborted, then KILL. */
+class ProcessGroup {
+  readonly #child: ChildProcess;
+  readonly #signal: AbortSignal;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(child: ChildProcess, signal: AbortSignal) {
+    this.#child = child;
+    this.#signal = signal;
+    signal.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  send(name: NodeJS.Signals): void {
     try {
-      if (child.pid !== undefined) process.kill(-child.pid, name);
+      if (this.#child.pid !== undefined) process.kill(-this.#child.pid, name);
     } catch {
       // The group is gone already, which is what we want.
     }
-  };
-  const onAbort = (): void => {
-    send('SIGTERM');
-    timer = setTimeout(() => send('SIGKILL'), GRACE_MS);
-  };
-  signal.addEventListener('abort', onAbort, { once: true });
-  return {
-    done: () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
-    },
+  }
+
+  release(): void {
+    clearTimeout(this.#timer);
+    this.#signal.removeEventListener('abort', this.#onAbort);
+  }
+
+  readonly #onAbort = (): void => {
+    this.send('SIGTERM');
+    this.#timer = setTimeout(() => this.send('SIGKILL'), GRACE_MS);
   };
 }
 
@@ -77,14 +94,19 @@ function stopOnAbort(child: ChildProcess, signal: AbortSignal): { done: () => vo
 async function readLines(stream: Readable, take: (line: string) => void): Promise<void> {
   let rest = '';
   stream.setEncoding('utf8');
-  for await (const text of stream) {
-    const lines = (rest + String(text)).split(/\r\n|\n|\r/);
-    rest = lines.pop() ?? '';
-    for (const line of lines) if (line !== '') take(line.slice(0, LONGEST_LINE));
-    while (rest.length > LONGEST_LINE) {
-      take(rest.slice(0, LONGEST_LINE));
-      rest = rest.slice(LONGEST_LINE);
+  try {
+    for await (const text of stream) {
+      const lines = (rest + String(text)).split(/\r\n|\n|\r/);
+      rest = lines.pop() ?? '';
+      for (const line of lines) if (line !== '') take(line.slice(0, LONGEST_LINE));
+      while (rest.length > LONGEST_LINE) {
+        take(rest.slice(0, LONGEST_LINE));
+        rest = rest.slice(LONGEST_LINE);
+      }
     }
+  } catch (thrown) {
+    // Closed from here because somebody else still holds the other end.
+    if (!(thrown instanceof Error) || Reflect.get(thrown, 'code') !== 'ERR_STREAM_PREMATURE_CLOSE') throw thrown;
   }
   if (rest !== '') take(rest);
 }
