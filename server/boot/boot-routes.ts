@@ -1,7 +1,7 @@
-import { createHash, randomBytes } from 'node:crypto';
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
 import { ERROR_CODES, TinsmithError } from '#proto/errors.ts';
 import type { HardwareInterface } from '../manifests/hardware-kind.ts';
+import { mintBootToken } from '../store/boot-token.ts';
 import { type PoolLease, poolLeaseOfMac } from '../store/pool-lease.ts';
 import type { Cause, Hardware, Store } from '../store/store.ts';
 import type { Transitions } from '../store/transitions-contract.ts';
@@ -90,9 +90,8 @@ async function scriptFor(options: BootRoutesOptions, macText: string, request: F
   };
   if (!hardware.netboot) return localBootScript(machine, await localBootUrl(options));
   const own = ownScript(machine);
-  const token = randomBytes(32).toString('base64url');
+  const { token, hash } = mintBootToken();
   const script = own ?? bootScript(machine, token, options.environment);
-  const hash = createHash('sha256').update(token).digest('hex');
   const expiresAt = new Date(options.clock().getTime() + TOKEN_MINUTES * 60_000);
   await options.transitions.startBoot({ hardware: hardware.name, token: { hash, mac, expiresAt } }, cause);
   return script;

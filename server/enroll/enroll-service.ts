@@ -2,8 +2,8 @@ import { createHash, webcrypto } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 import { TinsmithError } from '#proto/errors.ts';
 import { parseInventory } from '#proto/inventory-document.ts';
+import { hashBootToken } from '../store/boot-token.ts';
 import type { Transitions } from '../store/transitions-contract.ts';
-import { hashBootToken } from './boot-token.ts';
 import type { CertificateAuthority, ClientCertificate } from './certificate-authority.ts';
 
 /** What an agent shows to become known, as it came: nothing of it is trusted. */
