@@ -36,8 +36,15 @@ export interface AgentExecutable {
   readonly wasFresh: boolean;
 }
 
-/** A small young generation keeps a stream of messages from growing the process by 100 MB and more. */
-const EXEC_ARGV: readonly string[] = ['--max-semi-space-size=8', '--max-old-space-size=192'];
+/**
+ * A small young generation keeps a stream of messages from growing the process by 100 MB and more. It has its size from the
+ * start: growing to it would be half a dozen collections before the first action.
+ */
+const EXEC_ARGV: readonly string[] = ['--min-semi-space-size=8', '--max-semi-space-size=8', '--max-old-space-size=192'];
+
+/** What the bundle is started by and cached with: beside this file, plain JavaScript. */
+const STARTER = 'start-bundle.cjs';
+const CACHE_MAKER = 'make-code-cache.cjs';
 
 /**
  * Builds the executable unless it is there and nothing that it is made of has changed.
@@ -58,18 +65,22 @@ export async function buildAgentExecutable(options: AgentExecutableOptions): Pro
     log?.(`packing ${basename(file)} on Node ${version}`);
     const base = await slimBase({ root, version, architecture, ...(log === undefined ? {} : { log }) });
     const home = await seedPackager(working, { version, architecture, base });
+    const bundled = {
+      'main.js': join(working, 'main.js'),
+      'main.cache': await codeCache(working, { architecture, base }),
+    };
     const target = {
       nodeRange: `node${version}`,
       platform: 'linux',
       arch: architecture,
       output: join(working, 'agent'),
     };
-    const seaConfig = { execArgv: EXEC_ARGV, execArgvExtension: 'none', assets };
+    const seaConfig = { execArgv: EXEC_ARGV, execArgvExtension: 'none', assets: { ...assets, ...bundled } };
     await runProgram(
       [
         process.execPath,
         fileURLToPath(import.meta.resolve('./run-packager.ts')),
-        JSON.stringify({ entry: join(working, 'main.js'), target, seaConfig }),
+        JSON.stringify({ entry: join(import.meta.dirname, STARTER), target, seaConfig }),
       ],
       { cwd: working, env: { ...process.env, HOME: home, NODE_OPTIONS: '' } },
     );
@@ -123,11 +134,22 @@ async function bundle(options: AgentExecutableOptions, working: string): Promise
   return assets;
 }
 
+/** V8's compiled form of the bundle. Empty for an architecture whose programs do not run here. Returns the file. */
+async function codeCache(
+  working: string,
+  { architecture, base }: { architecture: AgentArchitecture; base: string },
+): Promise<string> {
+  const file = join(working, 'main.cache');
+  if (architecture !== process.arch) await writeFile(file, '');
+  else await runProgram([base, ...EXEC_ARGV, join(import.meta.dirname, CACHE_MAKER), join(working, 'main.js'), file]);
+  return file;
+}
+
 /** Everything that decides about the executable's bytes, as one hash. */
 async function inputKey(working: string, facts: { version: string; architecture: string }): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify([facts, EXEC_ARGV, (await readdir(working)).toSorted()]));
   for (const name of (await readdir(working)).toSorted()) hash.update(await readFile(join(working, name)));
-  for (const name of ['agent-executable.ts', 'run-packager.ts', 'trim-icu.ts'])
+  for (const name of ['agent-executable.ts', 'run-packager.ts', 'trim-icu.ts', STARTER, CACHE_MAKER])
     hash.update(await readFile(join(import.meta.dirname, name)));
   return `${hash.digest('hex')}\n`;
 }
