@@ -48,6 +48,28 @@ describe('read_parameters', () => {
   });
 });
 
+describe('load_modules', () => {
+  it('asks for each alias once, whatever rounds it takes, and never as a pattern of file names', async () => {
+    await stub('modprobe', `echo "modprobe $*" >>${directory}/asked`);
+    // Bringing up the bus shows a second device; an empty alias and a repeated one are skipped.
+    const devices = `device_aliases() {
+      echo 'pci:v00001AF4d00001000*'; echo; echo 'pci:v00001AF4d00001000*'
+      if [ -e ${directory}/asked ]; then echo 'virtio:d00000001v00001AF4'; fi
+    }`;
+    await writeFile(join(directory, 'pci:v00001AF4d00001000-file'), '');
+
+    await run(`${devices}\nload_modules; load_modules`);
+
+    const always = 'modprobe -q -a -b sd_mod af_packet efivarfs';
+    assert.deepEqual((await readFile(join(directory, 'asked'), 'utf8')).trim().split('\n'), [
+      'modprobe -q -a -b pci:v00001AF4d00001000*',
+      'modprobe -q -a -b virtio:d00000001v00001AF4',
+      always,
+      always,
+    ]);
+  });
+});
+
 describe('use_given_address', () => {
   beforeEach(async () => {
     await stub('ip', 'echo "ip $*"');
