@@ -131,3 +131,25 @@ describe('changes that are asked for at once', () => {
     assert.equal(world.database.get('pragma synchronous')?.['synchronous'], 2);
   });
 });
+
+describe('the event log', () => {
+  it('forgets what lies half a million events back, and nothing else', async () => {
+    await using world = startChanges(':memory:');
+    await world.put('old', '');
+    for (const id of [500_999, 501_000, 501_001, 1_000_998]) {
+      world.database.exec(
+        `insert into event (id, at, name, actor, data_json) values (${id}, 0, 'hardware.applied', 'server', '{}')`,
+      );
+    }
+
+    await world.put('before', '');
+    const before = (await world.events.list({})).length;
+    await world.put('after', '');
+
+    assert.equal(before, 6);
+    assert.deepEqual(
+      (await world.events.list({})).map(({ id }) => id),
+      [501_001, 1_000_998, 1_000_999, 1_001_000],
+    );
+  });
+});

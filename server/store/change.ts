@@ -149,6 +149,10 @@ function complete(draft: EventDraft, at: Date, cause: Cause): TinsmithEvent {
   return { ...draft, id: 0, at, actor: cause.actor, ...(cause.from === undefined ? {} : { from: cause.from }) };
 }
 
+/** Events that are kept, some hundred megabytes: years of a rack, and an end to what a machine in a loop can fill. */
+const KEPT_EVENTS = 500_000;
+const FORGET_EVERY = 1_000;
+
 async function insertEvent(trx: Transaction<Tables>, event: TinsmithEvent): Promise<TinsmithEvent> {
   const { insertId } = await trx
     .insertInto('event')
@@ -162,7 +166,13 @@ async function insertEvent(trx: Transaction<Tables>, event: TinsmithEvent): Prom
       data_json: JSON.stringify(event.data),
     })
     .executeTakeFirstOrThrow();
-  return { ...event, id: Number(insertId) };
+  const id = Number(insertId);
+  if (id % FORGET_EVERY === 0)
+    await trx
+      .deleteFrom('event')
+      .where('id', '<=', id - KEPT_EVENTS)
+      .execute();
+  return { ...event, id };
 }
 
 const WARNINGS: ReadonlySet<string> = new Set([
