@@ -2,7 +2,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import type { Disk } from '../machine/machine.ts';
 import { alignedBuffer } from './aligned-buffers.ts';
 import { type DiskWriter, END_BYTES } from './disk-writer.ts';
-import { type PartitionTable, readPartitionTable, stretchGpt } from './partition-table.ts';
+import { gptTailBytes, hasDamagedGpt, type PartitionTable, readPartitionTable, stretchGpt } from './partition-table.ts';
 
 /** The smallest disk whose ends do not meet. */
 const LEAST_BYTES = 4 * END_BYTES;
@@ -24,13 +24,19 @@ export class DiskEnds {
     this.#disk = disk;
   }
 
-  /** Looks at the image's partition table before anything is written. Throws `device_unfit`. */
+  /** Looks at the image's partition table before anything is written. Throws `device_unfit` or `corrupt_image`. */
   check(head: Buffer): void {
-    const table = readPartitionTable(head, this.#disk.logicalBlockBytes);
+    const { sizeBytes, logicalBlockBytes } = this.#disk;
+    const table = readPartitionTable(head, logicalBlockBytes);
+    if (table === undefined && hasDamagedGpt(head)) {
+      throw new TinsmithError('corrupt_image', 'the image is damaged: the checksums of its partition table are wrong');
+    }
+    // Behind the last partition a GPT needs room for its copy.
+    const usableBytes = table?.kind === 'gpt' ? sizeBytes - gptTailBytes(logicalBlockBytes) : sizeBytes;
     for (const { number, lastBlock } of table?.partitions ?? []) {
       const end = (lastBlock + 1) * (table?.blockBytes ?? 0);
-      if (end <= this.#disk.sizeBytes) continue;
-      const fact = `partition ${number} of the image ends at byte ${end} and the disk at ${this.#disk.sizeBytes}`;
+      if (end <= usableBytes) continue;
+      const fact = `partition ${number} of the image ends at byte ${end} and the disk has room up to ${usableBytes}`;
       throw new TinsmithError('device_unfit', `cannot write to ${this.#disk.device}: ${fact}`);
     }
     this.#table = table;

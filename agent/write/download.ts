@@ -169,6 +169,10 @@ export class Download implements AsyncIterable<Uint8Array> {
       throw fatal(this.#url, `asked for byte ${this.bytes} and got ${start ?? 'no range'}`);
     if (total !== '*' && this.totalBytes !== undefined && Number(total) !== this.totalBytes) throw this.#changed();
     if (this.totalBytes === undefined && total !== undefined && total !== '*') this.totalBytes = Number(total);
+    // Such a part may end anywhere: its end says nothing about the file's.
+    if (this.totalBytes === undefined && !this.#options.hasChecksum) {
+      throw fatal(this.#url, `the rest from byte ${this.bytes} comes without the file's length: set IMG_SHA256`);
+    }
     this.#requireSame(response);
   }
 

@@ -46,8 +46,11 @@ export class HttpResponse implements AsyncIterable<Uint8Array> {
     this.#reader.socket.destroy(error);
   }
 
+  /** Throws for codings that nobody asked for: their bytes would be taken for the file's. */
   isChunked(): boolean {
-    return this.headers.get('transfer-encoding')?.trim().toLowerCase() === 'chunked';
+    const coding = this.headers.get('transfer-encoding')?.trim().toLowerCase();
+    if (coding === undefined || coding === 'chunked') return coding !== undefined;
+    throw broken(`its transfer-encoding is ${JSON.stringify(coding.slice(0, 80))}`);
   }
 
   /** Undefined when the server announces none. */

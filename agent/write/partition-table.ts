@@ -51,12 +51,9 @@ export function readPartitionTable(head: Buffer, blockBytes: number): PartitionT
 function readGptHeader(head: Buffer, blockBytes: number): GptHeader | undefined {
   const header = head.subarray(blockBytes, blockBytes * 2);
   if (header.length < blockBytes || header.toString('latin1', 0, 8) !== SIGNATURE) return undefined;
-  const headerBytes = header.readUInt32LE(12);
-  if (headerBytes < 92 || headerBytes > blockBytes || headerCrc(header, headerBytes) !== header.readUInt32LE(16)) {
-    return undefined;
-  }
+  if (!isSealed(header)) return undefined;
   const gpt = {
-    headerBytes,
+    headerBytes: header.readUInt32LE(12),
     firstUsable: readBlock(header, 40),
     entriesBlock: readBlock(header, 72),
     entryCount: header.readUInt32LE(80),
@@ -66,6 +63,26 @@ function readGptHeader(head: Buffer, blockBytes: number): GptHeader | undefined 
   const end = gpt.entriesBlock * blockBytes + gpt.entryCount * gpt.entryBytes;
   const isSane = gpt.entryBytes >= GPT_ENTRY_BYTES && gpt.entriesBlock >= 2 && end <= head.length;
   return isSane && crc32(entriesOf(head, gpt, blockBytes)) === gpt.entriesCrc ? gpt : undefined;
+}
+
+/**
+ * Whether the head of an image, in which no table was found, has a GPT that some bit of is wrong: every kernel would pass it
+ * over. One whose entries lie beyond the head is not looked at.
+ */
+export function hasDamagedGpt(head: Buffer): boolean {
+  return [512, 4096].some((blockBytes) => {
+    if (head.length < blockBytes * 2 || head.toString('latin1', blockBytes, blockBytes + 8) !== SIGNATURE) return false;
+    const entriesAt = readBlock(head, blockBytes + 72) * blockBytes;
+    const isElsewhere = entriesAt >= head.length && isSealed(head.subarray(blockBytes, blockBytes * 2));
+    return !isElsewhere;
+  });
+}
+
+function isSealed(header: Buffer): boolean {
+  const headerBytes = header.readUInt32LE(12);
+  return (
+    headerBytes >= 92 && headerBytes <= header.length && headerCrc(header, headerBytes) === header.readUInt32LE(16)
+  );
 }
 
 function entriesOf(head: Buffer, gpt: GptHeader, blockBytes: number): Buffer {

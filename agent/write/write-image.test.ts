@@ -18,12 +18,13 @@ import {
 } from '#test/support/hostile-server.ts';
 import { TinsmithError } from '../../proto/errors.ts';
 import { type FolderMachine, folderMachine } from '../machine/folder-machine.ts';
-import { readPartitionTable } from './partition-table.ts';
+import { readPartitionTable, writeGpt } from './partition-table.ts';
 import { type ImageRequest, type ImageWritten, writeImage } from './write-image.ts';
 
 const MIB = 1 << 20;
 const DISK_BYTES = 8 * MIB;
 const TIMING = { answerMs: 500, stallMs: 300, firstPauseMs: 1, longestPauseMs: 20 };
+const LINUX = '0fc63daf-8483-4772-8e79-3d69d8477de4';
 const image = diskImage();
 const files: Record<string, Buffer> = {};
 let folder: string;
@@ -279,6 +280,46 @@ describe('writing an image', () => {
     assert.match(other.result instanceof Error ? other.result.message : '', /blocks of 4096/);
     assert.match(twice.result instanceof Error ? twice.result.message : '', /gz again/);
     assert.match(qcow2.result instanceof Error ? qcow2.result.message : '', /qcow2/);
+  });
+
+  it('refuses a partition table with one wrong bit, and one that leaves no room for its copy', async () => {
+    for (const at of [512 + 20, 1024 + 33]) {
+      const damaged = Buffer.from(image);
+      damaged.writeUInt8(damaged.readUInt8(at) ^ 1, at);
+
+      assertRefused(await write(damaged, [wholeFile]), 'corrupt_image');
+    }
+    // Cut behind its last partition when it was published, and just as long as the disk.
+    const tight = Buffer.alloc(DISK_BYTES);
+    const partition = { type: LINUX, guid: LINUX, name: 'root', firstBlock: 2048, lastBlock: DISK_BYTES / 512 - 1 };
+    writeGpt(tight, [partition], { guid: LINUX, blockBytes: 512 });
+    assertRefused(await write(tight, [wholeFile]), 'device_unfit');
+  });
+
+  it('does not take the end of a part for the end of a file whose length nobody knows', async () => {
+    const part: Answer = (request, response, body) => {
+      const start = Number(/\d+/.exec(request.headers.range ?? '')?.[0]);
+      const end = Math.min(start + MIB, body.length);
+      response.writeHead(206, {
+        etag: '"v1"',
+        'content-length': end - start,
+        'content-range': `bytes ${start}-${end - 1}/*`,
+      });
+      response.end(body.subarray(start, end));
+    };
+    // Without a table only the length tells that something is missing.
+    const bare = Buffer.alloc(5 * MIB, 0x20);
+
+    assertRefused(await write(bare, [chunked({ cutAt: 3 * MIB }), part]), 'download_failed');
+  });
+
+  it('refuses a transfer coding that nobody asked for', async () => {
+    const coded: Answer = (_request, response, body) => {
+      const head = `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\nTransfer-Encoding: gzip, chunked\r\n\r\n`;
+      response.socket?.end(Buffer.concat([Buffer.from(head), body]));
+    };
+
+    assertRefused(await write(image, [coded]), 'download_failed');
   });
 
   it('follows redirects, and not for ever', async () => {
