@@ -30,6 +30,11 @@ describe('eventLine', () => {
     }
   });
 
+  it('names no address of a machine that has none yet', () => {
+    assert.doesNotMatch(eventLine({ ...event, name: 'machine.discovered', from: '0.0.0.0' }), /0\.0\.0\.0/);
+    assert.match(eventLine({ ...event, from: '10.0.0.7' }), /\(10\.0\.0\.7\)$/);
+  });
+
   it('is one line without control characters, whatever a machine says', () => {
     const hostile = 'a\n03:04:05  node-2  installed\r\u001b[2J\u009b31m\u202e';
 

@@ -74,7 +74,8 @@ function fact({ data }: Pick<EventView, 'data'>, name: string, otherwise: string
 }
 
 function origin({ from, actor }: EventView): string {
-  return from === undefined || actor === 'operator' ? '' : ` (${from})`;
+  // A machine that asks for its first address has none.
+  return from === undefined || from === '0.0.0.0' || actor === 'operator' ? '' : ` (${from})`;
 }
 
 function workflowOf({ workflow }: EventView): string {

@@ -58,6 +58,23 @@ describe('WatchBoard', () => {
     assert.deepEqual(board.lines(out, new Date(start + 15_000), 10), ['one  installed     3s']);
   });
 
+  it('keeps rate and time left where the terminal is narrow', () => {
+    const board = new WatchBoard([machine('one', 'provisioning')], []);
+    board.apply(event(7, 'action.started', { name: 'stream image' }));
+    board.apply(event(9, 'action.progress', { done: 512, total: 1024, perSecond: 256, unit: 'bytes' }));
+    const wide = (columns: number): readonly string[] =>
+      board.lines({ columns: () => columns, paint: (_style, text) => text }, new Date(start + 10_000), 10);
+
+    assert.deepEqual(
+      [...wide(100), ...wide(80), ...wide(60)],
+      [
+        'one  provisioning  stream image  3s  ████████░░░░░░░░  50 %  512 B of 1.0 KiB  256 B/s  2.0s left',
+        'one  provisioning  stream image  3s  ████░░░░  50 %  256 B/s  2.0s left',
+        'one  stream image  3s  ████░░░░  50 %  256 B/s  2.0s left',
+      ],
+    );
+  });
+
   it('begins in the middle of a run', () => {
     const action = {
       attempt: 1,

@@ -1,5 +1,5 @@
 import type { ActionRunView, EventView, HardwareView, ProgressView, WorkflowView } from '../api/types.ts';
-import { progressText } from './progress-bar.ts';
+import { progressText, shortProgressText } from './progress-bar.ts';
 import { durationText } from './quantity-text.ts';
 import { printable, type Terminal } from './terminal.ts';
 
@@ -11,6 +11,7 @@ interface Row {
 }
 
 const BAR_WIDTH = 16;
+const SHORT_BAR_WIDTH = 8;
 /** Stages in which nothing moves: left out first when the terminal is too low for all machines. */
 const QUIET = new Set(['discovered', 'installed', 'retired']);
 
@@ -48,8 +49,8 @@ export class WatchBoard {
     const shown = (all.length <= most ? all : moving).slice(0, most);
     const width = Math.max(0, ...shown.map(([name]) => name.length));
     const lines = shown.map(([name, row]) => {
-      const line = `${printable(name).padEnd(width)}  ${rowText(row, now)}`;
-      return fit(line, out.columns() - 1);
+      const forms = rowForms(row, now).map((text) => `${printable(name).padEnd(width)}  ${text}`);
+      return fit(forms, out.columns() - 1);
     });
     const rest = all.length - shown.length;
     return rest === 0 ? lines : [...lines, `… and ${rest} more`];
@@ -73,16 +74,24 @@ function rowAfter(row: Row, event: EventView, at: number): Row | undefined {
   return /^(action\.finished|workflow\.(lost|succeeded|failed|timedOut|cancelled))$/.test(event.name) ? resting : row;
 }
 
-function rowText({ stage, since, workflow, action }: Row, now: Date): string {
+/** The row in words, the fullest form first; what a narrow terminal leaves out is what the lines above it say as well. */
+function rowForms({ stage, since, workflow, action }: Row, now: Date): readonly string[] {
   const elapsed = (from: number): string =>
     durationText(Math.floor((now.getTime() - from) / 1000) * 1000).replace('.0s', 's');
-  if (action === undefined) return `${stage.padEnd(12)}  ${elapsed(since)}`;
-  const progress = action.progress === undefined ? '' : `  ${progressText(action.progress, BAR_WIDTH)}`;
-  const owner = workflow === undefined ? '' : `${printable(workflow)} / `;
-  return `${stage.padEnd(12)}  ${owner}${printable(action.name)}  ${elapsed(action.since)}${progress}`;
+  if (action === undefined) return [`${stage.padEnd(12)}  ${elapsed(since)}`];
+  const { progress } = action;
+  const head = `${stage.padEnd(12)}  `;
+  const doing = `${printable(action.name)}  ${elapsed(action.since)}`;
+  const owned = workflow === undefined ? doing : `${printable(workflow)} / ${doing}`;
+  if (progress === undefined) return [head + owned, head + doing];
+  const full = progressText(progress, BAR_WIDTH);
+  const short = shortProgressText(progress, SHORT_BAR_WIDTH);
+  return [`${head}${owned}  ${full}`, `${head}${doing}  ${full}`, `${head}${doing}  ${short}`, `${doing}  ${short}`];
 }
 
-function fit(line: string, columns: number): string {
+/** The first form that fits, or else the last one cut off. */
+function fit(forms: readonly string[], columns: number): string {
+  const line = forms.find(({ length }) => length <= columns) ?? forms.at(-1) ?? '';
   return line.length <= columns ? line : `${line.slice(0, Math.max(0, columns - 1))}…`;
 }
 
