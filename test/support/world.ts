@@ -49,7 +49,10 @@ export interface WorldOptions {
 
 export async function startWorld(options: WorldOptions): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), `tinsmith-${options.name}-`));
-  const lab = await startLab({ name: options.name, directory: join(folder, 'lab') });
+  const lab = await startLab({ name: options.name, directory: join(folder, 'lab') }).catch(async (error: unknown) => {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  });
   const world = new World(lab, folder, options);
   try {
     await world.prepare();
