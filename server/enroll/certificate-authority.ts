@@ -10,8 +10,7 @@ import type { Store } from '../store/store.ts';
  *
  * The CA's and the server's certificates have no end (RFC 5280, 4.1.2.5) and begin in 1970: the machines that check them
  * often have no clock that is right, and what they trust is the CA's hash from their boot script, not a date. The server's
- * key is new at every start. Agents' certificates are checked here, against our clock, and end after a day; they begin in
- * 1970, too, because a server whose clock is set back must not turn away machines that are at work.
+ * key is new at every start. Agents' certificates are checked here, against our clock, and live a day.
  */
 
 const SETTING_KEY = 'certificate-authority';
@@ -20,6 +19,8 @@ const SIGNATURE = { name: 'ECDSA', hash: 'SHA-256' } as const;
 const BEGINNING = new Date(0);
 const NO_END = new Date(Date.UTC(9999, 11, 31, 23, 59, 59));
 const CLIENT_LIFE_MS = 24 * 3600_000;
+/** Certificates begin a little earlier: servers that share one CA may disagree about the time. */
+const CLOCK_SKEW_MS = 5 * 60_000;
 const IDENTITY_PREFIX = 'tinsmith:hardware/';
 const CLIENT_AUTH_OID: string = x509.ExtendedKeyUsage.clientAuth;
 
@@ -143,7 +144,7 @@ async function issueClient(issuer: Issuer, publicKey: Uint8Array, hardware: stri
     // A common name holds 64 characters at most (RFC 5280, appendix A.1); the identity is the URI.
     subject: [{ CN: [hardware.slice(0, 64)] }],
     issuer: issuer.certificate.subject,
-    notBefore: BEGINNING,
+    notBefore: new Date(now - CLOCK_SKEW_MS),
     notAfter: expiresAt,
     publicKey: Uint8Array.from(publicKey),
     signingKey: issuer.key,
