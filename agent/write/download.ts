@@ -167,13 +167,18 @@ export class Download implements AsyncIterable<Uint8Array> {
     const [, start, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '') ?? [];
     if (Number(start) !== this.bytes)
       throw fatal(this.#url, `asked for byte ${this.bytes} and got ${start ?? 'no range'}`);
-    if (total !== '*' && this.totalBytes !== undefined && Number(total) !== this.totalBytes) throw this.#changed();
-    if (this.totalBytes === undefined && total !== undefined && total !== '*') this.totalBytes = Number(total);
+    this.#acceptTotal(total === '*' ? undefined : Number(total));
+    this.#requireSame(response);
+  }
+
+  /** What the answer to a range says of the whole file. */
+  #acceptTotal(total: number | undefined): void {
+    if (total !== undefined && this.totalBytes !== undefined && total !== this.totalBytes) throw this.#changed();
+    this.totalBytes ??= total;
     // Such a part may end anywhere: its end says nothing about the file's.
     if (this.totalBytes === undefined && !this.#options.hasChecksum) {
       throw fatal(this.#url, `the rest from byte ${this.bytes} comes without the file's length: set IMG_SHA256`);
     }
-    this.#requireSame(response);
   }
 
   /** 200 instead of 206: no ranges here, or the file changed. The same file is read again, without what we have. */

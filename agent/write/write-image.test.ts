@@ -100,6 +100,11 @@ const dead: Answer = (_request, response) => {
   response.destroy();
 };
 
+const foreignCoding: Answer = (_request, response, body) => {
+  const head = `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\nTransfer-Encoding: gzip, chunked\r\n\r\n`;
+  response.socket?.end(Buffer.concat([Buffer.from(head), body]));
+};
+
 const FORMATS = ['raw', 'gz', 'zst', 'xz', 'bz2'];
 
 describe('writing an image', () => {
@@ -314,12 +319,7 @@ describe('writing an image', () => {
   });
 
   it('refuses a transfer coding that nobody asked for', async () => {
-    const coded: Answer = (_request, response, body) => {
-      const head = `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\nTransfer-Encoding: gzip, chunked\r\n\r\n`;
-      response.socket?.end(Buffer.concat([Buffer.from(head), body]));
-    };
-
-    assertRefused(await write(image, [coded]), 'download_failed');
+    assertRefused(await write(image, [foreignCoding]), 'download_failed');
   });
 
   it('follows redirects, and not for ever', async () => {
