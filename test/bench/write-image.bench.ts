@@ -1,6 +1,8 @@
 /**
  * The agent's write path against what an administrator would type: `curl | zstd -d | dd`. Both write the same image from the same
- * server to the same loop device, taking turns. Needs root, curl, dd, gzip, zstd, losetup and mke2fs.
+ * server to the same loop device, taking turns in changing order. Both are timed from the start of their processes to the
+ * end of the last one, with the image on the disk; before each run dirty pages are written and the disk's cached pages are
+ * dropped, while the image stays in the server's cache. Needs root, curl, dd, gzip, zstd, losetup and mke2fs.
  *
  *   npm run bench -- write-image [--size-mib 1024] [--runs 3]
  *
@@ -9,6 +11,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { copyFile, mkdir, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { loadavg } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
@@ -100,13 +103,23 @@ async function attachDisk(cleanup: AsyncDisposableStack): Promise<string> {
   return device;
 }
 
+/** The same start for everyone: nothing left to write, nothing of the disk in memory. */
+async function settle(device: string): Promise<void> {
+  await run('sync', []);
+  await run('blockdev', ['--flushbufs', device]);
+  await run('dd', [`if=${join(folder, 'disk.img')}`, 'iflag=nocache', 'count=0', 'status=none']);
+}
+
 async function agent(url: string, device: string): Promise<Timing> {
+  const startedAt = performance.now();
   const { stdout } = await run(process.execPath, [
     fileURLToPath(import.meta.resolve('./write-image-agent.ts')),
     url,
     device,
   ]);
-  return JSON.parse(stdout) as Timing;
+  // The start of Node counts, as that of curl and dd does.
+  const seconds = (performance.now() - startedAt) / 1000;
+  return { ...(JSON.parse(stdout) as Timing), seconds };
 }
 
 async function native(decoder: string, url: string, device: string): Promise<Timing> {
@@ -144,7 +157,9 @@ async function compare(
   for (const decoder of decoders) contenders.push([decoder, () => native(decoder, url, place.device)]);
   const timings = new Map<string, Timing[]>(contenders.map(([name]) => [name, []]));
   for (let round = 0; round <= runs; round++) {
-    for (const [name, go] of contenders) {
+    const first = round % contenders.length;
+    for (const [name, go] of [...contenders.slice(first), ...contenders.slice(0, first)]) {
+      await settle(place.device);
       const timing = await go();
       if (round > 0) timings.get(name)?.push(timing);
     }
@@ -169,6 +184,7 @@ async function compare(
       value: rate('agent', median) / rate(name, median),
     });
   }
+  lines.push({ name: `${format} load average`, unit: '', value: loadavg()[0] ?? Number.NaN });
   const own = timings.get('agent') ?? [];
   lines.push({
     name: `${format} agent peak RSS`,
