@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -19,6 +18,7 @@ import { type CertificateAuthority, openCertificateAuthority } from './enroll/ce
 import { createEnrollService } from './enroll/enroll-service.ts';
 import { type FacingInterface, facingInterface } from './facing-interface.ts';
 import { metadataRoutes } from './installed/metadata-routes.ts';
+import { makeFolder } from './make-folder.ts';
 import { startAgentService } from './provision/agent-service.ts';
 import type { WorkflowEngine } from './provision/engine.ts';
 import { SWEEP_INTERVAL_MS, workflowEngine } from './provision/workflow-engine.ts';
@@ -77,9 +77,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     ipxe: config['boot.ipxe.dir'],
     images: config['images.dir'] || join(dataDir, 'images'),
   };
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  await mkdir(folders.boot, { recursive: true });
-  await mkdir(folders.images, { recursive: true });
+  await makeFolder(dataDir, 0o700);
+  await makeFolder(folders.boot);
+  await makeFolder(folders.images);
 
   await using stack = new AsyncDisposableStack();
   const { store, transitions } = stack.use(

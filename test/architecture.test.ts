@@ -35,6 +35,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'server/connection-limit.ts': [],
   'server/facing-interface.ts': ['proto'],
   'server/server-log.ts': ['proto', 'server/log-limit.ts'],
+  'server/make-folder.ts': ['proto'],
   'server/app.ts': ['proto', 'server'],
   'server/main.ts': ['proto', 'server', 'images'],
   scripts: ['proto', 'server', 'images', 'agent', 'test/support'],

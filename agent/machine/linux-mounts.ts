@@ -12,7 +12,7 @@ import { waitUntil } from './wait-until.ts';
 const UNMOUNT_MS = 10_000;
 const WITHOUT_OWNERS = ['vfat', 'msdos', 'ntfs', 'iso9660'];
 /** Kernel file systems that a program in a chroot expects, outermost first. */
-const INSIDE = ['/dev', '/dev/pts', '/proc', '/sys', '/sys/firmware/efi/efivars', '/run'];
+const INSIDE = ['/dev', '/dev/pts', '/proc', '/sys', '/sys/firmware/efi/efivars'];
 
 interface SharedMount {
   readonly node: string;
@@ -65,6 +65,11 @@ export class LinuxMounts {
       await requireMount(['mount', '--bind', path, place], program.signal);
       undo.defer(() => unmount(place));
     }
+    // A /run of its own: the machine's holds the agent's identity.
+    const run = await placeInside(root, '/run');
+    await mkdir(run, { recursive: true });
+    await requireMount(['mount', '-t', 'tmpfs', '-o', 'mode=755,size=16m', 'tmpfs', run], program.signal);
+    undo.defer(() => unmount(run));
     if (program.resolvConf) await lendResolvConf(root, undo);
     // After the program and before the file systems that its remains hold.
     undo.defer(async () => {

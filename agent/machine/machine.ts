@@ -24,7 +24,7 @@ export interface Machine {
   probe(device: string, options: Waiting): Promise<FileSystemName | undefined>;
   /** Runs a program to its end. Throws only when it cannot be started or is aborted; look at the exit code. */
   run(program: ProgramCall): Promise<ProgramResult>;
-  /** Runs a program inside a mounted file system with /dev, /proc, /sys and /run of this machine. */
+  /** Runs a program inside a mounted file system with /dev, /proc and /sys of this machine and an empty /run. */
   runInside(root: TargetRoot, program: ProgramCall & { readonly resolvConf: boolean }): Promise<ProgramResult>;
   /** Loads a kernel to be started by the power request `kexec`; a kernel loaded before is replaced. Throws `command_failed`. */
   loadKernel(kernel: KernelToLoad, options: Waiting): Promise<void>;
