@@ -1,39 +1,27 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { TinsmithError } from '#proto/errors.ts';
 
 /**
  * Makes a folder and the ones above it; one that is there already is fine. Node's own recursive mkdir never ends on file
- * systems that answer ENOENT for a folder whose parent exists (/proc). Throws `write_failed`.
+ * systems that answer ENOENT for a folder whose parent exists (/proc). Rejects with the system's error.
  */
 export async function makeFolder(path: string, mode = 0o755): Promise<void> {
   const missing: string[] = [];
-  for (let folder = resolve(path); ; folder = dirname(folder)) {
-    const code = await makeOne(folder, mode);
-    if (code === undefined || code === 'EEXIST') break;
-    if (code !== 'ENOENT' || folder === dirname(folder)) refuse(path, code);
+  for (let folder = resolve(path); !(await makeOne(folder, mode, { mayMissParent: true })); folder = dirname(folder)) {
     missing.push(folder);
   }
-  for (const folder of missing.toReversed()) {
-    const code = await makeOne(folder, mode);
-    if (code !== undefined && code !== 'EEXIST') refuse(path, code);
-  }
+  for (const folder of missing.toReversed()) await makeOne(folder, mode, { mayMissParent: false });
 }
 
-/** The error code, if it was not made. */
-async function makeOne(folder: string, mode: number): Promise<string | undefined> {
+/** True when the folder is there now, false when the one above it is missing first. */
+async function makeOne(folder: string, mode: number, options: { readonly mayMissParent: boolean }): Promise<boolean> {
   try {
     await mkdir(folder, { mode });
-    return undefined;
+    return true;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'EEXIST') return true;
+    if (code === 'ENOENT' && options.mayMissParent && folder !== dirname(folder)) return false;
     throw error;
   }
-}
-
-function refuse(path: string, code: string): never {
-  throw new TinsmithError(
-    'write_failed',
-    `cannot make the folder ${path}: ${code}; name another one or make it yourself`,
-  );
 }

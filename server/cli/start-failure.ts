@@ -28,6 +28,7 @@ const CODES: Readonly<Record<string, 'forbidden' | 'conflict' | 'write_failed'>>
   ENOSPC: 'write_failed',
   EROFS: 'write_failed',
   ENOTDIR: 'write_failed',
+  ENOENT: 'write_failed',
   EEXIST: 'write_failed',
 };
 
@@ -50,6 +51,7 @@ function folderSentence(code: string, path: string): string | undefined {
     EROFS: 'its file system is read-only',
     ENOSPC: 'its file system is full',
     ENOTDIR: 'a part of the path is a file',
+    ENOENT: 'its file system takes no new folders there',
     EEXIST: 'it is a file',
   };
   const fact = facts[code];
