@@ -36,7 +36,8 @@ export class DiskEnds {
     for (const { number, lastBlock } of table?.partitions ?? []) {
       const end = (lastBlock + 1) * (table?.blockBytes ?? 0);
       if (end <= usableBytes) continue;
-      const fact = `partition ${number} of the image ends at byte ${end} and the disk has room up to ${usableBytes}`;
+      const room = `the disk holds ${sizeBytes} bytes, ${usableBytes} of them for partitions`;
+      const fact = `partition ${number} of the image ends at byte ${end} and ${room}`;
       throw new TinsmithError('device_unfit', `cannot write to ${this.#disk.device}: ${fact}`);
     }
     this.#table = table;
