@@ -43,8 +43,7 @@ const COMPRESSORS: Readonly<Record<CompressionFormat, (level: number) => Transfo
       params: {
         [constants.ZSTD_c_compressionLevel]: level,
         [constants.ZSTD_c_windowLog]: ZSTD_WINDOW_LOG,
-        // The kernel would check it on every boot, which costs half a second of an emulated or small processor.
-        [constants.ZSTD_c_checksumFlag]: 0,
+        [constants.ZSTD_c_checksumFlag]: 1,
       },
     }),
   // Node writes a gzip header without name and time.
