@@ -1,8 +1,8 @@
-import type { MachineConfigManifest } from './machine-config-kind.ts';
+import type { AffinityTerm, HardwareAffinity, MachineConfigManifest } from './machine-config-kind.ts';
 import { objectFrame, readLabels } from './object-metadata.ts';
 import {
   entry,
-  json,
+  integer,
   jsonObject,
   list,
   noted,
@@ -20,9 +20,12 @@ import {
 export const readMachineConfig: Reader<MachineConfigManifest> = (value) => {
   const made = machineConfigObject(value);
   if (made === undefined || !hasOneChoice(value)) return undefined;
-  const { hardwareSelector, hardwareAffinity, osFamily, osImageURL, templateRef } = made.spec;
+  const { hardwareSelector, hardwareAffinity, osFamily, osImageURL, templateRef, users = [] } = made.spec;
   return {
     name: made.metadata.name,
+    users: users.map(({ name, sshAuthorizedKeys = [] }) => ({ name, sshAuthorizedKeys })),
+    ntpServers: [],
+    certBundles: [],
     ...(hardwareSelector === undefined ? {} : { hardwareSelector }),
     ...(hardwareAffinity === undefined ? {} : { hardwareAffinity }),
     ...(osFamily === undefined ? {} : { osFamily }),
@@ -55,24 +58,45 @@ const readSelector: Reader<Readonly<Record<string, string>>> = (value) => {
   return refuse(value, `${value.path} has ${count} labels: EKS Anywhere takes exactly one key with one value`);
 };
 
-const terms = list(
-  object({
-    weight: optional(json()),
-    labelSelector: optional(
-      object({ matchLabels: optional(readLabels), matchExpressions: optional(list(jsonObject())) }),
-    ),
-    hardwareAffinityTerm: optional(jsonObject()),
-  }),
-);
+const term = object({
+  labelSelector: optional(
+    object({
+      matchLabels: optional(readLabels),
+      matchExpressions: optional(
+        list(
+          object({
+            key: required(text()),
+            operator: required(word(['In', 'NotIn', 'Exists', 'DoesNotExist'])),
+            values: optional(list(text())),
+          }),
+        ),
+      ),
+    }),
+  ),
+});
 
-const affinityFields = object({ required: required(terms), preferred: optional(terms) });
+const affinityFields = object({
+  required: required(list(term)),
+  preferred: optional(list(object({ weight: required(integer(1, 100)), hardwareAffinityTerm: required(term) }))),
+});
 
-const readAffinity: Reader<NonNullable<MachineConfigManifest['hardwareAffinity']>> = (value) => {
+type Term = NonNullable<ReturnType<typeof term>>;
+
+const readAffinity: Reader<HardwareAffinity> = (value) => {
   const affinity = affinityFields(value);
   if (affinity === undefined) return undefined;
-  if (affinity.required.length > 0) return jsonObject()(value);
-  return refuse(value, `${value.path}.required is empty: add at least one term`);
+  if (affinity.required.length === 0) return refuse(value, `${value.path}.required is empty: add at least one term`);
+  const preferred = affinity.preferred ?? [];
+  return {
+    required: affinity.required.map(toTerm),
+    preferred: preferred.map(({ weight, hardwareAffinityTerm }) => ({ weight, term: toTerm(hardwareAffinityTerm) })),
+  };
 };
+
+function toTerm({ labelSelector = {} }: Term): AffinityTerm {
+  const { matchLabels = {}, matchExpressions = [] } = labelSelector;
+  return { matchLabels, matchExpressions: matchExpressions.map(({ values = [], ...rest }) => ({ ...rest, values })) };
+}
 
 const machineConfigObject = object({
   ...objectFrame,

@@ -74,6 +74,22 @@ const MIGRATIONS: readonly string[] = [
   create index event_of_workflow on event(workflow, id);
   create index event_refused on event(at, hardware) where name = 'enroll.refused';
   create table setting (key text primary key, value text not null, secret integer not null) strict;`,
+  `create table cluster (
+    name text primary key, version integer not null, created_at integer not null,
+    state text not null, state_at integer not null, failure text,
+    definition_sealed text not null, options_json text not null, secrets_sealed text
+  ) strict;
+  create table node (
+    hardware text primary key references hardware(name), cluster text not null references cluster(name),
+    node_group text not null, role text not null, revision text not null, initialises integer not null,
+    state text not null, state_at integer not null, claimed_at integer not null,
+    workflow text, tries integer not null, failure text
+  ) strict, without rowid;
+  create index node_of_cluster on node(cluster);
+  alter table hardware add column ready_by text not null default 'metadata';
+  alter table hardware add column user_data_policy text not null default 'keep';
+  alter table hardware add column user_data_fetched_at integer;
+  alter table hardware add column phoned_home_at integer;`,
 ];
 
 /**

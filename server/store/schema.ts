@@ -1,8 +1,10 @@
 import type { Generated } from 'kysely';
 import type { ErrorCode } from '#proto/errors.ts';
 import type { ActionState } from '../life/action-life.ts';
+import type { ClusterState } from '../life/cluster-life.ts';
 import type { Actor, EventName } from '../life/events.ts';
 import type { MachineStage } from '../life/machine-life.ts';
+import type { NodeState } from '../life/node-life.ts';
 import type { WorkflowState } from '../life/workflow-life.ts';
 
 /**
@@ -23,6 +25,8 @@ export interface Tables {
   readonly agent_session: AgentSessionTable;
   readonly boot_token: BootTokenTable;
   readonly event: EventTable;
+  readonly cluster: ClusterTable;
+  readonly node: NodeTable;
   readonly setting: { readonly key: string; readonly value: string; readonly secret: number };
 }
 
@@ -44,6 +48,54 @@ export interface HardwareTable {
   readonly spec_json: string;
   readonly user_data_sealed: string | null;
   readonly inventory_json: string | null;
+  readonly ready_by: Generated<ReadyBy>;
+  readonly user_data_policy: Generated<UserDataPolicy>;
+  /** First time that the installed system (not the agent) fetched it. */
+  readonly user_data_fetched_at: number | null;
+  readonly phoned_home_at: number | null;
+}
+
+/**
+ * What makes an installed machine ready: its first question to the metadata service, its phone call home, or the installation
+ * itself where the system will do neither.
+ */
+export type ReadyBy = 'metadata' | 'phoneHome' | 'installed';
+
+/** `untilReady`: it holds keys, and is no longer served once it was fetched and the machine is ready. */
+export type UserDataPolicy = 'keep' | 'untilReady';
+
+interface ClusterTable {
+  readonly name: string;
+  readonly version: number;
+  readonly created_at: number;
+  readonly state: ClusterState;
+  readonly state_at: number;
+  /** One sentence while it is `blocked`. */
+  readonly failure: string | null;
+  /** A ClusterDefinition; it may hold passwords of registries. */
+  readonly definition_sealed: string;
+  readonly options_json: string;
+  /** ClusterSecrets; null once they are dropped. */
+  readonly secrets_sealed: string | null;
+}
+
+/** A machine in a cluster; the primary key is what makes a second claim impossible. */
+interface NodeTable {
+  readonly hardware: string;
+  readonly cluster: string;
+  readonly node_group: string;
+  readonly role: 'controlPlane' | 'worker';
+  /** Names what the node was made from: another one than its group's means that it is to be replaced. */
+  readonly revision: string;
+  /** 1: this node makes the control plane, the others join it. */
+  readonly initialises: number;
+  readonly state: NodeState;
+  readonly state_at: number;
+  readonly claimed_at: number;
+  /** Of its newest installation or wipe. */
+  readonly workflow: string | null;
+  readonly tries: number;
+  readonly failure: string | null;
 }
 
 export interface TemplateTable {

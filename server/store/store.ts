@@ -24,6 +24,8 @@ export interface Hardware extends HardwareManifest {
   readonly inventory?: Inventory;
   /** One sentence when the stage is `failed`. */
   readonly failure?: string;
+  /** The cluster that it is a node of: no other may claim it. */
+  readonly claim?: { readonly cluster: string; readonly group: string };
 }
 
 export interface Template extends TemplateManifest {

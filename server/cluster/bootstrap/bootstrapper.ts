@@ -1,0 +1,42 @@
+import type { ClusterDefinition } from '../../manifests/cluster-kind.ts';
+import type { HardwareManifest } from '../../manifests/hardware-kind.ts';
+import type { NodeGroup } from '../node-groups.ts';
+
+/** `init` makes the control plane, once in a cluster's life; everything after it joins. */
+export type BootstrapStep = 'init' | 'joinControlPlane' | 'joinWorker';
+
+/** What a bootstrapper is told of one node. */
+export interface NodeBootstrap {
+  readonly definition: ClusterDefinition;
+  readonly group: NodeGroup;
+  readonly hardware: HardwareManifest;
+  readonly step: BootstrapStep;
+  /** As `makeSecrets` made them; JSON, kept encrypted by the store. */
+  readonly secrets: ClusterSecrets;
+  /** What this node joins with; for `init`: what the control plane accepts at its start. */
+  readonly token: BootstrapToken;
+  /** Base URL of the metadata service, `http://10.0.0.1:7172`. */
+  readonly metadataUrl: string;
+}
+
+/** kubeadm's form, `[a-z0-9]{6}.[a-z0-9]{16}`, and its end. */
+export interface BootstrapToken {
+  readonly token: string;
+  readonly expiresAt: Date;
+}
+
+/** PEM texts and tokens by name, of the bootstrapper's own choice. */
+export type ClusterSecrets = Readonly<Record<string, string>>;
+
+/** How the system on a node becomes part of its cluster. One file each below `bootstrap/`. */
+export interface Bootstrapper {
+  readonly name: string;
+  /** One sentence. */
+  readonly summary: string;
+  /** Once for a new cluster: CAs, keys, tokens. */
+  makeSecrets(definition: ClusterDefinition, at: Date): Promise<ClusterSecrets>;
+  /** The user data of one node; undefined: it needs none. */
+  userData(node: NodeBootstrap): string | undefined;
+  /** The administrator's kubeconfig, its client certificate issued now; undefined: this bootstrapper has none to give. */
+  kubeconfig(definition: ClusterDefinition, secrets: ClusterSecrets, at: Date): Promise<string | undefined>;
+}
