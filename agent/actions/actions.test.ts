@@ -231,6 +231,17 @@ describe('writefile', () => {
   });
 });
 
+describe('poweroff', () => {
+  it('releases the mounts and asks for the machine to be switched off', async () => {
+    await perform('writefile', { ...FILE, DEST_PATH: '/x', CONTENTS: '1' });
+    const result = await perform('poweroff', {});
+
+    assert.equal(result.outcome, 'succeeded');
+    assert.deepEqual(machine.journal, ['mount /dev/sda12', 'unmount /dev/sda12']);
+    assert.deepEqual(powers, ['poweroff']);
+  });
+});
+
 describe('cexec', () => {
   const exec = { BLOCK_DEVICE: '/dev/sda12', FS_TYPE: 'ext4', CHROOT: 'y' };
 

@@ -3,6 +3,7 @@ import type { Action } from './action-context.ts';
 import { cexec } from './cexec.ts';
 import { image2disk } from './image2disk.ts';
 import { kexec } from './kexec.ts';
+import { poweroff } from './poweroff.ts';
 import { reboot } from './reboot.ts';
 import { rootio } from './rootio.ts';
 import { writefile } from './writefile.ts';
@@ -14,5 +15,6 @@ export const registry: { readonly [N in ActionName]: Action<ActionParams[N]> } =
   cexec,
   rootio,
   reboot,
+  poweroff,
   kexec,
 };

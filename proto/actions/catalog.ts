@@ -3,6 +3,7 @@ import { type CexecParams, cexec } from './cexec.ts';
 import type { ActionDeclaration } from './declaration.ts';
 import { type Image2diskParams, image2disk } from './image2disk.ts';
 import { type KexecParams, kexec } from './kexec.ts';
+import { type PoweroffParams, poweroff } from './poweroff.ts';
 import { type RebootParams, reboot } from './reboot.ts';
 import { type RootioParams, rootio } from './rootio.ts';
 import { type WritefileParams, writefile } from './writefile.ts';
@@ -14,6 +15,7 @@ export interface ActionParams {
   readonly cexec: CexecParams;
   readonly rootio: RootioParams;
   readonly reboot: RebootParams;
+  readonly poweroff: PoweroffParams;
   readonly kexec: KexecParams;
 }
 
@@ -25,6 +27,7 @@ export const catalog: { readonly [N in ActionName]: ActionDeclaration<ActionPara
   cexec,
   rootio,
   reboot,
+  poweroff,
   kexec,
 };
 
