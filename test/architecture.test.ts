@@ -17,7 +17,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'server/life': ['proto', 'server/manifests/hardware-kind.ts'],
   'server/config.ts': ['proto'],
   'server/manifests': ['proto', 'server/life', 'server/store'],
-  'server/store': ['proto', 'server/life', 'server/manifests', 'server/provision/engine.ts'],
+  'server/store': [
+    'proto',
+    'server/life',
+    'server/manifests',
+    'server/provision/engine.ts',
+    'server/cluster/cluster-options.ts',
+    'server/cluster/bootstrap/bootstrapper.ts',
+  ],
   'server/discover': ['proto', 'server/life', 'server/manifests', 'server/store', 'server/config.ts'],
   'server/boot': ['proto', 'server/life', 'server/manifests', 'server/store', 'server/config.ts'],
   'server/enroll': ['proto', 'server/life', 'server/manifests', 'server/store', 'server/config.ts'],
@@ -62,7 +69,7 @@ describe('architecture', () => {
       (file) =>
         file.startsWith('server/') &&
         !file.endsWith('.test.ts') &&
-        /(machine|workflow|action)Life\.next\(/.test(read(file)),
+        /(machine|workflow|action|cluster|node)Life\.next\(/.test(read(file)),
     );
 
     assert.deepEqual(

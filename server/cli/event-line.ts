@@ -11,7 +11,7 @@ const SUBJECT_WIDTH = 16;
  * `paint` is left out where colours make no sense.
  */
 export function eventLine(event: EventView, paint: Paint = (_style, text) => text): string {
-  const subject = event.hardware ?? event.workflow ?? 'server';
+  const subject = event.hardware ?? event.workflow ?? fact(event, 'cluster', 'server');
   const told = Object.hasOwn(SENTENCES, event.name) ? SENTENCES[event.name](event) : event.name;
   const text = oneLine(told);
   const style = styleOf(event);
@@ -23,7 +23,7 @@ function oneLine(text: string): string {
 }
 
 function styleOf(event: EventView): Style | undefined {
-  if (/\.(failed|timedOut|lost|refused|cancelled)$/.test(event.name)) return 'red';
+  if (/\.(failed|timedOut|lost|refused|cancelled|blocked)$/.test(event.name)) return 'red';
   if (/\.(installed|succeeded|ready)$/.test(event.name)) return 'green';
   if (event.name === 'action.finished') return event.data['state'] === 'succeeded' ? undefined : 'red';
   return event.name.startsWith('machine.') ? 'blue' : undefined;
@@ -61,6 +61,23 @@ const SENTENCES: Readonly<Record<EventView['name'], (event: EventView) => string
   'workflow.cancelled': (event) => `workflow ${event.workflow ?? ''} cancelled${reason(event)}`,
   'workflow.retried': (event) => `workflow ${event.workflow ?? ''} starts again${attempt(event)}`,
   'workflow.deleted': (event) => `workflow ${event.workflow ?? ''} deleted`,
+  'machine.wiped': (event) => `wiped${workflowOf(event)}: it holds no system`,
+  'hardware.released': () => 'released: its user data is gone',
+  'cluster.created': (event) => `cluster ${clusterOf(event)} created`,
+  'cluster.changed': (event) => `cluster ${clusterOf(event)} is being changed`,
+  'cluster.ready': (event) => `cluster ${clusterOf(event)} is ready`,
+  'cluster.blocked': (event) => `cluster ${clusterOf(event)} is blocked${reason(event)}`,
+  'cluster.resumed': (event) => `cluster ${clusterOf(event)} goes on`,
+  'cluster.deleting': (event) => `cluster ${clusterOf(event)} is being deleted`,
+  'cluster.deleted': (event) => `cluster ${clusterOf(event)} is gone`,
+  'node.claimed': (event) => `claimed for ${nodeOf(event)}`,
+  'node.provisioning': (event) => `to be installed for ${nodeOf(event)}`,
+  'node.installed': (event) => `installed for ${nodeOf(event)}`,
+  'node.ready': (event) => `ready in ${nodeOf(event)}`,
+  'node.failed': (event) => `failed for ${nodeOf(event)}${reason(event)}`,
+  'node.waiting': (event) => `waits${reason(event)}`,
+  'node.releasing': (event) => `leaves ${nodeOf(event)}${reason(event)}`,
+  'node.released': (event) => `is no node of ${nodeOf(event)} any more`,
   'action.started': (event) => `action ${actionOf(event)} started`,
   'action.progress': (event) => `action ${actionOf(event)}: ${progressFacts(event)}`,
   'action.finished': (event) =>
@@ -76,6 +93,14 @@ function fact({ data }: Pick<EventView, 'data'>, name: string, otherwise: string
 function origin({ from, actor }: EventView): string {
   // A machine that asks for its first address has none.
   return from === undefined || from === '0.0.0.0' || actor === 'operator' ? '' : ` (${from})`;
+}
+
+function clusterOf(event: EventView): string {
+  return fact(event, 'cluster', '');
+}
+
+function nodeOf(event: EventView): string {
+  return `${clusterOf(event)}, ${fact(event, 'group', '')}`;
 }
 
 function workflowOf({ workflow }: EventView): string {

@@ -9,7 +9,7 @@ import { defineLife } from './define-life.ts';
  *                   ^__________|____________|____________|          failed and retired beside them
  *
  * Reports of an enrolled agent count more than a fetched boot script, which anybody near the machine can fetch: a run
- * starts, succeeds and fails from `booting` and `enrolled`, too.
+ * starts, succeeds and fails from `booting` and `enrolled`, too. `wiped`: a workflow left its disks empty: it is as it was found.
  */
 export const machineLife = defineLife('machine', {
   discovered: { boot: 'booting', enroll: 'enrolled', startRun: 'provisioning', retire: 'retired' },
@@ -18,6 +18,7 @@ export const machineLife = defineLife('machine', {
     enroll: 'enrolled',
     startRun: 'provisioning',
     runSucceeded: 'installed',
+    wiped: 'discovered',
     runFailed: 'failed',
     retire: 'retired',
   },
@@ -26,6 +27,7 @@ export const machineLife = defineLife('machine', {
     enroll: 'enrolled',
     startRun: 'provisioning',
     runSucceeded: 'installed',
+    wiped: 'discovered',
     runFailed: 'failed',
     retire: 'retired',
   },
@@ -34,6 +36,7 @@ export const machineLife = defineLife('machine', {
     enroll: 'enrolled',
     startRun: 'provisioning',
     runSucceeded: 'installed',
+    wiped: 'discovered',
     runFailed: 'failed',
     retire: 'retired',
   },

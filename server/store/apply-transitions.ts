@@ -5,6 +5,7 @@ import type { HardwareManifest } from '../manifests/hardware-kind.ts';
 import type { TemplateManifest } from '../manifests/template-kind.ts';
 import { insertAttemptRows, raiseFence } from './attempt-rows.ts';
 import type { Change, Changes } from './change.ts';
+import { findNodeRow } from './cluster-rows.ts';
 import {
   addressesOf,
   type HardwareRow,
@@ -39,6 +40,13 @@ export function applyTransitions(changes: Changes): Pick<Transitions, Verbs> {
           throw new TinsmithError(
             'conflict',
             `cannot delete Hardware ${name}: Workflow ${busy.name} is ${busy.state} on it; cancel or delete that first`,
+          );
+        }
+        const held = await findNodeRow(change.trx, name);
+        if (held !== undefined) {
+          throw new TinsmithError(
+            'conflict',
+            `cannot delete Hardware ${name}: it is a node of cluster ${held.cluster}; take it out first (tinsmith hardware release ${name})`,
           );
         }
         await change.trx.deleteFrom('hardware').where('name', '=', name).execute();
@@ -178,7 +186,7 @@ function taken(hardware: string, what: string, owner: string): TinsmithError {
   return new TinsmithError('conflict', `cannot apply Hardware ${hardware}: its ${what} belongs to Hardware ${owner}`);
 }
 
-async function applyTemplate(change: Change, manifest: TemplateManifest): Promise<AppliedRecord> {
+export async function applyTemplate(change: Change, manifest: TemplateManifest): Promise<AppliedRecord> {
   const { name } = manifest;
   const row = await change.trx.selectFrom('template').selectAll().where('name', '=', name).executeTakeFirst();
   const record = {
@@ -210,7 +218,7 @@ async function applyTemplate(change: Change, manifest: TemplateManifest): Promis
   return { kind: 'Template', name, outcome };
 }
 
-async function applyWorkflow(change: Change, planned: PlannedWorkflow): Promise<AppliedRecord> {
+export async function applyWorkflow(change: Change, planned: PlannedWorkflow): Promise<AppliedRecord> {
   const { name, spec } = planned.manifest;
   const existing = await findWorkflowRow(change.trx, name);
   if (existing !== undefined) {

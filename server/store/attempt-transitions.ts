@@ -2,6 +2,7 @@ import type { Updateable } from 'kysely';
 import { type ErrorCode, TinsmithError } from '#proto/errors.ts';
 import { type ActionEvent, actionLife, takesMachineDown } from '../life/action-life.ts';
 import { workflowLife } from '../life/workflow-life.ts';
+import { isWipe } from '../life/workflow-purpose.ts';
 import type { ActionResult, LogLine, TaskRef } from '../provision/engine.ts';
 import { markLeaving, noteSequence } from './agent-sessions.ts';
 import type { Change, Changes } from './change.ts';
@@ -244,6 +245,13 @@ async function finishTask(change: Change, { run, hardware }: CurrentReport): Pro
     });
   }
   if (machines.slice(run.task + 1).includes(hardware)) return; // it has another task to do
+  if (isWipe(JSON.parse(run.labels_json))) {
+    // It is what it was when it was found: it boots into the agent and waits.
+    const set = { installed_at: null, ready_at: null };
+    const machine = await hardwareRow(change.trx, hardware);
+    await moveMachine(change, machine, 'wiped', { set, workflow: run.name, event: 'machine.wiped' });
+    return;
+  }
   await moveMachine(change, await hardwareRow(change.trx, hardware), 'runSucceeded', {
     set: { installed_at: at },
     workflow: run.name,

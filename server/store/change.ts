@@ -176,8 +176,10 @@ async function insertEvent(trx: Transaction<Tables>, event: TinsmithEvent): Prom
 }
 
 const WARNINGS: ReadonlySet<string> = new Set([
+  'cluster.blocked',
   'enroll.refused',
   'machine.failed',
+  'node.failed',
   'workflow.failed',
   'workflow.lost',
   'workflow.timedOut',

@@ -7,8 +7,25 @@ import type { Hardware, Template } from './store.ts';
 export type HardwareRow = Selectable<HardwareTable>;
 export type Reader = Kysely<Tables> | Transaction<Tables>;
 
+type Claim = NonNullable<Hardware['claim']>;
+
 /** A row as the record that everybody reads: without the user data itself. */
-export function hardwareOfRow(row: HardwareRow): Hardware {
+export async function hardwareOfRow(db: Reader, row: HardwareRow): Promise<Hardware> {
+  const claim = await db
+    .selectFrom('node')
+    .select(['cluster', 'node_group as group'])
+    .where('hardware', '=', row.name)
+    .executeTakeFirst();
+  return hardwareRecord(row, claim);
+}
+
+export async function hardwareOfRows(db: Reader, rows: readonly HardwareRow[]): Promise<readonly Hardware[]> {
+  const claims = await db.selectFrom('node').select(['hardware', 'cluster', 'node_group as group']).execute();
+  const byHardware = new Map(claims.map(({ hardware, ...claim }) => [hardware, claim]));
+  return rows.map((row) => hardwareRecord(row, byHardware.get(row.name)));
+}
+
+function hardwareRecord(row: HardwareRow, claim: Claim | undefined): Hardware {
   return {
     name: row.name,
     labels: JSON.parse(row.labels_json),
@@ -24,6 +41,7 @@ export function hardwareOfRow(row: HardwareRow): Hardware {
     ...(row.last_seen_at === null ? {} : { lastSeenAt: new Date(row.last_seen_at) }),
     ...(row.inventory_json === null ? {} : { inventory: JSON.parse(row.inventory_json) }),
     ...(row.failure === null ? {} : { failure: row.failure }),
+    ...(claim === undefined ? {} : { claim: { ...claim } }),
   };
 }
 

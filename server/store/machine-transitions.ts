@@ -103,7 +103,7 @@ const DISCOVERED_LABEL = 'tinsmith.dev/discovered';
 async function discover(change: Change, machine: DiscoveredMachine): Promise<Hardware> {
   const mac = plainMac(machine.mac);
   const known = await hardwareRowByMac(change.trx, mac);
-  if (known !== undefined) return hardwareOfRow(known);
+  if (known !== undefined) return hardwareOfRow(change.trx, known);
   const name = `machine-${mac.replaceAll(':', '')}`;
   await refuseToDiscover(change, name);
   const manifest = discoveredManifest(name, mac, machine);
@@ -122,7 +122,7 @@ async function discover(change: Change, machine: DiscoveredMachine): Promise<Har
   await claimNames(change, manifest);
   await change.emit({ name: 'hardware.applied', hardware: manifest.name, data: { outcome: 'created' } });
   await change.emit({ name: 'machine.discovered', hardware: manifest.name, data: { mac } });
-  return hardwareOfRow(await hardwareRow(change.trx, manifest.name));
+  return hardwareOfRow(change.trx, await hardwareRow(change.trx, manifest.name));
 }
 
 /** Found machines whose agent never came: whoever makes up MACs makes nothing else. */
@@ -225,7 +225,7 @@ async function tryEnroll(change: Change, request: EnrollAttempt): Promise<Hardwa
   if (token.used_at !== null) {
     const isRepeated = isSame(token.nonce ?? '', request.nonce) && isSame(token.key_hash ?? '', request.keyHash);
     // A lost reply is asked for again: the same agent process gets the same answer, and nothing changes.
-    return isRepeated ? hardwareOfRow(machine) : refuse(change, machine, 'token was used before', mac);
+    return isRepeated ? hardwareOfRow(trx, machine) : refuse(change, machine, 'token was used before', mac);
   }
   if (token.expires_at <= at.getTime()) return refuse(change, machine, 'token has expired', mac);
   await trx
@@ -239,7 +239,7 @@ async function tryEnroll(change: Change, request: EnrollAttempt): Promise<Hardwa
     data: { mac, bootId, agentVersion },
   });
   await keepInventory(change, machine, request.inventory);
-  return hardwareOfRow(await hardwareRow(trx, machine.name));
+  return hardwareOfRow(trx, await hardwareRow(trx, machine.name));
 }
 
 /** Refusals of one machine (or of all unknown ones) that are written in one minute: an attacker must not fill the disk. */

@@ -77,13 +77,14 @@ const MIGRATIONS: readonly string[] = [
   `create table cluster (
     name text primary key, version integer not null, created_at integer not null,
     state text not null, state_at integer not null, failure text,
-    definition_sealed text not null, options_json text not null, secrets_sealed text
+    definition_sealed text not null, options_json text not null, secrets_sealed text, token_sealed text,
+    released_json text not null
   ) strict;
   create table node (
     hardware text primary key references hardware(name), cluster text not null references cluster(name),
     node_group text not null, role text not null, revision text not null, initialises integer not null,
     state text not null, state_at integer not null, claimed_at integer not null,
-    workflow text, tries integer not null, failure text
+    workflow text, tries integer not null, failure text, note text
   ) strict, without rowid;
   create index node_of_cluster on node(cluster);
   alter table hardware add column ready_by text not null default 'metadata';

@@ -64,7 +64,7 @@ export type ReadyBy = 'metadata' | 'phoneHome' | 'installed';
 /** `untilReady`: it holds keys, and is no longer served once it was fetched and the machine is ready. */
 export type UserDataPolicy = 'keep' | 'untilReady';
 
-interface ClusterTable {
+export interface ClusterTable {
   readonly name: string;
   readonly version: number;
   readonly created_at: number;
@@ -77,10 +77,14 @@ interface ClusterTable {
   readonly options_json: string;
   /** ClusterSecrets; null once they are dropped. */
   readonly secrets_sealed: string | null;
+  /** The BootstrapToken that nodes join with now; null while nobody joins. */
+  readonly token_sealed: string | null;
+  /** Names of machines that an operator took out of it: they are not chosen again. */
+  readonly released_json: string;
 }
 
 /** A machine in a cluster; the primary key is what makes a second claim impossible. */
-interface NodeTable {
+export interface NodeTable {
   readonly hardware: string;
   readonly cluster: string;
   readonly node_group: string;
@@ -94,8 +98,11 @@ interface NodeTable {
   readonly claimed_at: number;
   /** Of its newest installation or wipe. */
   readonly workflow: string | null;
+  /** Installations (or wipes) that were begun since it was claimed, changed or resumed. */
   readonly tries: number;
   readonly failure: string | null;
+  /** One sentence: what it waits for, where the other columns do not tell. */
+  readonly note: string | null;
 }
 
 export interface TemplateTable {

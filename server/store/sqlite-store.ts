@@ -3,9 +3,11 @@ import { Kysely } from 'kysely';
 import type { Logger } from 'pino';
 import { TinsmithError } from '#proto/errors.ts';
 import { changes } from './change.ts';
+import { clusterReading } from './cluster-rows.ts';
 import { type EventLog, eventLog } from './event-log.ts';
 import {
   hardwareOfRow,
+  hardwareOfRows,
   hardwareRow,
   hardwareRowByAddress,
   hardwareRowByMac,
@@ -99,6 +101,7 @@ function sqliteStore(db: Kysely<Tables>, box: SecretBox, events: EventLog): Stor
   return {
     ...hardwareReading(db, box),
     ...workflowReading(db, box),
+    ...clusterReading(db, box),
     ...settings(db, box),
 
     events: (filter = {}) => events.list(filter),
@@ -111,20 +114,21 @@ function hardwareReading(db: Kysely<Tables>, box: SecretBox) {
   return {
     async hardware(name) {
       const row = await db.selectFrom('hardware').selectAll().where('name', '=', name).executeTakeFirst();
-      return row === undefined ? undefined : hardwareOfRow(row);
+      return row === undefined ? undefined : hardwareOfRow(db, row);
     },
     async hardwareByMac(mac) {
       const row = await hardwareRowByMac(db, mac);
-      return row === undefined ? undefined : hardwareOfRow(row);
+      return row === undefined ? undefined : hardwareOfRow(db, row);
     },
     async hardwareByAddress(address) {
       const row = await hardwareRowByAddress(db, address);
-      return row === undefined ? undefined : hardwareOfRow(row);
+      return row === undefined ? undefined : hardwareOfRow(db, row);
     },
     async listHardware({ labels = {} } = {}) {
       const rows = await db.selectFrom('hardware').selectAll().orderBy('name').execute();
       const wanted = Object.entries(labels);
-      return rows.map(hardwareOfRow).filter(({ labels: have }) => wanted.every(([key, value]) => have[key] === value));
+      const records = await hardwareOfRows(db, rows);
+      return records.filter(({ labels: have }) => wanted.every(([key, value]) => have[key] === value));
     },
     async userData(hardware) {
       const { user_data_sealed: sealed } = await hardwareRow(db, hardware);

@@ -21,6 +21,8 @@ interface MoveOptions {
   readonly set?: Updateable<HardwareTable>;
   readonly workflow?: string;
   readonly data?: JsonObject;
+  /** Default: the event of the stage. */
+  readonly event?: EventName;
 }
 
 /** Takes a machine one step through its life and writes the event. Throws `illegal_transition`. */
@@ -28,12 +30,12 @@ export async function moveMachine(
   change: Change,
   row: HardwareRow,
   step: MachineEvent,
-  { set = {}, workflow, data = {} }: MoveOptions = {},
+  { set = {}, workflow, data = {}, event }: MoveOptions = {},
 ): Promise<void> {
   const stage = machineLife.next(row.stage, step);
   await updateHardware(change, row.name, { failure: null, ...set, stage, stage_at: change.at.getTime() });
   await change.emit({
-    name: STAGE_EVENTS[stage],
+    name: event ?? STAGE_EVENTS[stage],
     hardware: row.name,
     ...(workflow === undefined ? {} : { workflow }),
     data,

@@ -1,9 +1,14 @@
 import type { ErrorCode } from '#proto/errors.ts';
 import type { Inventory } from '#proto/inventory.ts';
+import type { BootstrapToken, ClusterSecrets } from '../cluster/bootstrap/bootstrapper.ts';
+import type { ClusterOptions } from '../cluster/cluster-options.ts';
 import type { ActionState } from '../life/action-life.ts';
+import type { ClusterState } from '../life/cluster-life.ts';
 import type { Actor, EventName, TinsmithEvent } from '../life/events.ts';
 import type { MachineStage } from '../life/machine-life.ts';
+import type { NodeState } from '../life/node-life.ts';
 import type { WorkflowState } from '../life/workflow-life.ts';
+import type { ClusterDefinition } from '../manifests/cluster-kind.ts';
 import type { HardwareManifest } from '../manifests/hardware-kind.ts';
 import type { RenderedTemplate, TemplateManifest } from '../manifests/template-kind.ts';
 import type { WorkflowManifest } from '../manifests/workflow-kind.ts';
@@ -26,6 +31,45 @@ export interface Hardware extends HardwareManifest {
   readonly failure?: string;
   /** The cluster that it is a node of: no other may claim it. */
   readonly claim?: { readonly cluster: string; readonly group: string };
+}
+
+/** A cluster: what is wanted of it, and how far it is. Its secrets are never in it: see `clusterSecrets()`. */
+export interface Cluster {
+  readonly name: string;
+  /** Grows with every change; for optimistic updates. */
+  readonly version: number;
+  readonly createdAt: Date;
+  readonly state: ClusterState;
+  readonly stateAt: Date;
+  /** One sentence while it is `blocked`. */
+  readonly failure?: string;
+  readonly definition: ClusterDefinition;
+  readonly options: ClusterOptions;
+  /** Machines that an operator took out of it: they are not chosen again until it is resumed. */
+  readonly released: readonly string[];
+}
+
+/** A machine in a cluster. */
+export interface ClusterNode {
+  /** Name of the machine, and of the node. */
+  readonly hardware: string;
+  readonly cluster: string;
+  readonly group: string;
+  readonly role: 'controlPlane' | 'worker';
+  /** What it was made from: another one than its group's means that it is to be replaced. */
+  readonly revision: string;
+  /** It makes the control plane; the others join it. */
+  readonly initialises: boolean;
+  readonly state: NodeState;
+  readonly stateAt: Date;
+  readonly claimedAt: Date;
+  /** Of its newest installation or wipe. */
+  readonly workflow?: string;
+  /** Installations (or wipes) that were begun since it was claimed, changed or resumed. */
+  readonly tries: number;
+  readonly failure?: string;
+  /** What it waits for, where the other fields do not tell. */
+  readonly note?: string;
 }
 
 export interface Template extends TemplateManifest {
@@ -151,6 +195,16 @@ export interface Store {
     workflow: string,
     filter?: { readonly after?: number; readonly attempt?: number; readonly limit?: number },
   ): Promise<readonly StoredLogLine[]>;
+
+  cluster(name: string): Promise<Cluster | undefined>;
+  /** Sorted by name. */
+  listClusters(): Promise<readonly Cluster[]>;
+  /** Control plane first, then in the order of their claims. */
+  nodes(cluster: string): Promise<readonly ClusterNode[]>;
+  node(hardware: string): Promise<ClusterNode | undefined>;
+  /** Decrypted. For the cluster's controller and nobody else; undefined once they are dropped. */
+  clusterSecrets(name: string): Promise<ClusterSecrets | undefined>;
+  clusterToken(name: string): Promise<BootstrapToken | undefined>;
 
   agentSession(session: string): Promise<StoredAgentSession | undefined>;
 

@@ -4,20 +4,21 @@ import type { HardwareManifest } from '../manifests/hardware-kind.ts';
 import type { RenderedTemplate, TemplateManifest } from '../manifests/template-kind.ts';
 import type { WorkflowManifest } from '../manifests/workflow-kind.ts';
 import type { ActionProgress, ActionResult, AgentSession, LogLine, TaskRef } from '../provision/engine.ts';
+import type { ClusterTransitions } from './cluster-contract.ts';
 import type { Cause, Hardware, Workflow } from './store.ts';
 
 /**
  * The verbs of transitions.ts: the ONLY place where a stage or state changes. Each is one transaction that writes the change
  * and its event; each may be called twice with the same effect as once.
  */
-export interface Transitions {
+export interface Transitions extends ClusterTransitions {
   /**
    * Creates or replaces records, all or none. Unchanged records make no event. A Hardware without `userData` keeps what is
    * stored (a CSV has no such column), an empty one drops it. Throws `conflict` as described at PlannedWorkflow, and if a
    * MAC or address belongs to another Hardware.
    */
   apply(change: ApplyChange, cause: Cause): Promise<readonly AppliedRecord[]>;
-  /** Throws `conflict` while the Hardware has an unfinished workflow. */
+  /** Throws `conflict` while the Hardware has an unfinished workflow or is a node of a cluster. */
   deleteHardware(name: string, cause: Cause): Promise<void>;
   deleteTemplate(name: string, cause: Cause): Promise<void>;
   /** Throws `conflict` while it runs: cancel first. */

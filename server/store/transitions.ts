@@ -1,7 +1,9 @@
 import { applyTransitions } from './apply-transitions.ts';
 import { attemptTransitions } from './attempt-transitions.ts';
 import type { Changes } from './change.ts';
+import { clusterTransitions } from './cluster-transitions.ts';
 import { machineTransitions } from './machine-transitions.ts';
+import { nodeTransitions } from './node-transitions.ts';
 import type { Transitions } from './transitions-contract.ts';
 import { workflowTransitions } from './workflow-transitions.ts';
 
@@ -12,5 +14,7 @@ export function transitions(changes: Changes): Transitions {
     ...machineTransitions(changes),
     ...workflowTransitions(changes),
     ...attemptTransitions(changes),
+    ...clusterTransitions(changes),
+    ...nodeTransitions(changes),
   };
 }

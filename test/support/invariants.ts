@@ -12,6 +12,7 @@ export async function assertInvariants(store: Store): Promise<void> {
   await assertWorkflows(store, events);
   await assertActions(store, events);
   await assertOneRunEach(store);
+  await assertNodes(store, events);
 }
 
 async function assertMachines(store: Store, events: readonly TinsmithEvent[]): Promise<void> {
@@ -27,7 +28,8 @@ async function assertMachines(store: Store, events: readonly TinsmithEvent[]): P
       assert.notEqual(data['netboot'], netboot.get(hardware), `netboot of ${hardware} changed to what it was`);
       netboot.set(hardware, data['netboot'] === true);
     }
-    if (name.startsWith('machine.') && name !== 'machine.ready' && name !== 'machine.discovered') {
+    if (name === 'machine.wiped') stages.set(hardware, 'discovered');
+    else if (name.startsWith('machine.') && name !== 'machine.ready' && name !== 'machine.discovered') {
       stages.set(hardware, name.slice('machine.'.length));
     }
   }
@@ -109,5 +111,31 @@ async function assertOneRunEach(store: Store): Promise<void> {
       assert.equal(busy.get(machine), undefined, `${machine} is used by ${name} and ${busy.get(machine)}`);
       busy.set(machine, name);
     }
+  }
+}
+
+/** A machine is in one cluster at most, the one whose claim is the newest in the log; without one it has no user data of a node. */
+async function assertNodes(store: Store, events: readonly TinsmithEvent[]): Promise<void> {
+  const claims = new Map<string, string>();
+  for (const { id, name, hardware = '', data } of events) {
+    if (name === 'node.claimed') {
+      assert.equal(claims.get(hardware), undefined, `event ${id}: ${hardware} is claimed while it is a node`);
+      claims.set(hardware, JSON.stringify(data['cluster']));
+    }
+    if (name === 'node.released') claims.delete(hardware);
+  }
+  const hardware = await store.listHardware();
+  assert.deepEqual(
+    new Map(
+      hardware.flatMap(({ name, claim }) =>
+        claim === undefined ? [] : [[name, JSON.stringify(claim.cluster)] as const],
+      ),
+    ),
+    new Map([...claims].toSorted(([a], [b]) => a.localeCompare(b))),
+  );
+  for (const { name, claim, hasUserData } of hardware) {
+    const state = (await store.node(name))?.state;
+    const mayHave = claim !== undefined && state !== 'claimed' && state !== 'releasing';
+    assert.ok(!hasUserData || mayHave, `${name} has user data as ${state ?? 'no node'}`);
   }
 }

@@ -7,6 +7,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import type { AgentCommand, AgentReport, AgentSession, TaskRef, WorkflowEngine } from '#server/provision/engine.ts';
 import type { Store } from '#server/store/store.ts';
 import type { Transitions } from '#server/store/transitions-contract.ts';
+import { clusterDefinition, newCluster, nodeClaim, nodeStart, nodeWorkflow } from './cluster-records.ts';
 import { agentSession, hardwareManifest, macOf, plannedWorkflow, someInventory } from './records.ts';
 
 export interface RandomWorld {
@@ -20,10 +21,13 @@ export interface RandomWorld {
 }
 
 const MACHINES = ['m1', 'm2', 'm3'] as const;
+const CLUSTERS = ['c1', 'c2'] as const;
 const OPERATOR = { actor: 'operator' } as const;
 const MACHINE = { actor: 'machine' } as const;
 /** What hostile timing may rightly be answered with; `forbidden`: a session so old that it is forgotten. */
 const EXPECTED = new Set(['conflict', 'not_found', 'unauthenticated', 'forbidden']);
+/** An operator's verbs on nodes in the wrong order. */
+const REFUSED_STEP = /^a node that is [a-z]+ cannot /;
 
 /** mulberry32: small, and the same everywhere. */
 export function randomNumbers(seed: number): (below: number) => number {
@@ -67,6 +71,10 @@ export class RandomLife {
   async begin(): Promise<void> {
     const hardware = MACHINES.map((name, index) => hardwareManifest(name, index + 1));
     await this.#world.transitions.apply({ hardware, templates: [], workflows: [] }, OPERATOR);
+    for (const name of CLUSTERS) {
+      if ((await this.#world.store.cluster(name)) !== undefined) continue; // of an earlier run on this database
+      await this.#world.transitions.createCluster(newCluster(clusterDefinition({ name })), OPERATOR);
+    }
   }
 
   /** One random deed. Throws only what must not happen. */
@@ -80,6 +88,8 @@ export class RandomLife {
       () => this.#reportLate(),
       () => this.#operate(),
       () => this.#operate(),
+      () => this.#cluster(),
+      () => this.#cluster(),
       () => this.#power(),
       () => this.#elapse(),
       async () => this.#restart(),
@@ -88,7 +98,8 @@ export class RandomLife {
     try {
       await deed?.();
     } catch (thrown) {
-      if (!(thrown instanceof TinsmithError) || !EXPECTED.has(thrown.code)) throw thrown;
+      if (!(thrown instanceof TinsmithError)) throw thrown;
+      if (!EXPECTED.has(thrown.code) && !REFUSED_STEP.test(thrown.message)) throw thrown;
       this.#tell(`  refused: ${thrown.message}`);
     }
   }
@@ -154,6 +165,30 @@ export class RandomLife {
     if (verb === 2) await this.#world.transitions.deleteWorkflow(workflow.name, OPERATOR);
     if (verb === 3)
       await this.#world.transitions.setNetboot(this.#pick(MACHINES) ?? 'm1', this.#random(2) === 0, OPERATOR);
+  }
+
+  /** Two clusters that want the same machines: each step of a node's life, in any order. */
+  async #cluster(): Promise<void> {
+    const { transitions, store } = this.#world;
+    const hardware = this.#pick(MACHINES) ?? 'm1';
+    const cluster = this.#pick(CLUSTERS) ?? 'c1';
+    const verb = this.#random(6);
+    this.#count += 1;
+    const name = `${this.#prefix}n${this.#count}`;
+    this.#tell(`${['claim', 'start', 'note', 'fail', 'release', 'give back'][verb]} ${hardware} for ${cluster}`);
+    const workflow = (await store.node(hardware))?.workflow ?? '';
+    if (verb === 0) await transitions.claimNode(nodeClaim(hardware, { cluster }), OPERATOR);
+    if (verb === 1) await transitions.startNode(nodeStart(hardware, name, { cluster }), OPERATOR);
+    if (verb === 2) {
+      await transitions.installNode(hardware, workflow, OPERATOR);
+      await transitions.readyNode(hardware, OPERATOR);
+    }
+    if (verb === 3) await transitions.failNode(hardware, workflow, 'operator', OPERATOR);
+    const wipe = nodeWorkflow(hardware, name, 'wipe', cluster);
+    const byOperator = this.#random(2) === 0;
+    const reason = 'a random deed';
+    if (verb === 4) await transitions.startRelease({ hardware, reason, wipe, byOperator }, OPERATOR);
+    if (verb === 5) await transitions.releaseNode(hardware, OPERATOR);
   }
 
   /** A boot script is fetched, by the machine or somebody else; sometimes with a token that is then used or misused. */
