@@ -1,7 +1,7 @@
 import { TinsmithError } from '#proto/errors.ts';
 import type { Disk } from '../machine/machine.ts';
 import { alignedBuffer } from './aligned-buffers.ts';
-import { type DiskWriter, END_BYTES } from './disk-writer.ts';
+import { END_BYTES, type ImageEnds } from './disk-writer.ts';
 import { gptTailBytes, hasDamagedGpt, type PartitionTable, readPartitionTable, stretchGpt } from './partition-table.ts';
 
 /** The smallest disk whose ends do not meet. */
@@ -58,7 +58,7 @@ export class DiskEnds {
   }
 
   /** Writes the ends, the very first block last, and reads them back. Returns the numbers of the image's partitions. */
-  async commit({ head, tail, bytes }: DiskWriter): Promise<number[]> {
+  async commit({ head, tail, bytes }: ImageEnds): Promise<number[]> {
     const { sizeBytes, logicalBlockBytes } = this.#disk;
     requireWhole(this.#table, bytes);
     stretchGpt(head, tail, { sizeBytes, blockBytes: logicalBlockBytes });

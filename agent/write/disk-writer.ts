@@ -11,6 +11,13 @@ export interface ImageSink {
   advance(bytes: number): Promise<void>;
 }
 
+/** What belongs into the first and the last MiB of a disk, and how long the whole image is. */
+export interface ImageEnds {
+  readonly head: Buffer;
+  readonly tail: Buffer;
+  readonly bytes: number;
+}
+
 /** Both ends of the disk, where boot code and partition tables live, are withheld and written last. */
 export const END_BYTES = 1 << 20;
 const BUFFER_BYTES = 4 << 20;

@@ -1,0 +1,75 @@
+import { TinsmithError } from '#proto/errors.ts';
+import { FRAME_BYTES, type LibraryFrame } from '#proto/library-index.ts';
+import type { Disk } from '../../machine/machine.ts';
+import { alignedBuffers } from '../aligned-buffers.ts';
+import { END_BYTES } from '../disk-writer.ts';
+
+/**
+ * Puts frames where they belong on a disk, in any order, but for both ends of the disk: what belongs there is collected in `head`
+ * and `tail` and written last, by somebody else. It also tells which frames lie on the disk already.
+ */
+export class FrameStore {
+  readonly head: Buffer;
+  readonly tail: Buffer;
+  readonly #disk: Disk;
+  readonly #zeros: Buffer<ArrayBuffer>;
+
+  constructor(disk: Disk) {
+    const [head, tail] = alignedBuffers(2, END_BYTES);
+    const [zeros] = alignedBuffers(1, FRAME_BYTES);
+    if (head === undefined || tail === undefined || zeros === undefined) throw noMemory();
+    this.#disk = disk;
+    this.head = head;
+    this.tail = tail;
+    this.#zeros = zeros;
+  }
+
+  /** `raw` is aligned and at least as long as the frame; behind the frame it may be filled up with zeros to a whole block. */
+  async put({ imageOffset, imageBytes }: LibraryFrame, raw: Buffer<ArrayBuffer>): Promise<void> {
+    const block = this.#disk.logicalBlockBytes;
+    const padded = Math.ceil(imageBytes / block) * block;
+    raw.fill(0, imageBytes, padded);
+    const { from, to } = this.#middle(imageOffset, padded);
+    if (imageOffset < END_BYTES) raw.copy(this.head, imageOffset, 0, from);
+    if (to < padded) raw.copy(this.tail, imageOffset + to - this.#tailOffset, to, padded);
+    if (to > from) await this.#disk.write(raw.subarray(from, to), imageOffset + from);
+  }
+
+  /** Makes zeros of the frame. The ends are zeros already. */
+  async putZeros(frame: LibraryFrame): Promise<void> {
+    await this.put(frame, this.#zeros);
+  }
+
+  /**
+   * Whether the disk holds the frame already. `raw` is overwritten. A frame that touches an end never is: the ends are zeros
+   * from before the first write.
+   */
+  async holds({ imageOffset, imageBytes, sums }: LibraryFrame, raw: Buffer<ArrayBuffer>): Promise<boolean> {
+    const padded = Math.ceil(imageBytes / this.#disk.logicalBlockBytes) * this.#disk.logicalBlockBytes;
+    const { from, to } = this.#middle(imageOffset, padded);
+    if (from > 0 || to < padded || padded !== imageBytes) return false;
+    const found = raw.subarray(0, imageBytes);
+    await this.#disk.read(found, imageOffset);
+    if (sums === undefined) return found.compare(this.#zeros, 0, imageBytes) === 0;
+    return (await sha256(found)) === sums.image;
+  }
+
+  /** The part of a frame that lies in neither end, in offsets of the frame. */
+  #middle(imageOffset: number, padded: number): { readonly from: number; readonly to: number } {
+    const from = Math.min(padded, Math.max(0, END_BYTES - imageOffset));
+    return { from, to: Math.max(from, Math.min(padded, this.#tailOffset - imageOffset)) };
+  }
+
+  get #tailOffset(): number {
+    return this.#disk.sizeBytes - END_BYTES;
+  }
+}
+
+/** Lower-case hex; on the thread pool, so that several frames are hashed at once. */
+export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  return Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex');
+}
+
+function noMemory(): TinsmithError {
+  return new TinsmithError('internal', 'there is no memory for the buffers of the write path');
+}

@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { randomBytes, verify } from 'node:crypto';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { zstdDecompressSync } from 'node:zlib';
+import { FRAME_BYTES } from '#proto/library-index.ts';
+import { type ImageLibrary, openImageLibrary } from './image-library.ts';
+
+const IMAGE = Buffer.concat([Buffer.alloc(FRAME_BYTES), randomBytes(100 * 512), Buffer.alloc(FRAME_BYTES)]);
+const OPTIONS = { source: 'test', level: 1, signal: new AbortController().signal, progress: () => undefined };
+let top: string;
+let names = 0;
+
+before(async () => {
+  top = await mkdtemp(join(tmpdir(), 'tinsmith-library-'));
+});
+
+after(() => rm(top, { recursive: true, force: true }));
+
+async function library(folder = join(top, String(++names))): Promise<{ library: ImageLibrary; folder: string }> {
+  const settings = new Map<string, string>();
+  const store = {
+    setting: async (key: string) => settings.get(key),
+    putSetting: async (key: string, value: string) => void settings.set(key, value),
+  };
+  return { library: await openImageLibrary({ folder, store, clock: () => new Date(0) }), folder };
+}
+
+async function* stream(...pieces: readonly (Buffer | Error)[]): AsyncGenerator<Buffer> {
+  for (const piece of pieces) {
+    if (piece instanceof Error) throw piece;
+    yield await Promise.resolve(piece);
+  }
+}
+
+describe('the image library', () => {
+  it('keeps an image by the digest of its signed index', async () => {
+    const { library: images, folder } = await library();
+
+    const added = await images.add('debian-12', stream(IMAGE), OPTIONS);
+
+    const blob = await images.folderOf('debian-12');
+    assert.equal(blob, join(folder, 'blobs', added.digest));
+    assert.equal(await images.folderOf(`sha256-${added.digest}`), blob);
+    assert.ok(zstdDecompressSync(await readFile(join(blob ?? '', 'image.zst'))).equals(IMAGE));
+    const signature = Buffer.from(await readFile(join(blob ?? '', 'index.sig'), 'latin1'), 'base64');
+    assert.ok(verify(null, await readFile(join(blob ?? '', 'index.json')), images.publicKey, signature));
+    assert.deepEqual(await images.list(), [added]);
+    assert.equal(added.imageBytes, IMAGE.length);
+    assert.equal(added.dataBytes, FRAME_BYTES);
+  });
+
+  it('leaves nothing of an import that fails in the middle', async () => {
+    const { library: images, folder } = await library();
+
+    await assert.rejects(images.add('half', stream(IMAGE, new Error('cut')), OPTIONS), /cut/);
+
+    assert.deepEqual(await images.list(), []);
+    assert.deepEqual(await readdir(join(folder, 'blobs')), []);
+    assert.deepEqual(await readdir(join(folder, 'incoming')), []);
+  });
+
+  it('removes at its start what a killed server left of an import', async () => {
+    const { folder } = await library();
+    await mkdir(join(folder, 'incoming', 'half-x'));
+    await writeFile(join(folder, 'incoming', 'half-x', 'image.zst'), 'half');
+
+    await library(folder);
+
+    assert.deepEqual(await readdir(join(folder, 'incoming')), []);
+  });
+
+  it('refuses an image that is not the expected one', async () => {
+    const { library: images } = await library();
+    const wrong = { ...OPTIONS, imageSha256: 'ab'.repeat(32) };
+
+    await assert.rejects(images.add('a', stream(IMAGE), wrong), { code: 'checksum_mismatch' });
+    assert.deepEqual(await images.list(), []);
+  });
+
+  it('gives a name to another image, and deletes the old one only when it is told to', async () => {
+    const { library: images, folder } = await library();
+    const old = await images.add('a', stream(IMAGE), OPTIONS);
+    const now = await images.add('a', stream(IMAGE, Buffer.alloc(512, 1)), OPTIONS);
+    assert.notEqual(now.digest, old.digest);
+    assert.equal((await readdir(join(folder, 'blobs'))).length, 2);
+
+    const freed = await images.gc();
+
+    assert.deepEqual(freed.digests, [old.digest]);
+    assert.ok(freed.bytes > 0);
+    assert.deepEqual(await readdir(join(folder, 'blobs')), [now.digest]);
+  });
+
+  it('adds the same image twice without a second copy', async () => {
+    const { library: images, folder } = await library();
+    const [one, two] = [await images.add('a', stream(IMAGE), OPTIONS), await images.add('b', stream(IMAGE), OPTIONS)];
+
+    assert.equal(one.digest, two.digest);
+    assert.deepEqual(await readdir(join(folder, 'blobs')), [one.digest]);
+    await images.remove('a');
+    assert.deepEqual((await images.gc()).digests, []);
+    assert.deepEqual(
+      (await images.list()).map(({ name }) => name),
+      ['b'],
+    );
+  });
+
+  it('finds one changed byte', async () => {
+    const { library: images } = await library();
+    await images.add('a', stream(IMAGE), OPTIONS);
+    await images.verify('a', OPTIONS);
+    const file = await open(join((await images.folderOf('a')) ?? '', 'image.zst'), 'r+');
+    await file.write(Buffer.from([0x55]), 0, 1, 1000);
+    await file.close();
+
+    await assert.rejects(images.verify('a', OPTIONS), { code: 'corrupt_image', message: /a is damaged/ });
+  });
+
+  it('says which names there are, and takes none that leads elsewhere', async () => {
+    const { library: images } = await library();
+    await images.add('debian-12', stream(IMAGE), OPTIONS);
+
+    await assert.rejects(images.show('debian'), { code: 'not_found', message: /it has debian-12/ });
+    assert.equal(await images.folderOf('../names'), undefined);
+    for (const name of ['', '../x', 'A', 'a/b', '.hidden', `${'a'.repeat(129)}`]) {
+      await assert.rejects(images.add(name, stream(IMAGE), OPTIONS), { code: 'invalid_input' });
+    }
+  });
+});

@@ -1,0 +1,285 @@
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { TinsmithError } from '#proto/errors.ts';
+import { formatLibraryIndex, type LibraryIndex, parseLibraryIndex } from '#proto/library-index.ts';
+import type { Store } from '../store/store.ts';
+import { packImage } from './pack-image.ts';
+
+/**
+ * The folder of images, laid out so that any web server can serve a copy of it:
+ *
+ *     blobs/<digest>/image.zst, index.json, index.sig      an image by the SHA-256 of its index; never changed
+ *     names/<name>.json                                    which digest a name stands for
+ *     incoming/<random>/                                   what is being imported; emptied at every start
+ *
+ * An image is served from the moment its name exists, which is the last step of an import: a crash before leaves nothing.
+ */
+export interface ImageLibrary {
+  /** For agents: Ed25519, SPKI in PEM. */
+  readonly publicKey: string;
+  /** Packs a decoded image under a name; an image that has the name keeps its blob until `gc`. Throws what the source throws. */
+  add(name: string, image: AsyncIterable<Uint8Array>, options: AddOptions): Promise<LibraryImage>;
+  /** Sorted by name. */
+  list(): Promise<readonly LibraryImage[]>;
+  /** Throws `not_found` with the names that there are. */
+  show(name: string): Promise<LibraryImage>;
+  /** Reads everything again and compares. Throws `corrupt_image` with what differs. */
+  verify(name: string, options: Working): Promise<LibraryImage>;
+  /** Forgets the name; the bytes go with `gc`. */
+  remove(name: string): Promise<void>;
+  /** Deletes what no name stands for, and says how much that was. */
+  gc(): Promise<{ readonly digests: readonly string[]; readonly bytes: number }>;
+  /** The folder of an image by its name or `sha256-<digest>`; undefined if there is none. */
+  folderOf(nameOrDigest: string): Promise<string | undefined>;
+}
+
+export interface LibraryImage {
+  readonly name: string;
+  /** SHA-256 of the index, lower-case hex: it vouches for every byte. */
+  readonly digest: string;
+  readonly imageBytes: number;
+  readonly imageSha256: string;
+  /** Of the packed file. */
+  readonly fileBytes: number;
+  /** Of the image, that are no zeros. */
+  readonly dataBytes: number;
+  /** Where it came from, without passwords. */
+  readonly source: string;
+  readonly addedAt: Date;
+}
+
+interface Working {
+  readonly signal: AbortSignal;
+  /** Bytes of the image that are done. */
+  readonly progress: (imageBytes: number) => void;
+}
+
+export interface AddOptions extends Working {
+  readonly source: string;
+  /** Of zstd, 1 to 19. */
+  readonly level: number;
+  /** What the image must turn out to be; lower-case hex. */
+  readonly imageSha256?: string;
+}
+
+export interface LibraryOptions {
+  readonly folder: string;
+  readonly store: Pick<Store, 'setting' | 'putSetting'>;
+  readonly clock: () => Date;
+}
+
+const KEY_SETTING = 'library.signing-key';
+/** What goes into a URL and a file name as it is. */
+const NAME = /^[a-z0-9]([a-z0-9._-]{0,126}[a-z0-9])?$/;
+const DIGEST = /^sha256-([0-9a-f]{64})$/;
+
+/** Opens the library; what an import left behind that did not end is removed. */
+export async function openImageLibrary(options: LibraryOptions): Promise<ImageLibrary> {
+  const { folder } = options;
+  for (const part of ['blobs', 'names', 'incoming']) await mkdir(join(folder, part), { recursive: true });
+  for (const left of await readdir(join(folder, 'incoming'))) {
+    await rm(join(folder, 'incoming', left), { recursive: true, force: true });
+  }
+  const key = await signingKey(options.store);
+  return new FolderLibrary(options, key);
+}
+
+async function signingKey(store: LibraryOptions['store']): Promise<KeyObject> {
+  const stored = await store.setting(KEY_SETTING);
+  if (stored !== undefined) return createPrivateKey(stored);
+  const { privateKey } = generateKeyPairSync('ed25519');
+  await store.putSetting(KEY_SETTING, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), { secret: true });
+  return privateKey;
+}
+
+class FolderLibrary implements ImageLibrary {
+  readonly publicKey: string;
+  readonly #folder: string;
+  readonly #clock: () => Date;
+  readonly #key: KeyObject;
+
+  constructor({ folder, clock }: LibraryOptions, key: KeyObject) {
+    this.#folder = folder;
+    this.#clock = clock;
+    this.#key = key;
+    this.publicKey = createPublicKey(key).export({ type: 'spki', format: 'pem' }).toString();
+  }
+
+  async add(name: string, image: AsyncIterable<Uint8Array>, options: AddOptions): Promise<LibraryImage> {
+    requireName(name);
+    const incoming = await mkdtemp(join(this.#folder, 'incoming', `${name}-`));
+    try {
+      const index = await this.#pack(incoming, image, options);
+      if (options.imageSha256 !== undefined && options.imageSha256 !== index.imageSha256) {
+        const sentence = `the image has the SHA-256 ${index.imageSha256}, expected was ${options.imageSha256}: use the right image or the right sum`;
+        throw new TinsmithError('checksum_mismatch', sentence);
+      }
+      const digest = await this.#sign(incoming, index);
+      await this.#publish(incoming, digest);
+      const made = { name, digest, ...factsOf(index), source: options.source, addedAt: this.#clock() };
+      await this.#putName(made);
+      return made;
+    } finally {
+      await rm(incoming, { recursive: true, force: true });
+    }
+  }
+
+  async list(): Promise<readonly LibraryImage[]> {
+    const files = await readdir(join(this.#folder, 'names'));
+    const names = files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -5));
+    return Promise.all(names.toSorted().map((name) => this.show(name)));
+  }
+
+  async show(name: string): Promise<LibraryImage> {
+    const found = await this.#findName(name);
+    if (found !== undefined) return found;
+    const names = (await this.list()).map((image) => image.name);
+    const fact = names.length === 0 ? 'it is empty' : `it has ${names.join(', ')}`;
+    throw new TinsmithError('not_found', `there is no image ${JSON.stringify(name)} in the library: ${fact}`);
+  }
+
+  async verify(name: string, { signal, progress }: Working): Promise<LibraryImage> {
+    const image = await this.show(name);
+    const folder = this.#blob(image.digest);
+    const document = await readFile(join(folder, 'index.json'));
+    if (sha256(document) !== image.digest) throw damaged(name, 'its index is not the one that was made at its import');
+    const index = parseLibraryIndex(document.toString('utf8'));
+    const hash = createHash('sha256');
+    let bytes = 0;
+    for await (const chunk of createReadStream(join(folder, 'image.zst'), { highWaterMark: 1 << 20, signal })) {
+      hash.update(chunk);
+      bytes += chunk.length;
+      progress(Math.floor((bytes / index.fileBytes) * index.imageBytes));
+    }
+    if (bytes !== index.fileBytes) throw damaged(name, `its file has ${bytes} of ${index.fileBytes} bytes`);
+    if (hash.digest('hex') !== index.fileSha256) throw damaged(name, 'bytes of its file have changed');
+    return image;
+  }
+
+  async remove(name: string): Promise<void> {
+    await this.show(name);
+    await rm(this.#nameFile(name), { force: true });
+    await syncFolder(join(this.#folder, 'names'));
+  }
+
+  async gc(): Promise<{ readonly digests: readonly string[]; readonly bytes: number }> {
+    const wanted = new Set((await this.list()).map(({ digest }) => digest));
+    const digests = (await readdir(join(this.#folder, 'blobs'))).filter((digest) => !wanted.has(digest));
+    let bytes = 0;
+    for (const digest of digests) {
+      bytes += await bytesIn(this.#blob(digest));
+      // Gone in one step for whoever asks now, bit by bit for the disk.
+      const doomed = await mkdtemp(join(this.#folder, 'incoming', 'doomed-'));
+      await rename(this.#blob(digest), join(doomed, digest));
+      await rm(doomed, { recursive: true, force: true });
+    }
+    return { digests, bytes };
+  }
+
+  async folderOf(nameOrDigest: string): Promise<string | undefined> {
+    const digest = DIGEST.exec(nameOrDigest)?.[1] ?? (await this.#findName(nameOrDigest))?.digest;
+    return digest === undefined ? undefined : this.#blob(digest);
+  }
+
+  async #pack(folder: string, image: AsyncIterable<Uint8Array>, options: AddOptions): Promise<LibraryIndex> {
+    await using file = await open(join(folder, 'image.zst'), 'wx', 0o644);
+    const index = await packImage(image, (bytes) => writeAll(file, bytes), options);
+    await file.sync();
+    return index;
+  }
+
+  async #sign(folder: string, index: LibraryIndex): Promise<string> {
+    const document = Buffer.from(formatLibraryIndex(index));
+    await writeSynced(join(folder, 'index.json'), document);
+    await writeSynced(
+      join(folder, 'index.sig'),
+      Buffer.from(`${sign(null, document, this.#key).toString('base64')}\n`),
+    );
+    return sha256(document);
+  }
+
+  /** The same image that was packed before is there already: its blob stays, another one of these very bytes changes nothing. */
+  async #publish(incoming: string, digest: string): Promise<void> {
+    await syncFolder(incoming);
+    const blob = this.#blob(digest);
+    if (await exists(blob)) return;
+    await rename(incoming, blob);
+    await syncFolder(join(this.#folder, 'blobs'));
+  }
+
+  async #putName({ addedAt, ...image }: LibraryImage): Promise<void> {
+    const file = this.#nameFile(image.name);
+    await writeSynced(`${file}.new`, Buffer.from(`${JSON.stringify({ ...image, addedAt: addedAt.toISOString() })}\n`));
+    await rename(`${file}.new`, file);
+    await syncFolder(join(this.#folder, 'names'));
+  }
+
+  async #findName(name: string): Promise<LibraryImage | undefined> {
+    if (!NAME.test(name)) return undefined;
+    try {
+      const stored = JSON.parse(await readFile(this.#nameFile(name), 'utf8'));
+      return { ...stored, addedAt: new Date(stored.addedAt) };
+    } catch (thrown) {
+      if (thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT') return undefined;
+      throw thrown;
+    }
+  }
+
+  #nameFile(name: string): string {
+    return join(this.#folder, 'names', `${name}.json`);
+  }
+
+  #blob(digest: string): string {
+    return join(this.#folder, 'blobs', digest);
+  }
+}
+
+function requireName(name: string): void {
+  if (NAME.test(name)) return;
+  const rule = 'use lower-case letters, digits, ".", "_" and "-", at most 128, with a letter or digit at both ends';
+  throw new TinsmithError('invalid_input', `an image cannot be named ${JSON.stringify(name.slice(0, 200))}: ${rule}`);
+}
+
+function factsOf(index: LibraryIndex): Pick<LibraryImage, 'imageBytes' | 'imageSha256' | 'fileBytes' | 'dataBytes'> {
+  const { imageBytes, imageSha256, fileBytes, frames } = index;
+  const data = frames.filter(({ sums }) => sums !== undefined);
+  return { imageBytes, imageSha256, fileBytes, dataBytes: data.reduce((sum, frame) => sum + frame.imageBytes, 0) };
+}
+
+function damaged(name: string, fact: string): TinsmithError {
+  return new TinsmithError('corrupt_image', `the library's image ${name} is damaged: ${fact}: import it again`);
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done)).bytesWritten;
+}
+
+async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
+  await using file = await open(path, 'w', 0o644);
+  await writeAll(file, bytes);
+  await file.sync();
+}
+
+async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path, 'r');
+  await folder.sync();
+}
+
+async function bytesIn(folder: string): Promise<number> {
+  const files = await readdir(folder);
+  const sizes = await Promise.all(files.map(async (file) => (await stat(join(folder, file))).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,159 @@
+import { createHash } from 'node:crypto';
+import { promisify } from 'node:util';
+import { constants, zstdCompress } from 'node:zlib';
+import { TinsmithError } from '#proto/errors.ts';
+import { FRAME_BYTES, type LibraryFrame, type LibraryIndex } from '#proto/library-index.ts';
+import { seekTable } from './seek-table.ts';
+
+export interface PackOptions {
+  /** Of zstd, 1 to 19. */
+  readonly level: number;
+  readonly signal: AbortSignal;
+  /** Bytes of the image that are packed. */
+  readonly progress: (imageBytes: number) => void;
+}
+
+/** Takes the packed file, piece after piece; a rejection ends the packing. */
+export type PackTarget = (bytes: Uint8Array) => Promise<void>;
+
+/** Frames that are compressed at once: as many as Node's thread pool has threads. */
+const IN_FLIGHT = 4;
+
+const compress = promisify(zstdCompress);
+
+/**
+ * Packs an image, as it streams by, into a zstd file of independent frames, and makes its index. It holds a few frames in
+ * memory and nothing else, whatever the image's size. Throws what the source throws; `corrupt_image` for one that is empty or no
+ * multiple of 512 bytes, which no disk is.
+ */
+export async function packImage(
+  image: AsyncIterable<Uint8Array>,
+  target: PackTarget,
+  options: PackOptions,
+): Promise<LibraryIndex> {
+  const packing = new Packing(target, options);
+  const frames = framesOf(image);
+  for await (const raw of frames) await packing.add(raw);
+  return packing.finish();
+}
+
+class Packing {
+  readonly #target: PackTarget;
+  readonly #options: PackOptions;
+  readonly #imageHash = createHash('sha256');
+  readonly #fileHash = createHash('sha256');
+  readonly #frames: LibraryFrame[] = [];
+  /** In the order of the image; written in this order, too. */
+  readonly #inFlight: Promise<PackedFrame>[] = [];
+  /** One frame of zeros by its length: there are two lengths at most. */
+  readonly #zeros = new Map<number, Promise<PackedFrame>>();
+  #imageBytes = 0;
+  #fileBytes = 0;
+
+  constructor(target: PackTarget, options: PackOptions) {
+    this.#target = target;
+    this.#options = options;
+  }
+
+  async add(raw: Buffer<ArrayBuffer>): Promise<void> {
+    this.#options.signal.throwIfAborted();
+    this.#imageHash.update(raw);
+    this.#imageBytes += raw.length;
+    const packed = isZeros(raw) ? this.#packZeros(raw) : this.#pack(raw);
+    // It is awaited in its turn; until then nobody listens.
+    packed.catch(() => undefined);
+    this.#inFlight.push(packed);
+    if (this.#inFlight.length === IN_FLIGHT) await this.#writeOldest();
+  }
+
+  async finish(): Promise<LibraryIndex> {
+    while (this.#inFlight.length > 0) await this.#writeOldest();
+    requireDisk(this.#imageBytes);
+    await this.#write(seekTable(this.#frames));
+    return {
+      imageBytes: this.#imageBytes,
+      imageSha256: this.#imageHash.digest('hex'),
+      fileBytes: this.#fileBytes,
+      fileSha256: this.#fileHash.digest('hex'),
+      frames: this.#frames,
+    };
+  }
+
+  async #writeOldest(): Promise<void> {
+    const { bytes, ...rest } = (await this.#inFlight.shift()) ?? (await this.#pack(Buffer.alloc(0)));
+    this.#frames.push({
+      ...rest,
+      fileOffset: this.#fileBytes,
+      fileBytes: bytes.length,
+      imageOffset: this.#frames.length * FRAME_BYTES,
+    });
+    await this.#write(bytes);
+    this.#options.progress(Math.min(this.#imageBytes, this.#frames.length * FRAME_BYTES));
+  }
+
+  async #write(bytes: Buffer): Promise<void> {
+    this.#fileHash.update(bytes);
+    this.#fileBytes += bytes.length;
+    await this.#target(bytes);
+  }
+
+  async #pack(raw: Buffer<ArrayBuffer>): Promise<PackedFrame> {
+    const [image, bytes] = await Promise.all([sha256(raw), this.#compress(raw)]);
+    return { bytes, imageBytes: raw.length, sums: { file: await sha256(bytes), image } };
+  }
+
+  async #packZeros(raw: Buffer<ArrayBuffer>): Promise<PackedFrame> {
+    const packed =
+      this.#zeros.get(raw.length) ?? this.#compress(raw).then((bytes) => ({ bytes, imageBytes: raw.length }));
+    this.#zeros.set(raw.length, packed);
+    return packed;
+  }
+
+  #compress(raw: Buffer<ArrayBuffer>): Promise<Buffer<ArrayBuffer>> {
+    // The size in each frame's head lets a reader refuse a frame before it decodes it; the sum is zstd's own, for `zstd -t`.
+    const params = {
+      [constants.ZSTD_c_compressionLevel]: this.#options.level,
+      [constants.ZSTD_c_contentSizeFlag]: 1,
+      [constants.ZSTD_c_checksumFlag]: 1,
+    };
+    return compress(raw, { params, pledgedSrcSize: raw.length });
+  }
+}
+
+type PackedFrame = Pick<LibraryFrame, 'imageBytes' | 'sums'> & { readonly bytes: Buffer<ArrayBuffer> };
+
+/** Cuts a stream into frames; each has memory of its own. */
+async function* framesOf(image: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer<ArrayBuffer>> {
+  let frame = Buffer.allocUnsafeSlow(FRAME_BYTES);
+  let filled = 0;
+  for await (const chunk of image) {
+    for (let done = 0; done < chunk.length; ) {
+      const taken = Math.min(chunk.length - done, FRAME_BYTES - filled);
+      frame.set(chunk.subarray(done, done + taken), filled);
+      done += taken;
+      filled += taken;
+      if (filled < FRAME_BYTES) continue;
+      yield frame;
+      frame = Buffer.allocUnsafeSlow(FRAME_BYTES);
+      filled = 0;
+    }
+  }
+  if (filled > 0) yield frame.subarray(0, filled);
+}
+
+const ZEROS = Buffer.alloc(FRAME_BYTES);
+
+function isZeros(bytes: Buffer): boolean {
+  return bytes.compare(ZEROS, 0, bytes.length) === 0;
+}
+
+/** On the thread pool, beside the compression. */
+async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  return Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex');
+}
+
+function requireDisk(imageBytes: number): void {
+  if (imageBytes === 0) throw new TinsmithError('corrupt_image', 'the image is empty');
+  if (imageBytes % 512 === 0) return;
+  throw new TinsmithError('corrupt_image', `the image is cut short: it has ${imageBytes} bytes, no multiple of 512`);
+}

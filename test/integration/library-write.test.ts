@@ -1,0 +1,285 @@
+/** A library image from a real HTTP server to a disk: complete and verified, or not bootable. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { type FolderMachine, folderMachine } from '#agent/machine/folder-machine.ts';
+import { type LibraryWritten, writeLibraryImage } from '#agent/write/library/write-library-image.ts';
+import { readPartitionTable } from '#agent/write/partition-table.ts';
+import { TinsmithError } from '#proto/errors.ts';
+import { FRAME_BYTES } from '#proto/library-index.ts';
+import { diskImage } from '#test/support/disk-image.ts';
+import {
+  type FrameAnswer,
+  libraryServer,
+  type PackedLibraryImage,
+  packedLibraryImage,
+  rangeHead,
+  withIndex,
+} from '#test/support/library-server.ts';
+
+const MIB = 1 << 20;
+const FRAMES = 12;
+const DISK_BYTES = FRAMES * FRAME_BYTES + 5 * MIB;
+const TIMING = { answerMs: 500, stallMs: 300, firstPauseMs: 1, longestPauseMs: 20 };
+const signal = new AbortController().signal;
+/** Data in frames 0, 1, 4 to 8 and 11, zeros in the others; no multiple of a frame long. */
+const image = makeImage();
+let packed: PackedLibraryImage;
+let folder: string;
+let names = 0;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tinsmith-library-'));
+  packed = await packedLibraryImage(image);
+});
+
+after(() => rm(folder, { recursive: true, force: true }));
+
+function makeImage(): Buffer {
+  const whole = Buffer.alloc(FRAMES * FRAME_BYTES - 3 * 512);
+  diskImage().copy(whole);
+  for (const frame of [4, 5, 6, 7, 8]) randomBytes(FRAME_BYTES / 2).copy(whole, frame * FRAME_BYTES);
+  whole.write('the last bytes', whole.length - 100);
+  return whole;
+}
+
+function machineWith(content: Buffer, sizeBytes = DISK_BYTES): Promise<FolderMachine> {
+  names += 1;
+  const machine = folderMachine({ folder: join(folder, String(names)), disks: { '/dev/sda': sizeBytes } });
+  return fill(machine, content);
+}
+
+async function fill(machine: FolderMachine, content: Buffer): Promise<FolderMachine> {
+  await using disk = await machine.openDisk('/dev/sda', { signal });
+  await disk.write(content, 0);
+  return machine;
+}
+
+async function write(
+  machine: FolderMachine,
+  mirrors: readonly URL[],
+  changes: { readonly publicKey?: string; readonly retryForMs?: number; readonly signal?: AbortSignal } = {},
+): Promise<LibraryWritten> {
+  await using disk = await machine.openDisk('/dev/sda', { signal });
+  return await writeLibraryImage(
+    disk,
+    { mirrors, publicKey: packed.publicKey, proxy: {}, retryForMs: 400, timing: TIMING, ...changes },
+    { signal, log: () => undefined, progress: () => undefined, ...changes },
+  );
+}
+
+/** Serves the image, writes it to a disk full of old data. */
+async function writeFresh(answers: readonly FrameAnswer[] = [], from = packed) {
+  await using server = await libraryServer(from, answers);
+  const machine = await machineWith(Buffer.alloc(DISK_BYTES, 0xa5));
+  const result = await write(machine, [server.url]).catch((thrown: unknown) => TinsmithError.from(thrown));
+  return { result, disk: await readFile(machine.diskFile('/dev/sda')), ranges: server.ranges, machine };
+}
+
+function assertHolds(disk: Buffer): void {
+  // The GPT is stretched to the disk's end, so its own blocks differ.
+  assert.ok(disk.subarray(MIB, image.length).equals(image.subarray(MIB)), 'the disk holds the image');
+  assert.equal(readPartitionTable(disk.subarray(0, MIB), 512)?.partitions.length, 2);
+}
+
+function assertUnbootable(disk: Buffer): void {
+  assert.ok(
+    disk.subarray(0, MIB).every((byte) => byte === 0),
+    'the first MiB is zeros',
+  );
+  assert.ok(
+    disk.subarray(disk.length - MIB).every((byte) => byte === 0),
+    'the last MiB is zeros',
+  );
+}
+
+const damaged: FrameAnswer = (range, response) => {
+  const bytes = Buffer.from(range.bytes);
+  bytes[bytes.length >> 1] = ((bytes[bytes.length >> 1] ?? 0) + 1) & 0xff;
+  response.writeHead(206, rangeHead(range)).end(bytes);
+};
+const cutInTheMiddle: FrameAnswer = (range, response) => {
+  response.writeHead(206, rangeHead(range));
+  response.write(range.bytes.subarray(0, range.bytes.length >> 1), () => response.destroy());
+};
+const unavailable: FrameAnswer = (_range, response) => void response.writeHead(503).end();
+const otherRange: FrameAnswer = (range, response) => {
+  response.writeHead(206, rangeHead({ ...range, from: range.from + 1, end: range.end + 1 })).end(range.bytes);
+};
+const wholeFile: FrameAnswer = (range, response) => void response.writeHead(200).end(range.bytes);
+const silent: FrameAnswer = (range, response) => {
+  response.writeHead(206, rangeHead(range));
+  response.write(range.bytes.subarray(0, 100));
+};
+
+describe('writing a library image', () => {
+  it('writes the whole image, and fetches no frame of zeros', async () => {
+    const { result, disk, ranges } = await writeFresh();
+
+    assert.ok(!(result instanceof Error), String(result));
+    assertHolds(disk);
+    assert.deepEqual(result.partitions, [1, 2]);
+    const data = packed.index.frames.filter(({ sums }) => sums !== undefined);
+    assert.equal(
+      ranges.reduce((sum, [from, end]) => sum + end - from, 0),
+      data.reduce((sum, { fileBytes }) => sum + fileBytes, 0),
+    );
+  });
+
+  it('makes zeros where the image has them, whatever lay there', async () => {
+    const { disk } = await writeFresh();
+
+    assert.ok(disk.subarray(2 * FRAME_BYTES, 4 * FRAME_BYTES).every((byte) => byte === 0));
+  });
+
+  it('goes on after every kind of failure that may pass, and asks only for the frames that it lacks', async () => {
+    for (const answers of [
+      [damaged],
+      [cutInTheMiddle, cutInTheMiddle],
+      [unavailable, unavailable],
+      [otherRange],
+      [wholeFile],
+      [silent],
+    ]) {
+      const { result, disk } = await writeFresh(answers);
+
+      assert.ok(!(result instanceof Error), `${answers[0]?.name}: ${String(result)}`);
+      assertHolds(disk);
+    }
+    const { result } = await writeFresh([(range, response) => unavailable(range, response), cutInTheMiddle]);
+    assert.ok(!(result instanceof Error));
+    // At most the frames that were under way come twice.
+    assert.ok(result.receivedBytes <= packed.index.fileBytes + 2 * FRAME_BYTES);
+  });
+
+  it('gives up on a frame that comes damaged again and again, and leaves nothing that boots', async () => {
+    const { result, disk } = await writeFresh(Array.from({ length: 200 }, () => damaged));
+
+    assert.ok(result instanceof TinsmithError);
+    assert.equal(result.code, 'checksum_mismatch');
+    assert.ok(
+      disk.subarray(0, MIB).every((byte) => byte === 0xa5),
+      'nothing was touched for the first frame',
+    );
+  });
+
+  it('gives up when no server answers for too long, and leaves nothing that boots', async () => {
+    const { result, disk } = await writeFresh([
+      (range, response) => void response.writeHead(206, rangeHead(range)).end(range.bytes),
+      ...Array.from({ length: 2000 }, () => unavailable),
+    ]);
+
+    assert.ok(result instanceof TinsmithError);
+    assert.equal(result.code, 'download_failed');
+    assertUnbootable(disk);
+  });
+
+  it('never writes what the index does not vouch for, whoever signed it', async () => {
+    const frames = packed.index.frames.map((frame) =>
+      frame.imageOffset === 5 * FRAME_BYTES && frame.sums
+        ? { ...frame, sums: { ...frame.sums, image: 'ab'.repeat(32) } }
+        : frame,
+    );
+    const { result, disk } = await writeFresh([], withIndex({ ...packed.index, frames }, packed.files['image.zst']));
+
+    assert.ok(result instanceof TinsmithError);
+    assert.equal(result.code, 'checksum_mismatch');
+    assertUnbootable(disk);
+  });
+
+  it('refuses an index that the server did not sign, before anything is touched', async () => {
+    const signature = Buffer.from(Buffer.alloc(64, 7).toString('base64'));
+    const { result, disk } = await writeFresh([], { ...packed, files: { ...packed.files, 'index.sig': signature } });
+
+    assert.ok(result instanceof TinsmithError);
+    assert.equal(result.code, 'corrupt_image');
+    assert.ok(disk.every((byte) => byte === 0xa5));
+  });
+
+  it('refuses an image that is larger than the disk, with both numbers, before the first byte', async () => {
+    await using server = await libraryServer(packed);
+    const machine = await machineWith(Buffer.alloc(8 * MIB, 0xa5), 8 * MIB);
+
+    await assert.rejects(write(machine, [server.url]), { code: 'device_unfit', message: /8388608.*50330112/s });
+    assert.ok((await readFile(machine.diskFile('/dev/sda'))).every((byte) => byte === 0xa5));
+    assert.deepEqual(server.ranges, []);
+  });
+
+  it('moves to the next mirror when one fails', async () => {
+    await using broken = await libraryServer(
+      packed,
+      Array.from({ length: 500 }, () => unavailable),
+    );
+    await using good = await libraryServer(packed);
+    const machine = await machineWith(Buffer.alloc(DISK_BYTES, 0xa5));
+
+    await write(machine, [broken.url, good.url]);
+
+    assertHolds(await readFile(machine.diskFile('/dev/sda')));
+    assert.ok(broken.ranges.length < 10 && good.ranges.length > 0);
+  });
+
+  it('fetches next to nothing when the disk holds the image already', async () => {
+    await using server = await libraryServer(packed);
+    const machine = await machineWith(Buffer.alloc(DISK_BYTES, 0xa5));
+    await write(machine, [server.url]);
+
+    const again = await write(machine, [server.url]);
+
+    assertHolds(await readFile(machine.diskFile('/dev/sda')));
+    // The first frame touches the disk's end, the last one is no whole frame.
+    assert.ok(again.keptBytes >= (FRAMES - 2) * FRAME_BYTES, String(again.keptBytes));
+    assert.ok(again.receivedBytes < packed.index.fileBytes / 4);
+  });
+
+  it('fetches only the frames that changed since the last installation', async () => {
+    await using server = await libraryServer(packed);
+    const machine = await machineWith(Buffer.alloc(DISK_BYTES, 0xa5));
+    await write(machine, [server.url]);
+    {
+      await using disk = await machine.openDisk('/dev/sda', { signal });
+      await disk.write(Buffer.alloc(512, 'other'), 6 * FRAME_BYTES + 1024);
+    }
+
+    const again = await write(machine, [server.url]);
+
+    assertHolds(await readFile(machine.diskFile('/dev/sda')));
+    // All but the first frame, which touches the end of the disk, and the changed one.
+    assert.equal(again.keptBytes, image.length - 2 * FRAME_BYTES);
+  });
+
+  it('goes on where it was ended: another run finds what is on the disk', async () => {
+    await using server = await libraryServer(packed);
+    const machine = await machineWith(Buffer.alloc(DISK_BYTES, 0xa5));
+    const stop = new AbortController();
+    let frames = 0;
+    {
+      await using disk = await machine.openDisk('/dev/sda', { signal });
+      const events = {
+        signal: stop.signal,
+        log: () => undefined,
+        progress: () => {
+          frames += 1;
+          if (frames === 8) stop.abort(new TinsmithError('cancelled', 'power cut'));
+        },
+      };
+      const request = {
+        mirrors: [server.url],
+        publicKey: packed.publicKey,
+        proxy: {},
+        retryForMs: 400,
+        timing: TIMING,
+      };
+      await assert.rejects(writeLibraryImage(disk, request, events), { code: 'cancelled' });
+    }
+    assertUnbootable(await readFile(machine.diskFile('/dev/sda')));
+
+    const again = await write(machine, [server.url]);
+
+    assertHolds(await readFile(machine.diskFile('/dev/sda')));
+    assert.ok(again.keptBytes >= 5 * FRAME_BYTES, String(again.keptBytes));
+  });
+});
