@@ -7,12 +7,15 @@ import { ERROR_CODES } from '#proto/errors.ts';
 import { flagOf, SETTINGS, variableOf } from '#server/config.ts';
 
 const root = resolve(import.meta.dirname, '..');
-const sources = ['proto', 'server', 'agent', 'images', 'scripts', 'test'].flatMap((folder) => typescriptFiles(folder));
+const sources = ['proto', 'transfer', 'server', 'agent', 'images', 'scripts', 'test'].flatMap((folder) =>
+  typescriptFiles(folder),
+);
 
 /** Folder or file → what it may import, longest match first. `self` is always allowed. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   proto: [],
-  agent: ['proto'],
+  transfer: ['proto'],
+  agent: ['proto', 'transfer'],
   images: ['proto'],
   'server/life': ['proto', 'server/manifests/hardware-kind.ts'],
   'server/config.ts': ['proto'],
@@ -38,8 +41,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   'server/installed': ['proto', 'server/life', 'server/manifests', 'server/store', 'server/config.ts'],
   'server/cluster': ['proto', 'server/life', 'server/manifests', 'server/store', 'server/config.ts'],
+  'server/library': ['proto', 'transfer', 'server/store', 'server/config.ts'],
   // Its verbs are what the cluster routes translate to.
-  'server/api': ['proto', 'server/life', 'server/manifests', 'server/store', 'server/cluster', 'server/config.ts'],
+  'server/api': [
+    'proto',
+    'server/life',
+    'server/manifests',
+    'server/store',
+    'server/cluster',
+    'server/library',
+    'server/config.ts',
+  ],
   'server/cli': ['server/api/types.ts', 'proto/errors.ts'],
   'server/connection-limit.ts': [],
   'server/facing-interface.ts': ['proto'],
@@ -47,8 +59,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'server/make-folder.ts': ['proto'],
   'server/app.ts': ['proto', 'server'],
   'server/main.ts': ['proto', 'server', 'images'],
-  scripts: ['proto', 'server', 'images', 'agent', 'test/support'],
-  test: ['proto', 'server', 'agent', 'images', 'scripts', 'test'],
+  scripts: ['proto', 'transfer', 'server', 'images', 'agent', 'test/support'],
+  test: ['proto', 'transfer', 'server', 'agent', 'images', 'scripts', 'test'],
 };
 
 describe('architecture', () => {

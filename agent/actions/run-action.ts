@@ -1,7 +1,7 @@
 import type { ActionName } from '#proto/actions/catalog.ts';
 import { catalog } from '#proto/actions/catalog.ts';
 import { ERROR_CODES, TinsmithError } from '#proto/errors.ts';
-import { pause } from '../machine/pause.ts';
+import { pause } from '#transfer/pause.ts';
 import type { ActionContext } from './action-context.ts';
 import { ProgramFailure } from './program-failure.ts';
 import { registry } from './registry.ts';

@@ -1,5 +1,5 @@
 import { TinsmithError } from '#proto/errors.ts';
-import { pause } from '../machine/pause.ts';
+import { pause } from '#transfer/pause.ts';
 
 const LONGEST_BYTES = 16 << 20;
 const ANSWER_MS = 10_000;

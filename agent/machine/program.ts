@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 import { TinsmithError } from '#proto/errors.ts';
+import { pause } from '#transfer/pause.ts';
 import type { ProgramCall, ProgramResult } from './machine.ts';
-import { pause } from './pause.ts';
 
 const GRACE_MS = 5000;
 /** For output that is still on its way when the program has ended. */

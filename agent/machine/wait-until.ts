@@ -1,4 +1,4 @@
-import { pause } from './pause.ts';
+import { pause } from '#transfer/pause.ts';
 
 const LOOK_EVERY_MS = 50;
 

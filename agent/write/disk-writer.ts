@@ -1,15 +1,8 @@
 import { createHash, type Hash } from 'node:crypto';
 import { TinsmithError } from '#proto/errors.ts';
+import type { ImageSink } from '#transfer/image-sink.ts';
 import type { Disk } from '../machine/machine.ts';
 import { alignedBuffers } from './aligned-buffers.ts';
-
-/** Where decoders put the image: they fill `space()` and say how much with `advance`. */
-export interface ImageSink {
-  /** The memory that comes next; never empty. Valid until the next `advance`. */
-  space(): Buffer;
-  /** Waits only while the disk is behind. Throws when the image is longer than the disk. */
-  advance(bytes: number): Promise<void>;
-}
 
 /** What belongs into the first and the last MiB of a disk, and how long the whole image is. */
 export interface ImageEnds {
@@ -109,17 +102,6 @@ export class DiskWriter implements ImageSink {
     this.#current = (this.#current + 1) % BUFFERS;
     this.#filled = 0;
     await this.#writing[this.#current];
-  }
-}
-
-/** Copies `bytes` into the sink. */
-export async function putBytes(sink: ImageSink, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const space = sink.space();
-    const count = Math.min(space.length, bytes.length - done);
-    space.set(bytes.subarray(done, done + count));
-    done += count;
-    await sink.advance(count);
   }
 }
 

@@ -1,14 +1,14 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { ProxyParams } from '#proto/actions/image2disk.ts';
 import { TinsmithError } from '#proto/errors.ts';
+import { readBatches } from '#transfer/batch-reader.ts';
+import { decoders } from '#transfer/decoders.ts';
+import { Download, type DownloadTiming } from '#transfer/download.ts';
+import { RestartDownloadError } from '#transfer/download-errors.ts';
+import { type ImageFormat, recognizeCompression, recognizeFormat, zstdContentBytes } from '#transfer/image-format.ts';
 import type { Disk } from '../machine/machine.ts';
-import { readBatches } from './batch-reader.ts';
-import { decoders } from './decoders.ts';
 import { DiskEnds } from './disk-ends.ts';
 import { DiskWriter, tooSmall } from './disk-writer.ts';
-import { Download, type DownloadTiming } from './download.ts';
-import { RestartDownloadError } from './download-errors.ts';
-import { type ImageFormat, recognizeCompression, recognizeFormat, zstdContentBytes } from './image-format.ts';
 
 export interface ImageRequest {
   readonly url: string;

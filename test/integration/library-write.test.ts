@@ -119,7 +119,7 @@ describe('writing a library image', () => {
   it('writes the whole image, and fetches no frame of zeros', async () => {
     const { result, disk, ranges } = await writeFresh();
 
-    assert.ok(!(result instanceof Error), String(result));
+    assert.ok(!(result instanceof Error), `failed: ${(result as Error).message}`);
     assertHolds(disk);
     assert.deepEqual(result.partitions, [1, 2]);
     const data = packed.index.frames.filter(({ sums }) => sums !== undefined);
@@ -146,7 +146,7 @@ describe('writing a library image', () => {
     ]) {
       const { result, disk } = await writeFresh(answers);
 
-      assert.ok(!(result instanceof Error), `${answers[0]?.name}: ${String(result)}`);
+      assert.ok(!(result instanceof Error), `${answers[0]?.name}: ${(result as Error).message}`);
       assertHolds(disk);
     }
     const { result } = await writeFresh([(range, response) => unavailable(range, response), cutInTheMiddle]);

@@ -1,6 +1,6 @@
 import { TinsmithError } from '#proto/errors.ts';
-import type { ImageSink } from '../disk-writer.ts';
-import { zstdDecoder } from '../zlib-handle.ts';
+import type { ImageSink } from '#transfer/image-sink.ts';
+import { zstdDecoder } from '#transfer/zlib-handle.ts';
 
 /** Decodes frames one after the other, each into memory that the caller gives. Not for two at once. */
 export class FrameDecoder {

@@ -2,10 +2,10 @@ import { verify } from 'node:crypto';
 import type { ProxyParams } from '#proto/actions/image2disk.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { type LibraryFrame, type LibraryIndex, parseLibraryIndex } from '#proto/library-index.ts';
-import { pause } from '../../machine/pause.ts';
-import { Download, type DownloadTiming } from '../download.ts';
-import { httpGet, shown } from '../http-request.ts';
-import type { HttpResponse } from '../http-response.ts';
+import { Download, type DownloadTiming } from '#transfer/download.ts';
+import { httpGet, shown } from '#transfer/http-request.ts';
+import type { HttpResponse } from '#transfer/http-response.ts';
+import { pause } from '#transfer/pause.ts';
 
 export interface LibraryRequest {
   /** Folders that hold `index.json`, `index.sig` and `image.zst` of the image, best first. */

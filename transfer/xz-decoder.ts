@@ -1,7 +1,7 @@
 import xz from 'xz-decompress';
 import { TinsmithError } from '#proto/errors.ts';
-import { type ImageSink, putBytes } from './disk-writer.ts';
 import type { Decoder } from './image-format.ts';
+import { type ImageSink, putBytes } from './image-sink.ts';
 import { XzWalker } from './xz-walker.ts';
 
 /**

@@ -1,7 +1,7 @@
 import { TinsmithError } from '#proto/errors.ts';
 import { Bzip2Block, EndOfInput } from './bzip2-block.ts';
-import { type ImageSink, putBytes } from './disk-writer.ts';
 import type { Decoder } from './image-format.ts';
+import { type ImageSink, putBytes } from './image-sink.ts';
 
 /**
  * No block is longer: 900 000 symbols of at most 20 bits, and its tables. With that much input a block decodes without

@@ -1,9 +1,9 @@
 import type { ProxyParams } from '#proto/actions/image2disk.ts';
 import { TinsmithError } from '#proto/errors.ts';
-import { pause } from '../machine/pause.ts';
 import { FinalDownloadError, RestartDownloadError } from './download-errors.ts';
 import { httpGet, shown } from './http-request.ts';
 import type { HttpResponse } from './http-response.ts';
+import { pause } from './pause.ts';
 
 export interface DownloadOptions {
   readonly url: string;

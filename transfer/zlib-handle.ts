@@ -1,7 +1,7 @@
 import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
 import { TinsmithError } from '#proto/errors.ts';
-import type { ImageSink } from './disk-writer.ts';
 import type { Decoder } from './image-format.ts';
+import type { ImageSink } from './image-sink.ts';
 
 // Node's zlib streams allocate and copy every chunk of output: 410-520 MB/s for zstd. Their native handle decodes into memory
 // that we choose, the aligned write buffers, in the thread pool: 1240-1520 MB/s, more than the zstd program. The handle is

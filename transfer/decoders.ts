@@ -1,6 +1,6 @@
 import { bzip2Decoder } from './bzip2-decoder.ts';
-import { type ImageSink, putBytes } from './disk-writer.ts';
 import type { Decoder, ImageFormat } from './image-format.ts';
+import { type ImageSink, putBytes } from './image-sink.ts';
 import { xzDecoder } from './xz-decoder.ts';
 import { gunzipDecoder, zstdDecoder } from './zlib-handle.ts';
 
