@@ -148,14 +148,17 @@ class RunningJob {
     const progress: JobControl['progress'] = (done, total) => {
       this.view = { ...this.view, done, ...(total !== undefined && { total }) };
     };
-    this.ended = work({ signal, progress }).then(
-      (image) => {
-        this.view = { ...this.view, state: 'succeeded', image, finishedAt: clock() };
-      },
-      (thrown: unknown) => {
-        const state = signal.aborted ? 'cancelled' : 'failed';
-        this.view = { ...this.view, state, error: TinsmithError.from(thrown), finishedAt: clock() };
-      },
-    );
+    this.ended = this.#follow(work({ signal, progress }), clock);
+  }
+
+  /** Never rejects: how the work ended is for whoever asks. */
+  async #follow(work: Promise<LibraryImage>, clock: () => Date): Promise<void> {
+    try {
+      const image = await work;
+      this.view = { ...this.view, state: 'succeeded', image, finishedAt: clock() };
+    } catch (thrown) {
+      const state = this.#stop.signal.aborted ? 'cancelled' : 'failed';
+      this.view = { ...this.view, state, error: TinsmithError.from(thrown), finishedAt: clock() };
+    }
   }
 }
