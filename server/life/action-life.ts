@@ -27,7 +27,7 @@ export type ActionEvent = Parameters<typeof actionLife.next>[1];
 /** Whether the machine goes down once this action has succeeded: what comes next needs its next boot. */
 export function takesMachineDown(image: string): boolean {
   const name = builtInOf(image);
-  return name === 'reboot' || name === 'kexec';
+  return name === 'reboot' || name === 'kexec' || name === 'poweroff';
 }
 
 /** Whether the action may run again from its start after a crash at any point. An image that no built-in serves may not. */

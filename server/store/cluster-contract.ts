@@ -19,6 +19,8 @@ export interface ClusterTransitions {
   blockCluster(name: string, reason: string, cause: Cause): Promise<void>;
   /** A blocked cluster goes on. `afresh`: failed nodes are tried again from their first try, and released machines may be chosen again. */
   resumeCluster(name: string, how: { readonly afresh: boolean }, cause: Cause): Promise<void>;
+  /** An operator takes a node out of its cluster, which is then made whole again without it. */
+  withdrawNode(withdrawal: { readonly hardware: string; readonly wipe: boolean }, cause: Cause): Promise<void>;
   /** From now on it gives up its nodes. */
   startClusterDelete(name: string, options: ClusterOptions, cause: Cause): Promise<void>;
   /** With its secrets and its templates. Throws `conflict` while it has nodes or is not being deleted. */
@@ -85,6 +87,4 @@ export interface NodeRelease {
   readonly reason: string;
   /** Undefined: its disks are left as they are. */
   readonly wipe?: NodeWorkflow;
-  /** An operator took it out: its cluster becomes whole again without it. */
-  readonly byOperator: boolean;
 }

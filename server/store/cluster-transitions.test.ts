@@ -100,7 +100,7 @@ describe('a cluster in the store', () => {
     await made.transitions.startClusterDelete('c1', DEFAULT_CLUSTER_OPTIONS, operator);
     await assert.rejects(made.transitions.deleteCluster('c1', operator), { code: 'conflict', message: /1 node/ });
 
-    await made.transitions.startRelease({ hardware: 'm1', reason: 'the cluster goes', byOperator: false }, operator);
+    await made.transitions.startRelease({ hardware: 'm1', reason: 'the cluster goes' }, operator);
     await made.transitions.releaseNode('m1', operator);
     await made.transitions.deleteCluster('c1', operator);
 

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Updateable } from 'kysely';
 import { TinsmithError } from '#proto/errors.ts';
 import type { ClusterOptions } from '../cluster/cluster-options.ts';
@@ -7,8 +8,9 @@ import { CLUSTER_LABEL } from '../life/workflow-purpose.ts';
 import type { JsonObject } from '../manifests/hardware-kind.ts';
 import type { Change, Changes } from './change.ts';
 import type { ClusterTransitions, NewCluster } from './cluster-contract.ts';
-import { type ClusterRow, clusterPurposes, clusterRow, findClusterRow } from './cluster-rows.ts';
+import { type ClusterRow, clusterPurposes, clusterRow, findClusterRow, nodeRow } from './cluster-rows.ts';
 import type { ClusterTable } from './schema.ts';
+import type { Cluster } from './store.ts';
 
 type Verbs =
   | 'createCluster'
@@ -16,6 +18,7 @@ type Verbs =
   | 'settleCluster'
   | 'blockCluster'
   | 'resumeCluster'
+  | 'withdrawNode'
   | 'startClusterDelete'
   | 'deleteCluster'
   | 'putClusterToken';
@@ -64,6 +67,8 @@ export function clusterTransitions(changes: Changes): Pick<ClusterTransitions, V
         if (row.state !== 'blocked') return; // it goes on already
         await moveCluster(change, row, 'resume', { event: 'cluster.resumed' });
       }),
+
+    withdrawNode: (withdrawal, cause) => changes.run(cause, (change) => withdrawNode(change, withdrawal)),
 
     startClusterDelete: (name, options, cause) =>
       changes.run(cause, async (change) => {
@@ -119,13 +124,18 @@ async function updateCluster(change: Change, name: string, set: Updateable<Clust
     .execute();
 }
 
-/** A node was taken out of it by an operator: it is not chosen again, and a cluster that was ready is to be made whole. */
-export async function noteReleased(change: Change, cluster: string, hardware: string): Promise<void> {
+async function withdrawNode(change: Change, withdrawal: Cluster['released'][number]): Promise<void> {
+  const { cluster } = await nodeRow(change.trx, withdrawal.hardware);
   const row = await clusterRow(change.trx, cluster);
-  const released: readonly string[] = JSON.parse(row.released_json);
-  const set = { released_json: JSON.stringify([...new Set([...released, hardware])]) };
+  const before: Cluster['released'] = JSON.parse(row.released_json);
+  if (before.some((each) => isDeepStrictEqual(each, withdrawal))) return; // asked before
+  const released = [...before.filter(({ hardware }) => hardware !== withdrawal.hardware), withdrawal];
+  const set = { released_json: JSON.stringify(released) };
   if (row.state === 'ready') await moveCluster(change, row, 'change', { set });
-  else await updateCluster(change, cluster, set);
+  else {
+    await updateCluster(change, cluster, set);
+    await change.emit({ name: 'cluster.changed', data: { cluster, state: row.state } });
+  }
 }
 
 async function createCluster(change: Change, { definition, options, secrets }: NewCluster): Promise<void> {

@@ -38,6 +38,7 @@ function hardwareRecord(row: HardwareRow, claim: Claim | undefined): Hardware {
     netboot: row.netboot === 1,
     hasUserData: row.user_data_sealed !== null,
     ...(row.ready_at === null ? {} : { readyAt: new Date(row.ready_at) }),
+    ...(row.ready_by === 'metadata' ? {} : { readyBy: row.ready_by }),
     ...(row.last_seen_at === null ? {} : { lastSeenAt: new Date(row.last_seen_at) }),
     ...(row.inventory_json === null ? {} : { inventory: JSON.parse(row.inventory_json) }),
     ...(row.failure === null ? {} : { failure: row.failure }),

@@ -5,7 +5,7 @@ import { plannedWorkflow, succeededAt } from '#test/support/records.ts';
 import { operator, type StoreWorld, startStoreWorld } from '#test/support/store-world.ts';
 import { DEFAULT_CLUSTER_OPTIONS } from '../cluster/cluster-options.ts';
 
-const leaving = { hardware: 'm1', reason: 'it is not wanted any more', byOperator: false } as const;
+const leaving = { hardware: 'm1', reason: 'it is not wanted any more' } as const;
 
 /** Clusters `c1` and `c2`, machines `m1` to `m3`. */
 async function world(): Promise<StoreWorld> {
@@ -270,11 +270,11 @@ describe('releasing a node', () => {
     await using made = await worldWithNode();
     await made.transitions.settleCluster('c1', operator);
 
-    await made.transitions.startRelease({ ...leaving, byOperator: true }, operator);
+    await made.transitions.withdrawNode({ hardware: 'm1', wipe: false }, operator);
 
     const cluster = await made.store.cluster('c1');
     assert.equal(cluster?.state, 'changing');
-    assert.deepEqual(cluster.released, ['m1']);
+    assert.deepEqual(cluster.released, [{ hardware: 'm1', wipe: false }]);
     await made.transitions.resumeCluster('c1', { afresh: true }, operator);
     assert.deepEqual((await made.store.cluster('c1'))?.released, []);
   });

@@ -9,7 +9,6 @@ import { applyTemplate, applyWorkflow } from './apply-transitions.ts';
 import type { Change, Changes } from './change.ts';
 import type { ClusterTransitions, NodeClaim, NodeRelease, NodeStart, NodeWorkflow } from './cluster-contract.ts';
 import { clusterRow, findNodeRow, type NodeRow, nodeRow } from './cluster-rows.ts';
-import { noteReleased } from './cluster-transitions.ts';
 import { hardwareRow, userDataPurpose } from './hardware-rows.ts';
 import type { NodeTable } from './schema.ts';
 import { updateHardware } from './stage-transitions.ts';
@@ -187,7 +186,7 @@ async function orderWorkflow(change: Change, { template, workflow }: NodeWorkflo
   await applyWorkflow(change, workflow);
 }
 
-async function startRelease(change: Change, { hardware, reason, wipe, byOperator }: NodeRelease): Promise<void> {
+async function startRelease(change: Change, { hardware, reason, wipe }: NodeRelease): Promise<void> {
   const row = await nodeRow(change.trx, hardware);
   if (row.state === 'releasing' && (await isUnderWay(change, row, wipe))) return; // asked before
   if (row.workflow !== null) await cancelRun(change, row.workflow, `node ${hardware} leaves its cluster: ${reason}`);
@@ -196,14 +195,14 @@ async function startRelease(change: Change, { hardware, reason, wipe, byOperator
   const tries = row.state === 'releasing' ? row.tries + 1 : 1;
   const set = { workflow: wipe?.workflow.manifest.name ?? null, tries };
   await moveNode(change, row, 'release', { set, data: { reason, wipe: wipe !== undefined } });
-  if (byOperator) await noteReleased(change, row.cluster, hardware);
 }
 
 /** A second release counts only after a wipe that failed, or to leave the wipe out. */
 async function isUnderWay(change: Change, row: NodeRow, wipe: NodeWorkflow | undefined): Promise<boolean> {
-  if (row.workflow === null || row.workflow === wipe?.workflow.manifest.name) return true;
+  if (row.workflow === null) return true;
+  if (wipe === undefined) return false;
   const run = await findWorkflowRow(change.trx, row.workflow);
-  return wipe !== undefined && run !== undefined && (!workflowLife.isFinal(run.state) || run.state === 'succeeded');
+  return run !== undefined && (!workflowLife.isFinal(run.state) || run.state === 'succeeded');
 }
 
 async function cancelRun(change: Change, workflow: string, reason: string): Promise<void> {

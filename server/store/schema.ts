@@ -79,7 +79,7 @@ export interface ClusterTable {
   readonly secrets_sealed: string | null;
   /** The BootstrapToken that nodes join with now; null while nobody joins. */
   readonly token_sealed: string | null;
-  /** Names of machines that an operator took out of it: they are not chosen again. */
+  /** Machines that an operator took out of it, and whether they are wiped. */
   readonly released_json: string;
 }
 

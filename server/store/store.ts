@@ -12,6 +12,7 @@ import type { ClusterDefinition } from '../manifests/cluster-kind.ts';
 import type { HardwareManifest } from '../manifests/hardware-kind.ts';
 import type { RenderedTemplate, TemplateManifest } from '../manifests/template-kind.ts';
 import type { WorkflowManifest } from '../manifests/workflow-kind.ts';
+import type { ReadyBy } from './schema.ts';
 
 /** A machine's record. `spec.userData` is never in it: see `userData()`. */
 export interface Hardware extends HardwareManifest {
@@ -23,8 +24,10 @@ export interface Hardware extends HardwareManifest {
   /** False once a workflow has succeeded: the machine then boots its disk. A new workflow switches it on again. */
   readonly netboot: boolean;
   readonly hasUserData: boolean;
-  /** When the installed system first asked for its metadata. */
+  /** When the installed system first said that it is up, in the way that `readyBy` names. */
   readonly readyAt?: Date;
+  /** Absent: by its first question for metadata. */
+  readonly readyBy?: ReadyBy;
   readonly lastSeenAt?: Date;
   readonly inventory?: Inventory;
   /** One sentence when the stage is `failed`. */
@@ -45,8 +48,8 @@ export interface Cluster {
   readonly failure?: string;
   readonly definition: ClusterDefinition;
   readonly options: ClusterOptions;
-  /** Machines that an operator took out of it: they are not chosen again until it is resumed. */
-  readonly released: readonly string[];
+  /** Machines that an operator took out of it: they leave, and are not chosen again until it is resumed. */
+  readonly released: readonly { readonly hardware: string; readonly wipe: boolean }[];
 }
 
 /** A machine in a cluster. */

@@ -172,10 +172,12 @@ export class RandomLife {
     const { transitions, store } = this.#world;
     const hardware = this.#pick(MACHINES) ?? 'm1';
     const cluster = this.#pick(CLUSTERS) ?? 'c1';
-    const verb = this.#random(6);
+    const verb = this.#random(7);
     this.#count += 1;
     const name = `${this.#prefix}n${this.#count}`;
-    this.#tell(`${['claim', 'start', 'note', 'fail', 'release', 'give back'][verb]} ${hardware} for ${cluster}`);
+    this.#tell(
+      `${['claim', 'start', 'note', 'fail', 'release', 'withdraw', 'give back'][verb]} ${hardware} for ${cluster}`,
+    );
     const workflow = (await store.node(hardware))?.workflow ?? '';
     if (verb === 0) await transitions.claimNode(nodeClaim(hardware, { cluster }), OPERATOR);
     if (verb === 1) await transitions.startNode(nodeStart(hardware, name, { cluster }), OPERATOR);
@@ -185,10 +187,10 @@ export class RandomLife {
     }
     if (verb === 3) await transitions.failNode(hardware, workflow, 'operator', OPERATOR);
     const wipe = nodeWorkflow(hardware, name, 'wipe', cluster);
-    const byOperator = this.#random(2) === 0;
     const reason = 'a random deed';
-    if (verb === 4) await transitions.startRelease({ hardware, reason, wipe, byOperator }, OPERATOR);
-    if (verb === 5) await transitions.releaseNode(hardware, OPERATOR);
+    if (verb === 4) await transitions.startRelease({ hardware, reason, wipe }, OPERATOR);
+    if (verb === 5) await transitions.withdrawNode({ hardware, wipe: false }, OPERATOR);
+    if (verb === 6) await transitions.releaseNode(hardware, OPERATOR);
   }
 
   /** A boot script is fetched, by the machine or somebody else; sometimes with a token that is then used or misused. */

@@ -52,11 +52,10 @@ export async function writeLibraryImage(
   request: LibraryRequest,
   events: LibraryEvents,
 ): Promise<LibraryWritten> {
-  const fetched = await fetchIndex(request, events);
-  const { index } = fetched;
+  const index = await fetchIndex(request, events);
   if (index.imageBytes > disk.sizeBytes) throw tooSmall(disk, `has ${index.imageBytes}`);
   const ends = new DiskEnds(disk);
-  const run = new LibraryRun(disk, index, new LibraryMirrors(request, fetched, events), events);
+  const run = new LibraryRun(disk, index, new LibraryMirrors(request, index, events), events);
   try {
     await run.readFirst((head) => ends.check(head));
     await ends.wipe();

@@ -19,6 +19,14 @@ export interface NodeBootstrap {
   readonly metadataUrl: string;
 }
 
+export interface NodeUserData {
+  readonly text: string;
+  /** Keys or tokens are in it: it is not served any more once the node is ready. */
+  readonly holdsKeys: boolean;
+  /** How a node with this user data says that it is up. */
+  readonly readyBy: 'metadata' | 'phoneHome' | 'installed';
+}
+
 /** kubeadm's form, `[a-z0-9]{6}.[a-z0-9]{16}`, and its end. */
 export interface BootstrapToken {
   readonly token: string;
@@ -36,7 +44,7 @@ export interface Bootstrapper {
   /** Once for a new cluster: CAs, keys, tokens. */
   makeSecrets(definition: ClusterDefinition, at: Date): Promise<ClusterSecrets>;
   /** The user data of one node; undefined: it needs none. */
-  userData(node: NodeBootstrap): string | undefined;
+  userData(node: NodeBootstrap): NodeUserData | undefined;
   /** The administrator's kubeconfig, its client certificate issued now; undefined: this bootstrapper has none to give. */
   kubeconfig(definition: ClusterDefinition, secrets: ClusterSecrets, at: Date): Promise<string | undefined>;
 }
