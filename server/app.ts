@@ -18,6 +18,8 @@ import { type CertificateAuthority, openCertificateAuthority } from './enroll/ce
 import { createEnrollService } from './enroll/enroll-service.ts';
 import { type FacingInterface, facingInterface } from './facing-interface.ts';
 import { metadataRoutes } from './installed/metadata-routes.ts';
+import { type ImageJobs, imageJobs } from './library/image-jobs.ts';
+import { type ImageLibrary, openImageLibrary } from './library/image-library.ts';
 import { makeFolder } from './make-folder.ts';
 import { startAgentService } from './provision/agent-service.ts';
 import type { WorkflowEngine } from './provision/engine.ts';
@@ -54,7 +56,13 @@ interface Parts {
   readonly store: Store;
   readonly transitions: Transitions;
   readonly ca: CertificateAuthority;
-  readonly folders: { readonly boot: string; readonly ipxe: string; readonly images: string };
+  readonly folders: {
+    readonly boot: string;
+    readonly ipxe: string;
+    readonly images: string;
+    readonly library: string;
+  };
+  readonly images: { readonly library: ImageLibrary; readonly jobs: ImageJobs };
 }
 
 /**
@@ -76,17 +84,20 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     boot: config['boot.dir'] || join(dataDir, 'boot'),
     ipxe: config['boot.ipxe.dir'],
     images: config['images.dir'] || join(dataDir, 'images'),
+    library: config['library.dir'] || join(dataDir, 'library'),
   };
   await makeFolder(dataDir, 0o700);
   await makeFolder(folders.boot);
   await makeFolder(folders.images);
+  await makeFolder(folders.library);
 
   await using stack = new AsyncDisposableStack();
   const { store, transitions } = stack.use(
     await openSqliteStore({ path: join(dataDir, 'tinsmith.db'), clock, log: log.child({ part: 'store' }) }),
   );
   const ca = await openCertificateAuthority({ store, clock });
-  const parts: Parts = { config, log, version, clock, facing, store, transitions, ca, folders };
+  const images = await openImages({ config, clock, transitions, store, folder: folders.library }, stack);
+  const parts: Parts = { config, log, version, clock, facing, store, transitions, ca, folders, images };
   const grpc = await startProvisioning(parts, stack);
   const metadata = await startMetadata(parts, stack);
   const http = await startBoot(parts, stack);
@@ -96,6 +107,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       transitions,
       version,
       actionTimeoutMs: config['action.timeout'] * 1000,
+      images,
       token: await ensureAdminToken(dataDir),
       address: config['admin.address'],
       port: config['admin.port'],
@@ -110,6 +122,24 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     ports: { http, metadata, grpc },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+async function openImages(
+  parts: Pick<Parts, 'config' | 'clock' | 'transitions' | 'store'> & { readonly folder: string },
+  stack: AsyncDisposableStack,
+): Promise<Parts['images']> {
+  const { config, clock, store, transitions, folder } = parts;
+  const library = await openImageLibrary({ folder, store, clock });
+  const jobs = stack.use(
+    imageJobs({
+      library,
+      clock,
+      ...(config['library.proxy'] !== '' && { proxy: config['library.proxy'] }),
+      onAdded: ({ name, digest, imageBytes, source }) =>
+        transitions.noteImage('image.added', { image: name, digest, imageBytes, source }, { actor: 'operator' }),
+    }),
+  );
+  return { library, jobs };
 }
 
 /** Runs until the signal. */
@@ -132,6 +162,10 @@ async function startProvisioning(parts: Parts, stack: AsyncDisposableStack): Pro
     clock,
     leaseMs: config['agent.lease'] * 1000,
     maxAttempts: config['workflow.attempts'],
+    library: {
+      publicKey: parts.images.library.publicKey,
+      mirrors: [`http://${facing.address}:${config['http.port']}/library/`],
+    },
   });
   const service = stack.use(
     await startAgentService({
@@ -195,6 +229,7 @@ async function startBoot(parts: Parts, stack: AsyncDisposableStack): Promise<num
       caDer: ca.certificateDer,
       bootFolders: [folders.boot, folders.ipxe],
       imagesFolder: folders.images,
+      libraryFolderOf: (name) => parts.images.library.folderOf(name),
     }),
   );
   const port = await listen(server, stack, { host: facing.address, port: config['http.port'], what: 'boot file' });

@@ -83,6 +83,16 @@ export const SETTINGS = {
     default: '',
     summary: 'Folder served at /images/; empty: `images` in the data folder.',
   },
+  'library.dir': {
+    type: 'string',
+    default: '',
+    summary: 'Folder of the image library, served at /library/; empty: `library` in the data folder.',
+  },
+  'library.proxy': {
+    type: 'string',
+    default: '',
+    summary: 'HTTP proxy for importing images from URLs, `http://host:port`.',
+  },
   'agent.heartbeat': { type: 'number', default: '5', summary: 'Seconds between an agent’s signs of life.' },
   'agent.lease': {
     type: 'number',

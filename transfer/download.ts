@@ -26,7 +26,8 @@ export interface DownloadTiming {
   readonly longestPauseMs: number;
 }
 
-const TIMING: DownloadTiming = { answerMs: 30_000, stallMs: 30_000, firstPauseMs: 250, longestPauseMs: 10_000 };
+/** For real networks. */
+export const TIMING: DownloadTiming = { answerMs: 30_000, stallMs: 30_000, firstPauseMs: 250, longestPauseMs: 10_000 };
 
 /**
  * The bytes behind a URL, exactly once and in order, over as many connections as it takes. After a network or server error

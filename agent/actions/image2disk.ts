@@ -1,6 +1,9 @@
 import type { Image2diskParams } from '#proto/actions/image2disk.ts';
+import { TinsmithError } from '#proto/errors.ts';
+import type { Disk } from '../machine/machine.ts';
 import { DiskEnds } from '../write/disk-ends.ts';
-import { type ImageProgress, type ImageWritten, writeImage } from '../write/write-image.ts';
+import { writeLibraryImage } from '../write/library/write-library-image.ts';
+import { type ImageProgress, writeImage } from '../write/write-image.ts';
 import type { ActionContext } from './action-context.ts';
 
 /** Streams an image to a disk and makes its partitions known to the kernel. */
@@ -18,24 +21,77 @@ export async function image2disk(params: Image2diskParams, context: ActionContex
   await machine.rereadPartitionTable(params.disk, written.partitions, { signal });
   const seconds = (performance.now() - startedAt) / 1000;
   const rate = (written.imageBytes / 1e6 / seconds).toFixed(0);
-  const summary = `wrote ${written.imageBytes} bytes (${written.format}) to ${params.disk}`;
+  const summary = `wrote ${written.imageBytes} bytes (${written.how}) to ${params.disk}`;
   log('agent', `${summary} in ${seconds.toFixed(1)} s, ${rate} MB/s, ${written.partitions.length} partition(s)`);
 }
 
-async function writeExclusively(params: Image2diskParams, context: ActionContext): Promise<ImageWritten> {
-  const { machine, log, progress, signal } = context;
-  await using disk = await machine.openDisk(params.disk, { signal });
-  let nextLineAt = performance.now() + params.progressEveryMs;
-  return await writeImage(disk, params, {
-    signal,
-    log: (text) => log('agent', text),
-    progress: (state) => {
-      progress({ done: state.done, ...(state.total === undefined ? {} : { total: state.total }) });
-      if (performance.now() < nextLineAt) return;
-      nextLineAt = performance.now() + params.progressEveryMs;
-      log('agent', progressLine(state));
+/** What was written, in words for the log. */
+interface Written {
+  readonly imageBytes: number;
+  readonly partitions: readonly number[];
+  readonly how: string;
+}
+
+async function writeExclusively(params: Image2diskParams, context: ActionContext): Promise<Written> {
+  await using disk = await context.machine.openDisk(params.disk, context);
+  const { image } = params;
+  return 'url' in image
+    ? await writeUrl(disk, image.url, params, context)
+    : await writeFromLibrary(disk, image.library, params, context);
+}
+
+async function writeUrl(disk: Disk, url: string, params: Image2diskParams, context: ActionContext): Promise<Written> {
+  const { log, progress, signal } = context;
+  const line = everySoOften(params.progressEveryMs);
+  const { format, ...written } = await writeImage(
+    disk,
+    { ...params, url },
+    {
+      signal,
+      log: (text) => log('agent', text),
+      progress: (state) => {
+        progress({ done: state.done, ...(state.total === undefined ? {} : { total: state.total }) });
+        line(() => log('agent', progressLine(state)));
+      },
     },
-  });
+  );
+  return { ...written, how: format };
+}
+
+async function writeFromLibrary(
+  disk: Disk,
+  image: string,
+  params: Image2diskParams,
+  context: ActionContext,
+): Promise<Written> {
+  const { facts, log, progress, signal } = context;
+  if (facts.library === undefined) {
+    throw new TinsmithError('unsupported', `cannot write library:${image}: this server has no image library`);
+  }
+  const mirrors = facts.library.mirrors.map((mirror) => new URL(mirror));
+  const line = everySoOften(params.progressEveryMs);
+  const { receivedBytes, keptBytes, ...written } = await writeLibraryImage(
+    disk,
+    { ...params, image, mirrors, publicKey: facts.library.publicKey },
+    {
+      signal,
+      log: (text) => log('agent', text),
+      progress: ({ done, total }) => {
+        progress({ done, total });
+        line(() => log('agent', `${done} of ${total} bytes (${Math.floor((done / total) * 100)} %) are on the disk`));
+      },
+    },
+  );
+  return { ...written, how: `from the library, ${receivedBytes} bytes fetched, ${keptBytes} were on the disk already` };
+}
+
+function everySoOften(intervalMs: number): (work: () => void) => void {
+  let nextAt = performance.now() + intervalMs;
+  return (work) => {
+    if (performance.now() < nextAt) return;
+    nextAt = performance.now() + intervalMs;
+    work();
+  };
 }
 
 function progressLine({ done, total, written }: ImageProgress): string {

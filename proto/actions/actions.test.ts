@@ -34,9 +34,16 @@ describe('image2disk parameters', () => {
   it('accepts what EKS Anywhere sets, with a query string behind the suffix', () => {
     const params = catalog.image2disk.parse({ ...IMAGE, COMPRESSED: 'true' }, []);
 
-    assert.equal(params.url, IMAGE.IMG_URL);
+    assert.deepEqual(params.image, { url: IMAGE.IMG_URL });
     assert.equal(params.retryForMs, 600_000);
     assert.equal(params.progressEveryMs, 3000);
+  });
+
+  it('knows images of the library by their name', () => {
+    const parse = (url: string) => catalog.image2disk.parse({ ...IMAGE, IMG_URL: url }, []).image;
+
+    assert.deepEqual(parse('library:debian-12'), { library: 'debian-12' });
+    assert.match(refusal(catalog.image2disk, { ...IMAGE, IMG_URL: 'library:../x' }), /library:debian-12/);
   });
 
   it('takes a progress interval of 0, on which the published action panics, for the default', () => {

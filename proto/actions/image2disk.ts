@@ -12,8 +12,8 @@ import {
 
 /** Stream an image to a disk. What it is compressed with is seen from its first bytes, so there is no field for that. */
 export interface Image2diskParams {
-  /** http or https. */
-  readonly url: string;
+  /** An http or https URL, or an image of the server's library by its name or `sha256-DIGEST`. */
+  readonly image: { readonly url: string } | { readonly library: string };
   readonly disk: string;
   /** Of the bytes as the server has them, before decompression. */
   readonly sha256?: string;
@@ -37,7 +37,8 @@ export const image2disk: ActionDeclaration<Image2diskParams> = {
   // Every try starts by making the disk unbootable and ends by making it bootable, so a later try heals an earlier one.
   repeatable: true,
   environment: {
-    IMG_URL: 'URL of the image (http or https); its compression is recognised by its first bytes.',
+    IMG_URL:
+      'URL of the image (http or https), its compression recognised by its first bytes; or library:NAME, an image of the server’s library (Tinsmith).',
     DEST_DISK: 'Disk to overwrite, such as /dev/sda, /dev/nvme0n1 or /dev/disk/by-id/….',
     IMG_SHA256: 'SHA-256 of the file as it is downloaded (Tinsmith).',
     IMG_RAW_SHA256: 'SHA-256 of the image after decompression (Tinsmith).',
@@ -65,7 +66,7 @@ function parseImage2disk(environment: Environment): Image2diskParams {
   // 0 or less made the published action panic; here it means the default.
   const seconds = optionalInteger(environment, 'PROGRESS_INTERVAL_SECONDS', { least: -1e9, most: 1e6 }) ?? 3;
   return {
-    url: parseImageUrl(environment),
+    image: parseImage(environment),
     disk: requiredDevice(environment, 'DEST_DISK', '/dev/sda'),
     ...(sha256 === undefined ? {} : { sha256 }),
     ...(rawSha256 === undefined ? {} : { rawSha256 }),
@@ -75,13 +76,18 @@ function parseImage2disk(environment: Environment): Image2diskParams {
   };
 }
 
-function parseImageUrl(environment: Environment): string {
+function parseImage(environment: Environment): Image2diskParams['image'] {
   const text = requiredText(environment, 'IMG_URL', 'http://192.168.10.64:8080/ubuntu.raw.gz').trim();
+  const library = /^library:(.*)$/.exec(text)?.[1];
+  if (library !== undefined) {
+    if (/^[a-z0-9][a-z0-9._-]*$/.test(library)) return { library };
+    throw invalidParam('IMG_URL', text, 'name an image of the library, such as library:debian-12');
+  }
   const url = URL.parse(text);
   if (url === null || !['http:', 'https:'].includes(url.protocol) || url.hostname === '') {
-    throw invalidParam('IMG_URL', text, 'use a complete http or https URL');
+    throw invalidParam('IMG_URL', text, 'use a complete http or https URL, or library:NAME');
   }
-  return url.href;
+  return { url: url.href };
 }
 
 /** Both spellings, as every program with proxies reads them; the lower-case one wins, as in curl and Go. */

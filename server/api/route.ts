@@ -1,4 +1,6 @@
 import type { Static, TSchema } from 'typebox';
+import type { ImageJobs } from '../library/image-jobs.ts';
+import type { ImageLibrary } from '../library/image-library.ts';
 import type { Cause, Store } from '../store/store.ts';
 import type { Transitions } from '../store/transitions-contract.ts';
 
@@ -10,6 +12,7 @@ export interface ApiDeps {
   readonly version: string;
   /** For actions whose template names no timeout. */
   readonly actionTimeoutMs: number;
+  readonly images: { readonly library: ImageLibrary; readonly jobs: ImageJobs };
 }
 
 /** A request after its schemas were checked. A schema that a route leaves out makes its part `unknown`. */

@@ -1,6 +1,7 @@
 import { applyRoute } from './apply-route.ts';
 import { eventRoutes, eventStream } from './event-routes.ts';
 import { hardwareRoutes } from './hardware-routes.ts';
+import { imageRoutes } from './image-routes.ts';
 import type { Route, StreamRoute } from './route.ts';
 import { templateRoutes } from './template-routes.ts';
 import { versionRoute } from './version-route.ts';
@@ -12,6 +13,7 @@ export const ROUTES: readonly Route[] = [
   ...templateRoutes,
   ...workflowRoutes,
   ...eventRoutes,
+  ...imageRoutes,
   applyRoute,
   versionRoute,
 ];

@@ -23,6 +23,8 @@ export interface BootRoutesOptions {
   readonly bootFolders: readonly string[];
   /** Served at /images/. */
   readonly imagesFolder: string;
+  /** Folder of a library image by its name or digest; served at /library/. */
+  readonly libraryFolderOf: (nameOrDigest: string) => Promise<string | undefined>;
 }
 
 /** How long a machine may take from its script to its enrolment: kernel and initramfs over a slow link, twice. */
@@ -53,6 +55,7 @@ export function bootRoutes(options: BootRoutesOptions): FastifyPluginAsync {
     server.addHook('preClose', async () => stopping.abort());
     serveFolder(server, '/boot/*', { folders: options.bootFolders, signal: stopping.signal });
     serveFolder(server, '/images/*', { folders: [options.imagesFolder], signal: stopping.signal });
+    serveLibrary(server, options.libraryFolderOf, stopping.signal);
     await Promise.resolve();
   };
 }
@@ -62,6 +65,20 @@ function serveFolder(server: FastifyInstance, url: string, from: Omit<FileToSend
     const path = request.params['*'];
     if (await sendFile(request, reply, { ...from, path })) return reply;
     throw new TinsmithError('not_found', `there is no file ${path} here`);
+  });
+}
+
+function serveLibrary(
+  server: FastifyInstance,
+  folderOf: BootRoutesOptions['libraryFolderOf'],
+  signal: AbortSignal,
+): void {
+  server.get<{ Params: { image: string; file: string } }>('/library/:image/:file', async (request, reply) => {
+    const { image, file } = request.params;
+    const folder = await folderOf(image);
+    if (folder !== undefined && (await sendFile(request, reply, { folders: [folder], path: file, signal })))
+      return reply;
+    throw new TinsmithError('not_found', `the library has no ${image}/${file}`);
   });
 }
 

@@ -6,6 +6,14 @@ import { describeCommand } from './commands/describe.ts';
 import { getCommand } from './commands/get.ts';
 import { hardwareNetbootCommand } from './commands/hardware-netboot.ts';
 import { helpCommand } from './commands/help.ts';
+import {
+  imageAddCommand,
+  imageGcCommand,
+  imageListCommand,
+  imageRemoveCommand,
+  imageShowCommand,
+  imageVerifyCommand,
+} from './commands/image.ts';
 import { initramfsBuildCommand } from './commands/initramfs-build.ts';
 import { logsCommand } from './commands/logs.ts';
 import { serveCommand } from './commands/serve.ts';
@@ -28,6 +36,12 @@ export function listCommands(settings: readonly SettingSpec[]): readonly Command
     workflowCancelCommand,
     workflowRetryCommand,
     hardwareNetbootCommand,
+    imageAddCommand,
+    imageListCommand,
+    imageShowCommand,
+    imageVerifyCommand,
+    imageRemoveCommand,
+    imageGcCommand,
     initramfsBuildCommand,
     completionCommand,
     versionCommand,

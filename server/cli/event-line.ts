@@ -40,6 +40,8 @@ const SENTENCES: Readonly<Record<EventView['name'], (event: EventView) => string
   'hardware.netboot': ({ data }) => `network boot ${data['netboot'] === false ? 'off' : 'on'}`,
   'template.applied': (event) => `template ${fact(event, 'template', '')} ${fact(event, 'outcome', 'applied')}`,
   'template.deleted': (event) => `template ${fact(event, 'template', '')} deleted`,
+  'image.added': (event) => `image ${fact(event, 'image', '')} added to the library`,
+  'image.removed': (event) => `image ${fact(event, 'image', '')} removed from the library`,
   'machine.discovered': (event) => `discovered${origin(event)}`,
   'machine.booting': (event) => `booting: fetched its boot script${origin(event)}`,
   'machine.enrolled': (event) => `enrolled: the agent proved which machine it is${origin(event)}`,

@@ -42,7 +42,7 @@ describe('the image library', () => {
     const added = await images.add('debian-12', stream(IMAGE), OPTIONS);
 
     const blob = await images.folderOf('debian-12');
-    assert.equal(blob, join(folder, 'blobs', added.digest));
+    assert.equal(blob, join(folder, 'blobs', `sha256-${added.digest}`));
     assert.equal(await images.folderOf(`sha256-${added.digest}`), blob);
     assert.ok(zstdDecompressSync(await readFile(join(blob ?? '', 'image.zst'))).equals(IMAGE));
     const signature = Buffer.from(await readFile(join(blob ?? '', 'index.sig'), 'latin1'), 'base64');
@@ -91,7 +91,7 @@ describe('the image library', () => {
 
     assert.deepEqual(freed.digests, [old.digest]);
     assert.ok(freed.bytes > 0);
-    assert.deepEqual(await readdir(join(folder, 'blobs')), [now.digest]);
+    assert.deepEqual(await readdir(join(folder, 'blobs')), [`sha256-${now.digest}`]);
   });
 
   it('adds the same image twice without a second copy', async () => {
@@ -99,7 +99,7 @@ describe('the image library', () => {
     const [one, two] = [await images.add('a', stream(IMAGE), OPTIONS), await images.add('b', stream(IMAGE), OPTIONS)];
 
     assert.equal(one.digest, two.digest);
-    assert.deepEqual(await readdir(join(folder, 'blobs')), [one.digest]);
+    assert.deepEqual(await readdir(join(folder, 'blobs')), [`sha256-${one.digest}`]);
     await images.remove('a');
     assert.deepEqual((await images.gc()).digests, []);
     assert.deepEqual(

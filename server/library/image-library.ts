@@ -10,7 +10,7 @@ import { packImage } from './pack-image.ts';
 /**
  * The folder of images, laid out so that any web server can serve a copy of it:
  *
- *     blobs/<digest>/image.zst, index.json, index.sig      an image by the SHA-256 of its index; never changed
+ *     blobs/sha256-<digest>/image.zst, index.json, index.sig     an image by the SHA-256 of its index; never changed
  *     names/<name>.json                                    which digest a name stands for
  *     incoming/<random>/                                   what is being imported; emptied at every start
  *
@@ -166,7 +166,8 @@ class FolderLibrary implements ImageLibrary {
 
   async gc(): Promise<{ readonly digests: readonly string[]; readonly bytes: number }> {
     const wanted = new Set((await this.list()).map(({ digest }) => digest));
-    const digests = (await readdir(join(this.#folder, 'blobs'))).filter((digest) => !wanted.has(digest));
+    const blobs = await readdir(join(this.#folder, 'blobs'));
+    const digests = blobs.flatMap((blob) => DIGEST.exec(blob)?.[1] ?? []).filter((digest) => !wanted.has(digest));
     let bytes = 0;
     for (const digest of digests) {
       bytes += await bytesIn(this.#blob(digest));
@@ -232,7 +233,7 @@ class FolderLibrary implements ImageLibrary {
   }
 
   #blob(digest: string): string {
-    return join(this.#folder, 'blobs', digest);
+    return join(this.#folder, 'blobs', `sha256-${digest}`);
   }
 }
 

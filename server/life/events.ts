@@ -46,6 +46,8 @@ export const EVENT_NAMES = {
   'node.waiting': 'a node waits for something that only its note tells',
   'node.releasing': 'a node leaves its cluster',
   'node.released': 'a machine is no node any more; its user data is gone',
+  'image.added': 'an image was imported into the library',
+  'image.removed': 'an image was taken out of the library',
   'action.started': 'an action began on a machine',
   'action.progress': 'an action moved on (live only, never stored)',
   'action.finished': 'an action ended, with its state',

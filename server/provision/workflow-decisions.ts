@@ -1,5 +1,5 @@
 import { actionNameOf } from '#proto/actions/catalog.ts';
-import type { HardwareFacts } from '#proto/actions/facts.ts';
+import type { HardwareFacts, LibraryFacts } from '#proto/actions/facts.ts';
 import { type ErrorCode, TinsmithError } from '#proto/errors.ts';
 import { actionLife, isRepeatable } from '../life/action-life.ts';
 import { workflowLife } from '../life/workflow-life.ts';
@@ -172,7 +172,7 @@ function currentTask(workflow: Workflow): RenderedTask {
 }
 
 /** The command for a workflow's current task. Throws `unknown_action`. */
-export function runTask(workflow: Workflow, hardware: Hardware): AgentCommand {
+export function runTask(workflow: Workflow, hardware: Hardware, library?: LibraryFacts): AgentCommand {
   const task = currentTask(workflow);
   return {
     kind: 'runTask',
@@ -186,7 +186,7 @@ export function runTask(workflow: Workflow, hardware: Hardware): AgentCommand {
       command,
       retries,
     })),
-    facts: factsOf(hardware),
+    facts: { ...factsOf(hardware), ...(library && { library }) },
   };
 }
 

@@ -1,3 +1,4 @@
+import type { LibraryFacts } from '#proto/actions/facts.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { workflowLife } from '../life/workflow-life.ts';
 import type { Cause, Store, Workflow } from '../store/store.ts';
@@ -26,6 +27,8 @@ export interface WorkflowEngineOptions {
   readonly leaseMs: number;
   /** Attempts of one run; at least 1. */
   readonly maxAttempts: number;
+  /** Where agents find library images, and whose signature they need; absent: there is no library. */
+  readonly library?: LibraryFacts;
 }
 
 /** How often `sweep` should be called. */
@@ -225,7 +228,7 @@ class Engine implements WorkflowEngine {
           const record = await store.hardware(hardware);
           if (record === undefined) return undefined; // deleted since: its workflow is, too
           try {
-            return runTask(step.workflow, record);
+            return runTask(step.workflow, record, this.#options.library);
           } catch (thrown) {
             const { code, message } = TinsmithError.from(thrown);
             if (code !== 'unknown_action') throw thrown;

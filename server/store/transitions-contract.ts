@@ -1,6 +1,6 @@
 import type { ErrorCode } from '#proto/errors.ts';
 import type { Inventory } from '#proto/inventory.ts';
-import type { HardwareManifest } from '../manifests/hardware-kind.ts';
+import type { HardwareManifest, JsonObject } from '../manifests/hardware-kind.ts';
 import type { RenderedTemplate, TemplateManifest } from '../manifests/template-kind.ts';
 import type { WorkflowManifest } from '../manifests/workflow-kind.ts';
 import type { ActionProgress, ActionResult, AgentSession, LogLine, TaskRef } from '../provision/engine.ts';
@@ -24,6 +24,9 @@ export interface Transitions extends ClusterTransitions {
   /** Throws `conflict` while it runs: cancel first. */
   deleteWorkflow(name: string, cause: Cause): Promise<void>;
   setNetboot(hardware: string, netboot: boolean, cause: Cause): Promise<void>;
+
+  /** Writes down what happened in the image library. */
+  noteImage(event: 'image.added' | 'image.removed', data: JsonObject, cause: Cause): Promise<void>;
 
   /** DHCP heard from a known machine: keeps `lastSeenAt`; the first time it is an event `machine.discovered`. */
   noteSeen(hardware: string, cause: Cause): Promise<void>;

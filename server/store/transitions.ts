@@ -2,6 +2,7 @@ import { applyTransitions } from './apply-transitions.ts';
 import { attemptTransitions } from './attempt-transitions.ts';
 import type { Changes } from './change.ts';
 import { clusterTransitions } from './cluster-transitions.ts';
+import { imageTransitions } from './image-transitions.ts';
 import { machineTransitions } from './machine-transitions.ts';
 import { nodeTransitions } from './node-transitions.ts';
 import type { Transitions } from './transitions-contract.ts';
@@ -16,5 +17,6 @@ export function transitions(changes: Changes): Transitions {
     ...attemptTransitions(changes),
     ...clusterTransitions(changes),
     ...nodeTransitions(changes),
+    ...imageTransitions(changes),
   };
 }

@@ -93,6 +93,7 @@ async function startSite(change: Partial<BootRoutesOptions> = {}): Promise<Site>
       clock: () => NOW,
       dhcpMode: 'reservation',
       discovery: false,
+      libraryFolderOf: async () => undefined,
       environment: {
         httpUrl: 'http://10.0.0.1:7171',
         grpcServer: '10.0.0.1:42114',

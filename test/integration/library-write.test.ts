@@ -66,7 +66,7 @@ async function write(
   await using disk = await machine.openDisk('/dev/sda', { signal });
   return await writeLibraryImage(
     disk,
-    { mirrors, publicKey: packed.publicKey, proxy: {}, retryForMs: 400, timing: TIMING, ...changes },
+    { image: 'test', mirrors, publicKey: packed.publicKey, proxy: {}, retryForMs: 400, timing: TIMING, ...changes },
     { signal, log: () => undefined, progress: () => undefined, ...changes },
   );
 }
@@ -267,6 +267,7 @@ describe('writing a library image', () => {
         },
       };
       const request = {
+        image: 'test',
         mirrors: [server.url],
         publicKey: packed.publicKey,
         proxy: {},

@@ -9,6 +9,8 @@ import { pino } from 'pino';
 import { ensureAdminToken } from '#server/api/admin-token.ts';
 import { startApi } from '#server/api/start-api.ts';
 import type { ErrorBody } from '#server/api/types.ts';
+import { imageJobs } from '#server/library/image-jobs.ts';
+import { openImageLibrary } from '#server/library/image-library.ts';
 import type { ActionResult } from '#server/provision/engine.ts';
 import { openSqliteStore } from '#server/store/sqlite-store.ts';
 import type { Store } from '#server/store/store.ts';
@@ -70,8 +72,17 @@ export async function startApiWorld(options: WorldOptions = {}): Promise<ApiWorl
   const logged: string[] = [];
   if (options.token !== undefined) await writeFile(join(folder, 'admin.token'), options.token);
   const token = await ensureAdminToken(folder);
+  const library = await openImageLibrary({ folder: join(folder, 'library'), store: opened.store, clock: clock.now });
+  const jobs = stack.use(
+    imageJobs({
+      library,
+      clock: clock.now,
+      onAdded: ({ name }) => opened.transitions.noteImage('image.added', { image: name }, { actor: 'operator' }),
+    }),
+  );
   const api = stack.use(
     await startApi({
+      images: { library, jobs },
       store: opened.store,
       transitions: { ...opened.transitions, ...options.transitions },
       version: '1.2.3',

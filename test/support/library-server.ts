@@ -79,7 +79,7 @@ export async function libraryServer(
   });
   const { port } = server.address() as AddressInfo;
   return {
-    url: new URL(`http://127.0.0.1:${port}/library/test/`),
+    url: new URL(`http://127.0.0.1:${port}/library/`),
     ranges,
     [Symbol.asyncDispose]: async () => {
       for (const socket of sockets) socket.destroy();

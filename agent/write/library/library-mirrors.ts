@@ -1,21 +1,27 @@
-import { verify } from 'node:crypto';
+import { createHash, verify } from 'node:crypto';
 import type { ProxyParams } from '#proto/actions/image2disk.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { type LibraryFrame, type LibraryIndex, parseLibraryIndex } from '#proto/library-index.ts';
-import { Download, type DownloadTiming } from '#transfer/download.ts';
+import { Download, type DownloadTiming, TIMING } from '#transfer/download.ts';
 import { httpGet, shown } from '#transfer/http-request.ts';
 import type { HttpResponse } from '#transfer/http-response.ts';
 import { pause } from '#transfer/pause.ts';
 
 export interface LibraryRequest {
-  /** Folders that hold `index.json`, `index.sig` and `image.zst` of the image, best first. */
+  /** Its name, or `sha256-` and the digest of its index. */
+  readonly image: string;
+  /** Folders of libraries, best first; the first one knows names. */
   readonly mirrors: readonly URL[];
   /** Ed25519, SPKI in PEM: whose signature an index needs. It came over the authenticated connection to the server. */
   readonly publicKey: string;
   readonly proxy: ProxyParams;
   /** How long it may go on without one new frame; 0: until `signal`. */
   readonly retryForMs: number;
-  readonly timing: DownloadTiming;
+  /** Lower-case hex, of the packed file. */
+  readonly sha256?: string;
+  /** Lower-case hex, of the image. */
+  readonly rawSha256?: string;
+  readonly timing?: DownloadTiming;
 }
 
 export interface FetchEvents {
@@ -27,10 +33,17 @@ export interface FetchEvents {
 const LONGEST_INDEX = 256 << 20;
 const SIGNATURE_BYTES = 64;
 
+export interface FetchedIndex {
+  readonly index: LibraryIndex;
+  /** SHA-256 of the document: what the image is called on every mirror. */
+  readonly digest: string;
+}
+
 /** The index, signed by the server's key. Throws `corrupt_image`, `download_failed` or the signal's reason. */
-export async function fetchIndex(request: LibraryRequest, events: FetchEvents): Promise<LibraryIndex> {
-  const mirror = request.mirrors[0];
-  if (mirror === undefined) throw new TinsmithError('invalid_params', 'the library image has no mirror');
+export async function fetchIndex(request: LibraryRequest, events: FetchEvents): Promise<FetchedIndex> {
+  const library = request.mirrors[0];
+  if (library === undefined) throw new TinsmithError('invalid_params', 'the library image has no mirror');
+  const mirror = new URL(`${encodeURIComponent(request.image)}/`, library);
   const document = await fetchSmall(new URL('index.json', mirror), LONGEST_INDEX, request, events);
   const signature = await fetchSmall(new URL('index.sig', mirror), 1024, request, events);
   const bytes = Buffer.from(signature.toString('latin1').trim(), 'base64');
@@ -40,11 +53,23 @@ export async function fetchIndex(request: LibraryRequest, events: FetchEvents): 
       `the index at ${shown(mirror)} is not signed by this server's library: import the image again, or use its own server`,
     );
   }
-  return parseLibraryIndex(document.toString('utf8'));
+  const index = parseLibraryIndex(document.toString('utf8'));
+  requireSum('IMG_SHA256', request.sha256, index.fileSha256);
+  requireSum('IMG_RAW_SHA256', request.rawSha256, index.imageSha256);
+  return {
+    index,
+    digest: createHash('sha256').update(document).digest('hex'),
+  };
+}
+
+function requireSum(variable: string, expected: string | undefined, found: string): void {
+  if (expected === undefined || expected === found) return;
+  const sentence = `the library image has the SHA-256 ${found} and ${variable} says ${expected}: use the right image or the right sum`;
+  throw new TinsmithError('checksum_mismatch', sentence);
 }
 
 async function fetchSmall(url: URL, limit: number, request: LibraryRequest, events: FetchEvents): Promise<Buffer> {
-  const { proxy, retryForMs, timing } = request;
+  const { proxy, retryForMs, timing = TIMING } = request;
   const download = new Download({ url: url.href, proxy, retryForMs, timing, ...events, hasChecksum: true });
   const pieces: Buffer[] = [];
   for await (const piece of download) {
@@ -61,6 +86,8 @@ async function fetchSmall(url: URL, limit: number, request: LibraryRequest, even
 export class LibraryMirrors {
   readonly #request: LibraryRequest;
   readonly #index: LibraryIndex;
+  readonly #folder: string;
+  readonly #timing: DownloadTiming;
   readonly #events: FetchEvents;
   #current = 0;
   #lastFrameAt = performance.now();
@@ -68,9 +95,11 @@ export class LibraryMirrors {
   /** Bytes that came over the network, those of frames that are fetched again included. */
   receivedBytes = 0;
 
-  constructor(request: LibraryRequest, index: LibraryIndex, events: FetchEvents) {
+  constructor(request: LibraryRequest, { index, digest }: FetchedIndex, events: FetchEvents) {
     this.#request = request;
     this.#index = index;
+    this.#folder = `sha256-${digest}`;
+    this.#timing = request.timing ?? TIMING;
     this.#events = events;
   }
 
@@ -136,19 +165,19 @@ export class LibraryMirrors {
   }
 
   async #ask(mirror: number, frames: readonly LibraryFrame[]): Promise<HttpResponse> {
-    const { mirrors, proxy, timing } = this.#request;
+    const { mirrors, proxy } = this.#request;
     const base = mirrors[mirror % mirrors.length];
     const [first, last] = [frames[0], frames.at(-1)];
     if (base === undefined || first === undefined || last === undefined) throw cut('there is nothing to ask for');
     const [from, end] = [first.fileOffset, last.fileOffset + last.fileBytes];
-    const url = new URL('image.zst', base);
+    const url = new URL(`${this.#folder}/image.zst`, base);
     const headers = {
       'accept-encoding': 'identity',
       'user-agent': 'tinsmith-agent',
       range: `bytes=${from}-${end - 1}`,
     };
     const { signal } = this.#events;
-    const response = await httpGet(url, { headers, proxy, signal, answerMs: timing.answerMs });
+    const response = await httpGet(url, { headers, proxy, signal, answerMs: this.#timing.answerMs });
     // What else a 206 may say of itself does not matter: each frame is checked by its sum.
     const range = `bytes ${from}-${end - 1}/${this.#index.fileBytes}`;
     if (response.status === 206 && response.headers.get('content-range') === range) return response;
@@ -160,7 +189,7 @@ export class LibraryMirrors {
   /** Ends a response that brings nothing for too long, and one that is not wanted any more. */
   #watch(response: HttpResponse) {
     const { signal } = this.#events;
-    const { stallMs } = this.#request.timing;
+    const { stallMs } = this.#timing;
     let timer: NodeJS.Timeout | undefined;
     const onAbort = (): void => response.destroy(new TinsmithError('cancelled', 'it is not wanted any more'));
     signal.addEventListener('abort', onAbort, { once: true });
@@ -182,7 +211,8 @@ export class LibraryMirrors {
   /** Moves on to the next mirror; after a round of all of them there is a pause. Throws when there was no frame for too long. */
   async #leave(mirror: number, thrown: unknown): Promise<void> {
     const { signal, log } = this.#events;
-    const { mirrors, retryForMs, timing } = this.#request;
+    const { mirrors, retryForMs } = this.#request;
+    const timing = this.#timing;
     signal.throwIfAborted();
     if (thrown instanceof UnusableFrameError) throw thrown.error;
     const idleMs = performance.now() - this.#lastFrameAt;

@@ -52,10 +52,11 @@ export async function writeLibraryImage(
   request: LibraryRequest,
   events: LibraryEvents,
 ): Promise<LibraryWritten> {
-  const index = await fetchIndex(request, events);
+  const fetched = await fetchIndex(request, events);
+  const { index } = fetched;
   if (index.imageBytes > disk.sizeBytes) throw tooSmall(disk, `has ${index.imageBytes}`);
   const ends = new DiskEnds(disk);
-  const run = new LibraryRun(disk, index, new LibraryMirrors(request, index, events), events);
+  const run = new LibraryRun(disk, index, new LibraryMirrors(request, fetched, events), events);
   try {
     await run.readFirst((head) => ends.check(head));
     await ends.wipe();

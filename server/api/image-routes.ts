@@ -1,0 +1,125 @@
+import { Type } from 'typebox';
+import { TinsmithError } from '#proto/errors.ts';
+import type { ImageJob } from '../library/image-jobs.ts';
+import type { LibraryImage } from '../library/image-library.ts';
+import { defineRoute } from './route.ts';
+import {
+  addImageRequestSchema,
+  collectedSchema,
+  deletedSchema,
+  type ImageJobView,
+  type ImageView,
+  imageJobSchema,
+  imageSchema,
+  listSchema,
+  nameParamsSchema,
+} from './types.ts';
+
+/** A good middle: level 19 takes ten times as long and saves a tenth. */
+const LEVEL = 9;
+const jobParamsSchema = Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }) });
+
+export const imageRoutes = [
+  defineRoute({
+    method: 'GET',
+    path: '/images',
+    summary: 'Lists the images of the library, sorted by name.',
+    response: listSchema(imageSchema),
+    async handle(_input, { images }) {
+      return { items: (await images.library.list()).map(imageView) };
+    },
+  }),
+  defineRoute({
+    method: 'GET',
+    path: '/images/:name',
+    summary: 'Shows one image of the library.',
+    params: nameParamsSchema,
+    response: imageSchema,
+    async handle({ params }, { images }) {
+      return imageView(await images.library.show(params.name));
+    },
+  }),
+  defineRoute({
+    method: 'POST',
+    path: '/images',
+    summary: 'Starts to import an image.',
+    body: addImageRequestSchema,
+    response: imageJobSchema,
+    // Twice is harmless: the same order gives the job that runs, or imports the same bytes again, which changes nothing.
+    async handle({ body }, { images }) {
+      return jobView(images.jobs.add({ level: LEVEL, ...body }));
+    },
+  }),
+  defineRoute({
+    method: 'POST',
+    path: '/images/:name/verify',
+    summary: 'Starts to read an image again and to compare it with its index.',
+    params: nameParamsSchema,
+    response: imageJobSchema,
+    async handle({ params }, { images }) {
+      return jobView(await images.jobs.verify(params.name));
+    },
+  }),
+  defineRoute({
+    method: 'DELETE',
+    path: '/images/:name',
+    summary: 'Takes an image out of the library; its bytes go with the next collection.',
+    params: nameParamsSchema,
+    response: deletedSchema,
+    // Twice is harmless: the second time it is not found.
+    async handle({ params, cause }, { images, transitions }) {
+      await images.library.remove(params.name);
+      await transitions.noteImage('image.removed', { image: params.name }, cause);
+      return { kind: 'Image', name: params.name };
+    },
+  }),
+  defineRoute({
+    method: 'POST',
+    path: '/images/collect',
+    summary: 'Deletes the bytes of images that no name stands for.',
+    response: collectedSchema,
+    async handle(_input, { images }) {
+      return images.library.gc();
+    },
+  }),
+  defineRoute({
+    method: 'GET',
+    path: '/image-jobs/:id',
+    summary: 'Shows how far an import or a verification is.',
+    params: jobParamsSchema,
+    response: imageJobSchema,
+    async handle({ params }, { images }) {
+      return jobView(known(images.jobs.job(params.id)));
+    },
+  }),
+  defineRoute({
+    method: 'DELETE',
+    path: '/image-jobs/:id',
+    summary: 'Cancels an import or a verification; nothing of the import stays.',
+    params: jobParamsSchema,
+    response: imageJobSchema,
+    // Twice is harmless: it ends once.
+    async handle({ params }, { images }) {
+      return jobView(known(images.jobs.cancel(params.id)));
+    },
+  }),
+];
+
+function known(job: ImageJob | undefined): ImageJob {
+  if (job !== undefined) return job;
+  throw new TinsmithError('not_found', 'there is no such job: the server was started anew, so begin it again');
+}
+
+function imageView({ addedAt, ...image }: LibraryImage): ImageView {
+  return { ...image, addedAt: addedAt.toISOString() };
+}
+
+function jobView({ startedAt, finishedAt, image, error, ...job }: ImageJob): ImageJobView {
+  return {
+    ...job,
+    startedAt: startedAt.toISOString(),
+    ...(finishedAt && { finishedAt: finishedAt.toISOString() }),
+    ...(image && { image: imageView(image) }),
+    ...(error && { error: { code: error.code, message: error.message } }),
+  };
+}

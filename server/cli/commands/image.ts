@@ -1,0 +1,198 @@
+import { readFile } from 'node:fs/promises';
+import { basename, isAbsolute, resolve } from 'node:path';
+import { TinsmithError } from '#proto/errors.ts';
+import type { AddImageRequest, CollectedView, DeletedView, ImageJobView, ImageView, ListOf } from '../../api/types.ts';
+import { API_OPTIONS } from '../api-options.ts';
+import type { Command, CommandContext, CommandInput } from '../command.ts';
+import { followImageJob } from '../follow-image-job.ts';
+import { ageText, sizeText } from '../quantity-text.ts';
+import { type Column, OUTPUT_OPTION, outputFormat, printDocument, printTable } from '../record-output.ts';
+
+export const imageAddCommand: Command = {
+  name: 'image add',
+  arguments: 'NAME SOURCE',
+  takes: [2, 2],
+  summary: 'Import an image into the library from a file on the server or a URL; raw, gz, xz, zst or bz2.',
+  options: {
+    sha256: { type: 'string', value: 'HEX', summary: 'SHA-256 that the source must have.' },
+    'sha256-file': { type: 'string', value: 'FILE', summary: 'File of sha256sum that names the source.' },
+    'image-sha256': { type: 'string', value: 'HEX', summary: 'SHA-256 that the decompressed image must have.' },
+    level: { type: 'string', value: 'N', summary: 'How hard to compress, 1 to 19 (9).' },
+    'no-wait': { type: 'boolean', summary: 'Start it and return.' },
+    ...OUTPUT_OPTION,
+    ...API_OPTIONS,
+  },
+  examples: [
+    'tinsmith image add debian-12 /srv/debian-12.raw.zst',
+    'tinsmith image add ubuntu http://10.0.0.2/u.img.gz --sha256-file SHA256SUMS',
+  ],
+  async run(context, input) {
+    const order = await orderOf(input);
+    const started = await context.api.send<ImageJobView>('POST', '/images', order);
+    if (input.has('no-wait')) {
+      context.out.line(`image/${started.name} is being imported, job ${started.id}`);
+      return 0;
+    }
+    const { image } = await followImageJob(started, context);
+    if (image === undefined) throw new TinsmithError('internal', 'the server says that it imported nothing');
+    return printImages(context, input, [image], (out) => out.line(addedLine(image)));
+  },
+};
+
+export const imageListCommand: Command = {
+  name: 'image list',
+  arguments: '',
+  takes: [0, 0],
+  summary: 'List the images of the library.',
+  options: { ...OUTPUT_OPTION, ...API_OPTIONS },
+  examples: ['tinsmith image list', 'tinsmith image list -o json'],
+  async run(context, input) {
+    const { items } = await context.api.get<ListOf<ImageView>>('/images');
+    return printImages(context, input, items, (out, format) => {
+      if (items.length === 0) out.note('the library is empty: add an image with tinsmith image add');
+      else printTable(out, columns(context.now()), items, format);
+    });
+  },
+};
+
+export const imageShowCommand: Command = {
+  name: 'image show',
+  arguments: 'NAME',
+  takes: [1, 1],
+  summary: 'Show one image of the library and how templates name it.',
+  options: { ...OUTPUT_OPTION, ...API_OPTIONS },
+  examples: ['tinsmith image show debian-12'],
+  async run(context, input) {
+    const image = await context.api.get<ImageView>(imagePath(input));
+    return printImages(context, input, [image], (out) => {
+      const facts = [
+        ['name', image.name],
+        ['IMG_URL', `library:${image.name}`],
+        ['digest', `sha256-${image.digest}`],
+        ['source', image.source],
+        ['imported', image.addedAt],
+        ['image', `${sizeText(image.imageBytes)} (${image.imageBytes} bytes), SHA-256 ${image.imageSha256}`],
+        ['of that data', sizeText(image.dataBytes)],
+        ['in the library', sizeText(image.fileBytes)],
+      ] as const;
+      for (const [title, fact] of facts) out.line(`${title.padEnd(16)}${fact}`);
+    });
+  },
+};
+
+export const imageVerifyCommand: Command = {
+  name: 'image verify',
+  arguments: 'NAME',
+  takes: [1, 1],
+  summary: 'Read an image of the library again and compare every byte with its signed index.',
+  options: API_OPTIONS,
+  examples: ['tinsmith image verify debian-12'],
+  async run(context, input) {
+    const started = await context.api.send<ImageJobView>('POST', `${imagePath(input)}/verify`);
+    const job = await followImageJob(started, context);
+    context.out.line(`image/${job.name} is whole`);
+    return 0;
+  },
+};
+
+export const imageRemoveCommand: Command = {
+  name: 'image remove',
+  arguments: 'NAME...',
+  takes: [1, 1000],
+  summary: 'Take images out of the library; image gc frees their space.',
+  options: API_OPTIONS,
+  examples: ['tinsmith image remove debian-11'],
+  async run({ api, out }, input) {
+    for (const name of input.positionals) {
+      const deleted = await api.send<DeletedView>('DELETE', `/images/${encodeURIComponent(name)}`);
+      out.line(`image/${deleted.name} removed`);
+    }
+    return 0;
+  },
+};
+
+export const imageGcCommand: Command = {
+  name: 'image gc',
+  arguments: '',
+  takes: [0, 0],
+  summary: 'Delete the bytes of images that no name stands for any more.',
+  options: API_OPTIONS,
+  examples: ['tinsmith image gc'],
+  async run({ api, out }) {
+    const { digests, bytes } = await api.send<CollectedView>('POST', '/images/collect');
+    out.line(`${digests.length} images deleted, ${sizeText(bytes)} freed`);
+    return 0;
+  },
+};
+
+async function orderOf(input: CommandInput): Promise<AddImageRequest> {
+  const [name = '', given = ''] = input.positionals;
+  // The server runs on this host; its working directory is another one.
+  const source = given.includes('://') || isAbsolute(given) ? given : resolve(given);
+  const sha256 = input.text('sha256') ?? (await sumOf(source, input.text('sha256-file')));
+  const imageSha256 = input.text('image-sha256');
+  const level = input.text('level');
+  if (level !== undefined && !/^(1?[1-9]|10)$/.test(level)) {
+    throw new TinsmithError('usage', `--level is "${level}": use a whole number from 1 to 19`);
+  }
+  return {
+    name,
+    source,
+    ...(sha256 !== undefined && { sha256: hex('--sha256', sha256) }),
+    ...(imageSha256 !== undefined && { imageSha256: hex('--image-sha256', imageSha256) }),
+    ...(level !== undefined && { level: Number(level) }),
+  };
+}
+
+/** The line of a sha256sum file that names the source; a file with one sum only needs no name. */
+async function sumOf(source: string, file: string | undefined): Promise<string | undefined> {
+  if (file === undefined) return undefined;
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new TinsmithError('invalid_input', `cannot read ${file}: ${String(cause)}`, { cause });
+  });
+  const lines = [...text.matchAll(/^([0-9a-f]{64})(?:[ \t]+\*?(.+))?$/gim)];
+  const wanted = basename(source.replace(/[?#].*$/, ''));
+  const found = lines.find(([, , name]) => name !== undefined && basename(name.trim()) === wanted);
+  const sum = found?.[1] ?? (lines.length === 1 ? lines[0]?.[1] : undefined);
+  if (sum !== undefined) return sum;
+  throw new TinsmithError('invalid_input', `${file} has no SHA-256 of ${wanted}: give it with --sha256`);
+}
+
+function hex(option: string, text: string): string {
+  if (/^[0-9a-f]{64}$/i.test(text)) return text.toLowerCase();
+  throw new TinsmithError('usage', `${option} is "${text}": use 64 hexadecimal digits`);
+}
+
+function imagePath(input: CommandInput): string {
+  return `/images/${encodeURIComponent(input.positionals[0] ?? '')}`;
+}
+
+function printImages(
+  { out }: CommandContext,
+  input: CommandInput,
+  images: readonly ImageView[],
+  print: (out: CommandContext['out'], format: 'table' | 'wide') => void,
+): number {
+  const format = outputFormat(input.text('output'));
+  const isOne = input.positionals.length > 0;
+  if (format === 'json' || format === 'yaml') printDocument(out, format, isOne ? images[0] : { items: images });
+  else if (format === 'name') for (const { name } of images) out.line(`image/${name}`);
+  else print(out, format);
+  return 0;
+}
+
+function addedLine({ name, imageBytes, fileBytes, digest }: ImageView): string {
+  const sizes = `${sizeText(imageBytes)}, ${sizeText(fileBytes)} in the library`;
+  return `image/${name} added: ${sizes}, sha256-${digest.slice(0, 12)}…; templates name it library:${name}`;
+}
+
+function columns(now: Date): readonly Column<ImageView>[] {
+  return [
+    { title: 'NAME', text: ({ name }) => name },
+    { title: 'SIZE', text: ({ imageBytes }) => sizeText(imageBytes) },
+    { title: 'STORED', text: ({ fileBytes }) => sizeText(fileBytes) },
+    { title: 'AGE', text: ({ addedAt }) => ageText(now.getTime() - Date.parse(addedAt)) },
+    { title: 'SOURCE', text: ({ source }) => source },
+    { title: 'DIGEST', isWide: true, text: ({ digest }) => `sha256-${digest}` },
+  ];
+}

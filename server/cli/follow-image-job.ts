@@ -1,0 +1,46 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { isErrorCode, TinsmithError } from '#proto/errors.ts';
+import type { ImageJobView } from '../api/types.ts';
+import type { CommandContext } from './command.ts';
+import { LiveBlock } from './live-block.ts';
+import { progressText } from './progress-bar.ts';
+
+const ASK_EVERY_MS = 500;
+const BAR_WIDTH = 24;
+
+/** Shows how far a job is until it ends. Resolves to the job that succeeded; throws what ended it otherwise. */
+export async function followImageJob(started: ImageJobView, context: CommandContext): Promise<ImageJobView> {
+  const { out, signal } = context;
+  const block = out.isInteractive ? new LiveBlock(out) : undefined;
+  try {
+    return succeeded(await untilEnded(started, context, (text) => block?.draw([text])));
+  } catch (thrown) {
+    if (signal.aborted) out.note(`image/${started.name}: the server goes on with it; see tinsmith image list`);
+    throw thrown;
+  } finally {
+    block?.draw([]);
+  }
+}
+
+async function untilEnded(
+  started: ImageJobView,
+  { api, signal, now }: CommandContext,
+  show: (text: string) => void,
+): Promise<ImageJobView> {
+  let job = started;
+  while (job.state === 'running') {
+    const seconds = Math.max(0.001, (now().getTime() - Date.parse(job.startedAt)) / 1000);
+    const { done, total } = job;
+    const progress = { done, perSecond: done / seconds, unit: 'bytes', ...(total !== undefined && { total }) };
+    show(progressText(progress, BAR_WIDTH));
+    await delay(ASK_EVERY_MS, undefined, { signal });
+    job = await api.get<ImageJobView>(`/image-jobs/${job.id}`);
+  }
+  return job;
+}
+
+function succeeded(job: ImageJobView): ImageJobView {
+  if (job.state === 'succeeded') return job;
+  const { code = 'internal', message = `the job is ${job.state}` } = job.error ?? {};
+  throw new TinsmithError(isErrorCode(code) ? code : 'internal', message);
+}

@@ -1,0 +1,164 @@
+import { randomUUID } from 'node:crypto';
+import { TinsmithError } from '#proto/errors.ts';
+import type { ImageLibrary, LibraryImage } from './image-library.ts';
+import { openImageSource } from './image-source.ts';
+
+/** Long work on the library, as its asker sees it. Jobs are not stored: one that a restart ended left nothing, and is asked for again. */
+export interface ImageJob {
+  readonly id: string;
+  readonly kind: 'add' | 'verify';
+  readonly name: string;
+  readonly state: 'running' | 'succeeded' | 'failed' | 'cancelled';
+  /** Bytes: of the source for `add`, of the image for `verify`. */
+  readonly done: number;
+  readonly total?: number;
+  readonly startedAt: Date;
+  readonly finishedAt?: Date;
+  /** Of one that succeeded. */
+  readonly image?: LibraryImage;
+  readonly error?: TinsmithError;
+}
+
+export interface ImageOrder {
+  readonly name: string;
+  /** Absolute path on the server, or an http or https URL. */
+  readonly source: string;
+  /** Of the source as it is; lower-case hex. */
+  readonly sha256?: string;
+  /** Of the image that comes out of it; lower-case hex. */
+  readonly imageSha256?: string;
+  /** Of zstd, 1 to 19. */
+  readonly level: number;
+}
+
+export interface ImageJobs extends AsyncDisposable {
+  /** Starts an import. The same order while it runs gives the job that runs; another one for its name is a `conflict`. */
+  add(order: ImageOrder): ImageJob;
+  /** Throws `not_found`. */
+  verify(name: string): Promise<ImageJob>;
+  job(id: string): ImageJob | undefined;
+  cancel(id: string): ImageJob | undefined;
+}
+
+export interface ImageJobsOptions {
+  readonly library: ImageLibrary;
+  readonly clock: () => Date;
+  /** For sources on other hosts. */
+  readonly proxy?: string;
+  /** Told of each import that ended well. */
+  readonly onAdded: (image: LibraryImage) => Promise<void>;
+}
+
+/** Ended jobs that are still told about. */
+const KEPT = 100;
+
+export function imageJobs({ library, clock, proxy, onAdded }: ImageJobsOptions): ImageJobs {
+  const jobs = new Map<string, RunningJob>();
+  const orders = new Map<string, { readonly key: string; readonly job: RunningJob }>();
+
+  function start(kind: ImageJob['kind'], name: string, work: JobWork): RunningJob {
+    const job = new RunningJob({ id: randomUUID(), kind, name, state: 'running', done: 0, startedAt: clock() });
+    jobs.set(job.view.id, job);
+    const [oldest] = [...jobs.values()].filter(({ view }) => view.state !== 'running');
+    if (jobs.size > KEPT && oldest !== undefined) jobs.delete(oldest.view.id);
+    job.run(work, clock);
+    return job;
+  }
+
+  return {
+    add(order) {
+      const key = JSON.stringify(order);
+      const running = orders.get(order.name);
+      if (running?.job.view.state === 'running') {
+        if (running.key === key) return running.job.view;
+        const fact = `an import of another source under that name is under way`;
+        throw new TinsmithError('conflict', `cannot add the image ${order.name}: ${fact}: wait for it, or cancel it`);
+      }
+      const job = start('add', order.name, async (control) => {
+        const image = await addImage(library, { ...order, ...(proxy !== undefined && { proxy }) }, control);
+        await onAdded(image);
+        return image;
+      });
+      orders.set(order.name, { key, job });
+      return job.view;
+    },
+    async verify(name) {
+      const { imageBytes } = await library.show(name);
+      const job = start('verify', name, ({ signal, progress }) =>
+        library.verify(name, { signal, progress: (done) => progress(done, imageBytes) }),
+      );
+      return job.view;
+    },
+    job: (id) => jobs.get(id)?.view,
+    cancel(id) {
+      const job = jobs.get(id);
+      job?.stop(new TinsmithError('cancelled', 'it was cancelled on request'));
+      return job?.view;
+    },
+    async [Symbol.asyncDispose]() {
+      const reason = new TinsmithError('unavailable', 'the server is stopping');
+      for (const job of jobs.values()) job.stop(reason);
+      await Promise.all([...jobs.values()].map(({ ended }) => ended));
+    },
+  };
+}
+
+interface JobControl {
+  readonly signal: AbortSignal;
+  readonly progress: (done: number, total: number | undefined) => void;
+}
+
+type JobWork = (control: JobControl) => Promise<LibraryImage>;
+
+async function addImage(
+  library: ImageLibrary,
+  order: ImageOrder & { readonly proxy?: string },
+  { signal, progress }: JobControl,
+): Promise<LibraryImage> {
+  const { name, level, imageSha256, sha256, proxy } = order;
+  await using source = await openImageSource(order.source, {
+    signal,
+    ...(sha256 !== undefined && { sha256 }),
+    ...(proxy !== undefined && { proxy }),
+  });
+  return await library.add(name, source.image, {
+    source: source.shown,
+    level,
+    signal,
+    progress: () => progress(source.bytes, source.totalBytes),
+    ...(imageSha256 !== undefined && { imageSha256 }),
+  });
+}
+
+class RunningJob {
+  view: ImageJob;
+  ended: Promise<void> = Promise.resolve();
+  readonly #stop = new AbortController();
+
+  constructor(view: ImageJob) {
+    this.view = view;
+  }
+
+  stop(reason: TinsmithError): void {
+    this.#stop.abort(reason);
+  }
+
+  run(work: JobWork, clock: () => Date): void {
+    const { signal } = this.#stop;
+    const progress: JobControl['progress'] = (done, total) => {
+      this.view = { ...this.view, done, ...(total !== undefined && { total }) };
+    };
+    this.ended = this.#follow(work({ signal, progress }), clock);
+  }
+
+  /** Never rejects: how the work ended is for whoever asks. */
+  async #follow(work: Promise<LibraryImage>, clock: () => Date): Promise<void> {
+    try {
+      const image = await work;
+      this.view = { ...this.view, state: 'succeeded', image, finishedAt: clock() };
+    } catch (thrown) {
+      const state = this.#stop.signal.aborted ? 'cancelled' : 'failed';
+      this.view = { ...this.view, state, error: TinsmithError.from(thrown), finishedAt: clock() };
+    }
+  }
+}

@@ -1,0 +1,104 @@
+/** The library from the command line: import, list, verify, remove, on the real API and a real folder. */
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { type ApiWorld, startApiWorld } from '#test/support/api-world.ts';
+import { runCliProcess } from '#test/support/cli-process.ts';
+import { diskImage } from '#test/support/disk-image.ts';
+import { cutAfter, hostileServer, wholeFile } from '#test/support/hostile-server.ts';
+
+const IMAGE = Buffer.concat([diskImage(), Buffer.alloc(9 << 20), randomBytes(1 << 20)]);
+const GZ = gzipSync(IMAGE, { level: 1 });
+const SUM = createHash('sha256').update(GZ).digest('hex');
+let folder: string;
+let source: string;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tinsmith-images-'));
+  source = join(folder, 'disk.img.gz');
+  await writeFile(source, GZ);
+});
+
+after(() => rm(folder, { recursive: true, force: true }));
+
+async function cli(world: ApiWorld, ...argv: string[]) {
+  return runCliProcess(world, ['image', ...argv], { cwd: folder });
+}
+
+describe('tinsmith image', () => {
+  it('imports a compressed file and says how templates name it', async () => {
+    await using world = await startApiWorld();
+    await writeFile(join(folder, 'SHA256SUMS'), `${'0'.repeat(64)}  other.img\n${SUM} *disk.img.gz\n`);
+
+    const added = await cli(world, 'add', 'debian-12', 'disk.img.gz', '--sha256-file', 'SHA256SUMS');
+
+    assert.equal(added.code, 0, added.stderr);
+    assert.match(added.stdout, /image\/debian-12 added: 15\.0 MiB, .*library:debian-12/);
+    const shown = JSON.parse((await cli(world, 'show', 'debian-12', '-o', 'json')).stdout);
+    assert.equal(shown.imageBytes, IMAGE.length);
+    assert.equal(shown.imageSha256, createHash('sha256').update(IMAGE).digest('hex'));
+    assert.match((await cli(world, 'list')).stdout, /^NAME .*\ndebian-12 +15\.0 MiB/);
+    assert.match((await cli(world, 'verify', 'debian-12')).stdout, /debian-12 is whole/);
+    const [event] = await world.store.events({ names: ['image.added'] });
+    assert.equal(event?.data['image'], 'debian-12');
+  });
+
+  it('imports from a server that breaks off, by asking for the rest', async () => {
+    await using world = await startApiWorld();
+    await using server = await hostileServer(GZ, [cutAfter(100_000), wholeFile]);
+
+    const added = await cli(world, 'add', 'far', server.url, '--sha256', SUM);
+
+    assert.equal(added.code, 0, added.stderr);
+    assert.match(server.requests[1] ?? '', /GET bytes=\d+-/);
+  });
+
+  it('keeps nothing of a source that is cut, damaged, missing or another one', async () => {
+    await using world = await startApiWorld();
+    await writeFile(join(folder, 'cut.gz'), GZ.subarray(0, -20));
+    const damaged = Buffer.from(GZ);
+    damaged[5000] = ((damaged[5000] ?? 0) + 1) & 0xff;
+    await writeFile(join(folder, 'damaged.gz'), damaged);
+
+    for (const [argv, code, sentence] of [
+      [['cut.gz'], 65, /cut short/],
+      [['damaged.gz'], 65, /damaged/],
+      [['nothing.gz'], 66, /nothing\.gz/],
+      [['disk.img.gz', '--sha256', 'ab'.repeat(32)], 65, /expected was abab/],
+      [['disk.img.gz', '--image-sha256', 'ab'.repeat(32)], 65, /expected was abab/],
+      [['disk.img.gz', '--level', '20'], 64, /1 to 19/],
+      [['http://127.0.0.1:1/x', '--sha256', 'nonsense'], 64, /64 hexadecimal/],
+    ] as const) {
+      const result = await cli(world, 'add', 'bad', ...argv);
+      assert.equal(result.code, code, result.stderr);
+      assert.match(result.stderr, sentence);
+    }
+
+    assert.match((await cli(world, 'list')).stderr, /the library is empty/);
+    const library = join(dirname(world.tokenFile), 'library');
+    assert.deepEqual(await readdir(join(library, 'blobs')), []);
+    assert.deepEqual(await readdir(join(library, 'incoming')), []);
+  });
+
+  it('finds a bad block under an image, and frees the space of one that was removed', async () => {
+    await using world = await startApiWorld();
+    await cli(world, 'add', 'a', source);
+    const blobs = join(dirname(world.tokenFile), 'library', 'blobs');
+    const [blob = ''] = await readdir(blobs);
+    const file = await open(join(blobs, blob, 'image.zst'), 'r+');
+    await file.write(Buffer.from('?'), 0, 1, 5000);
+    await file.close();
+
+    const verified = await cli(world, 'verify', 'a');
+    assert.equal(verified.code, 65);
+    assert.match(verified.stderr, /a is damaged/);
+    assert.equal((await cli(world, 'remove', 'a')).code, 0);
+    assert.equal((await cli(world, 'remove', 'a')).code, 66);
+    assert.match((await cli(world, 'gc')).stdout, /1 images deleted, .* freed/);
+    assert.deepEqual(await readdir(blobs), []);
+  });
+});
