@@ -46,7 +46,9 @@ function readDisk(disk: Reader): InventoryDisk {
     sizeBytes: disk.count('sizeBytes'),
     logicalBlockBytes: disk.count('logicalBlockBytes'),
     rotational: disk.flag('rotational'),
-    ...disk.optionalTexts('model', 'serial', 'wwn', 'transport'),
+    ...disk.optionalTexts('model', 'vendor', 'serial', 'wwn', 'hctl', 'transport'),
+    ...(disk.has('byId') ? { byId: disk.texts('byId') } : {}),
+    ...(disk.has('removable') ? { removable: disk.flag('removable') } : {}),
   };
 }
 

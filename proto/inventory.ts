@@ -28,14 +28,20 @@ export interface Inventory {
 export interface InventoryDisk {
   /** /dev/sda */
   readonly device: string;
-  /** Stable names below /dev/disk/by-id, if any. */
+  /** Names below /dev/disk/by-id as udev makes them, if any. */
+  readonly byId?: readonly string[];
   readonly sizeBytes: number;
   readonly logicalBlockBytes: number;
   readonly model?: string;
+  readonly vendor?: string;
   readonly serial?: string;
   readonly wwn?: string;
+  /** Host, channel, target and unit of a SCSI disk: `0:0:1:0`. */
+  readonly hctl?: string;
   readonly rotational: boolean;
   readonly transport?: string;
+  /** True for what is made to be taken out; absent otherwise. */
+  readonly removable?: boolean;
 }
 
 export interface InventoryInterface {

@@ -6,6 +6,7 @@ import { kexec } from './kexec.ts';
 import { poweroff } from './poweroff.ts';
 import { reboot } from './reboot.ts';
 import { rootio } from './rootio.ts';
+import { wipe } from './wipe.ts';
 import { writefile } from './writefile.ts';
 
 /** Every declared action has its function here, or this file does not compile. */
@@ -14,6 +15,7 @@ export const registry: { readonly [N in ActionName]: Action<ActionParams[N]> } =
   writefile,
   cexec,
   rootio,
+  wipe,
   reboot,
   poweroff,
   kexec,

@@ -2,8 +2,10 @@ import { constants } from 'node:fs';
 import { access, open, readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
+import { diskInventory } from '../inventory/disk-inventory.ts';
+import { SysTree } from '../inventory/sys-tree.ts';
 import { FileDisk } from './file-disk.ts';
-import type { Disk } from './machine.ts';
+import type { Disk, EraseAbilities, Waiting } from './machine.ts';
 import { waitUntil } from './wait-until.ts';
 
 const SYS = '/sys/class/block';
@@ -58,6 +60,20 @@ export async function openBlockDevice(device: string, node: string): Promise<Dis
       thrown instanceof Error && thrown.message.includes('EBUSY') ? 'something else holds it' : String(thrown);
     throw new TinsmithError('device_unfit', `cannot open ${device} for writing: ${fact}`, { cause: thrown });
   }
+}
+
+export async function eraseAbilities(device: string, { signal }: Waiting): Promise<EraseAbilities> {
+  const node = await findDevice(device, signal);
+  const name = basename(node);
+  const disk = (await diskInventory(new SysTree('/'))).find((found) => found.device === node);
+  const limit = async (file: string): Promise<number> => Number(await readSys(name, `queue/${file}`).catch(() => '0'));
+  return {
+    node,
+    isPartition: await isPartition(node),
+    transport: disk?.transport ?? 'unknown',
+    canDiscard: (await limit('discard_max_bytes')) > 0,
+    canWriteZeros: (await limit('write_zeroes_max_bytes')) > 0,
+  };
 }
 
 /** O_EXCL would refuse, too; this says who it is. Looks at the disk and at each of its partitions. */

@@ -1,9 +1,10 @@
 import { mkdir, open, stat, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
+import type { InventoryDisk } from '#proto/inventory.ts';
 import { FileDisk } from './file-disk.ts';
 import { PROBE_BYTES, recognizeFileSystem } from './file-system-probe.ts';
-import type { KernelToLoad, Machine, ProgramCall, ProgramResult } from './machine.ts';
+import type { EraseAbilities, KernelToLoad, Machine, ProgramCall, ProgramResult } from './machine.ts';
 import { MountedRoot } from './mounted-root.ts';
 
 export interface FolderMachineOptions {
@@ -14,6 +15,8 @@ export interface FolderMachineOptions {
   readonly logicalBlockBytes?: number;
   /** What is on a partition, for the check of the expected file system. Default ext4. */
   readonly fileSystems?: Readonly<Record<string, string>>;
+  /** What the machine says of its disks beside their sizes. */
+  readonly about?: Readonly<Record<string, Partial<InventoryDisk> & Partial<EraseAbilities>>>;
   /** Stands for every program; default: exit code 0. */
   readonly run?: (program: ProgramCall) => Promise<ProgramResult>;
 }
@@ -68,6 +71,8 @@ export function folderMachine(options: FolderMachineOptions): FolderMachine {
       mounted.set(device, root);
       return root;
     },
+    disks: async () => folderDisks(options),
+    eraseAbilities: async (device) => folderAbilities(device, options),
     probe: async (device) => {
       await using file = await open(diskFile(device), 'r');
       const { buffer, bytesRead } = await file.read(Buffer.alloc(PROBE_BYTES), 0, PROBE_BYTES, 0);
@@ -78,6 +83,28 @@ export function folderMachine(options: FolderMachineOptions): FolderMachine {
       journal.push(`kexec ${kernel} [${initrds.join(' ')}] ${commandLine}`);
     },
   };
+}
+
+function folderDisks({ disks, about, logicalBlockBytes = 512 }: FolderMachineOptions): InventoryDisk[] {
+  const whole = Object.entries(disks).filter(([device]) => !isPartitionName(device));
+  return whole.map(([device, sizeBytes]) => {
+    return { device, sizeBytes, logicalBlockBytes, rotational: false, transport: 'virtio', ...about?.[device] };
+  });
+}
+
+function folderAbilities(device: string, { about }: FolderMachineOptions): EraseAbilities {
+  return {
+    node: device,
+    isPartition: isPartitionName(device),
+    transport: 'virtio',
+    canDiscard: false,
+    canWriteZeros: false,
+    ...about?.[device],
+  };
+}
+
+function isPartitionName(device: string): boolean {
+  return /^\/dev\/(sd[a-z]+|vd[a-z]+|nvme\d+n\d+p)\d+$/.test(device);
 }
 
 async function openFolderDisk(device: string, file: string, options: FolderMachineOptions): Promise<FileDisk> {

@@ -1,7 +1,9 @@
 import { mkdir, mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
-import { findDevice, isPartition, openBlockDevice, partitionDevice } from './block-device.ts';
+import { diskInventory } from '../inventory/disk-inventory.ts';
+import { SysTree } from '../inventory/sys-tree.ts';
+import { eraseAbilities, findDevice, isPartition, openBlockDevice, partitionDevice } from './block-device.ts';
 import { PROBE_BYTES, recognizeFileSystem } from './file-system-probe.ts';
 import { LinuxMounts } from './linux-mounts.ts';
 import type { Disk, FileSystemName, KernelToLoad, Machine, Waiting } from './machine.ts';
@@ -27,6 +29,8 @@ export function linuxMachine(runDirectory = '/run/tinsmith'): Machine {
     rereadPartitionTable,
     mount: (device, fileSystem, waiting) => mounts.mount(device, fileSystem, waiting),
     releaseMounts: () => mounts.release(),
+    disks: () => diskInventory(new SysTree('/')),
+    eraseAbilities,
     probe: probeDevice,
     run: runProgram,
     runInside: (root, program) => mounts.runInside(root, program),

@@ -1,3 +1,5 @@
+import type { InventoryDisk } from '#proto/inventory.ts';
+
 /**
  * The machine as actions see it: the only way to its disks, file systems and programs. linux-machine.ts is the real one;
  * folder-machine.ts has files for disks and folders for file systems, for tests.
@@ -20,6 +22,10 @@ export interface Machine {
   mount(device: string, fileSystem: string | undefined, options: Waiting): Promise<TargetRoot>;
   /** Writes everything back and ends all shared mounts, latest first. Harmless when there are none. */
   releaseMounts(): Promise<void>;
+  /** Every disk that a system could be installed on, as the inventory lists them, in the kernel's order. */
+  disks(): Promise<readonly InventoryDisk[]>;
+  /** How a device can be erased. Waits (bounded) for its node. Throws `device_unfit` when it is missing. */
+  eraseAbilities(device: string, options: Waiting): Promise<EraseAbilities>;
   /** What is on a disk or partition, from its first blocks. Waits (bounded) for its node. */
   probe(device: string, options: Waiting): Promise<FileSystemName | undefined>;
   /** Runs a program to its end. Throws only when it cannot be started or is aborted; look at the exit code. */
@@ -28,6 +34,17 @@ export interface Machine {
   runInside(root: TargetRoot, program: ProgramCall & { readonly resolvConf: boolean }): Promise<ProgramResult>;
   /** Loads a kernel to be started by the power request `kexec`; a kernel loaded before is replaced. Throws `command_failed`. */
   loadKernel(kernel: KernelToLoad, options: Waiting): Promise<void>;
+}
+
+export interface EraseAbilities {
+  /** The kernel's own name, for programs: /dev/sda. */
+  readonly node: string;
+  readonly isPartition: boolean;
+  readonly transport: string;
+  /** Whether the kernel can tell it that blocks are not needed any more. */
+  readonly canDiscard: boolean;
+  /** Whether it makes zeros by itself. */
+  readonly canWriteZeros: boolean;
 }
 
 /** Paths as `TargetRoot.resolve` gives them. */

@@ -35,6 +35,10 @@ export const BOOT_TOOLS: readonly BootTool[] = [
     files: { 'sbin/mkfs.fat': 'usr/sbin/mkfs.fat' },
     links: { 'usr/sbin/mkfs.vfat': 'mkfs.fat', 'usr/sbin/mkdosfs': 'mkfs.fat' },
   },
+  // What erases disks: by the drive itself (NVMe, ATA), or by the kernel.
+  { package: 'nvme-cli', files: { 'usr/sbin/nvme': 'usr/sbin/nvme' }, links: {} },
+  { package: 'hdparm', files: { 'sbin/hdparm': 'usr/sbin/hdparm' }, links: {} },
+  { package: 'util-linux', files: { 'sbin/blkdiscard': 'usr/sbin/blkdiscard' }, links: {} },
   { package: 'kexec-tools', files: { 'sbin/kexec': 'usr/sbin/kexec' }, links: {} },
 ];
 

@@ -6,6 +6,7 @@ import { type KexecParams, kexec } from './kexec.ts';
 import { type PoweroffParams, poweroff } from './poweroff.ts';
 import { type RebootParams, reboot } from './reboot.ts';
 import { type RootioParams, rootio } from './rootio.ts';
+import { type WipeParams, wipe } from './wipe.ts';
 import { type WritefileParams, writefile } from './writefile.ts';
 
 /** Built-in action → its parameters. The agent's registry is complete over this type or does not compile. */
@@ -14,6 +15,7 @@ export interface ActionParams {
   readonly writefile: WritefileParams;
   readonly cexec: CexecParams;
   readonly rootio: RootioParams;
+  readonly wipe: WipeParams;
   readonly reboot: RebootParams;
   readonly poweroff: PoweroffParams;
   readonly kexec: KexecParams;
@@ -26,6 +28,7 @@ export const catalog: { readonly [N in ActionName]: ActionDeclaration<ActionPara
   writefile,
   cexec,
   rootio,
+  wipe,
   reboot,
   poweroff,
   kexec,

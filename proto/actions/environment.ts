@@ -51,8 +51,12 @@ export function requiredMode(environment: Environment, name: string): number {
 /** An absolute device path below /dev. */
 export function requiredDevice(environment: Environment, name: string, example: string): string {
   const value = requiredText(environment, name, example).trim();
-  if (/^\/dev\/[^\s\0]+$/.test(value) && !value.split('/').includes('..') && !value.endsWith('/')) return value;
+  if (isDevicePath(value)) return value;
   throw invalidParam(name, value, `use the path of a device below /dev, such as ${example}`);
+}
+
+export function isDevicePath(text: string): boolean {
+  return /^\/dev\/[^\s\0]+$/.test(text) && !text.split('/').includes('..') && !text.endsWith('/');
 }
 
 /** A Go duration such as `2m`, `1m30s`, `500ms`; milliseconds. */

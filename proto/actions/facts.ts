@@ -1,8 +1,12 @@
+import type { DiskHints } from '../disk-hints.ts';
+
 /** What the server tells the agent about its own machine, so that actions need not ask the network. */
 export interface HardwareFacts {
   readonly hardware: string;
   readonly interfaces: readonly InterfaceFacts[];
   readonly library?: LibraryFacts;
+  /** In the record's order: what `/dev/disk/by-hint/<index>` counts. A server that is older than this agent leaves it out. */
+  readonly disks?: readonly DiskFacts[];
 }
 
 /** Where library images are, and who vouches for them. It comes over the authenticated connection to the server. */
@@ -11,6 +15,12 @@ export interface LibraryFacts {
   readonly publicKey: string;
   /** URLs of folders that hold images as `NAME/` or `sha256-DIGEST/`; the first is the server's own, which alone knows names. */
   readonly mirrors: readonly string[];
+}
+
+export interface DiskFacts {
+  readonly device: string;
+  /** How to find the disk behind a device of /dev/disk/by-hint. */
+  readonly hints?: DiskHints;
 }
 
 export interface InterfaceFacts {
