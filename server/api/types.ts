@@ -10,6 +10,7 @@ import type { Actor, EventName } from '../life/events.ts';
 import { type MachineStage, machineLife } from '../life/machine-life.ts';
 import { type WorkflowState, workflowLife } from '../life/workflow-life.ts';
 import type { JsonObject } from '../manifests/hardware-kind.ts';
+import type { ReadyBy, UserDataPolicy } from '../store/schema.ts';
 
 type DeepReadonly<T> = T extends readonly (infer Item)[]
   ? readonly DeepReadonly<Item>[]
@@ -59,6 +60,20 @@ export const hardwareSchema = Type.Object({
   netboot: Type.Boolean({ description: 'Whether the machine is given the boot environment on its next network boot' }),
   hasUserData: Type.Boolean({ description: 'User data is never returned' }),
   readyAt: Type.Optional(date),
+  readyBy: Type.Unsafe<ReadyBy>({
+    type: 'string',
+    enum: ['metadata', 'phoneHome', 'installed'],
+    description: 'What makes the installed system count as ready',
+  }),
+  userDataPolicy: Type.Unsafe<UserDataPolicy>({
+    type: 'string',
+    enum: ['keep', 'untilReady'],
+    description: '`untilReady`: not given out any more once the installed system has fetched it and is ready',
+  }),
+  userDataFetchedAt: Type.Optional(date),
+  userDataWithheldAt: Type.Optional(date),
+  phonedHomeAt: Type.Optional(date),
+  bootstrapFailure: Type.Optional(Type.String()),
   lastSeenAt: Type.Optional(date),
   failure: Type.Optional(Type.String()),
   inventory: Type.Optional(Type.Unsafe<Inventory>({ type: 'object', additionalProperties: true })),

@@ -11,17 +11,17 @@ interface Facts {
 
 /** The lines of `describe hardware`. */
 export function describeHardware(hardware: HardwareView, { workflows, events, now }: Facts): readonly string[] {
-  const { name, stage, stageAt, failure, netboot, hasUserData, labels, readyAt, lastSeenAt, createdAt } = hardware;
+  const { name, stage, stageAt, failure, netboot, labels, lastSeenAt, createdAt } = hardware;
   return [
     `Hardware   ${name}`,
     `Stage      ${stage} for ${ageText(now.getTime() - Date.parse(stageAt))}`,
     ...(failure === undefined ? [] : [`Failure    ${failure}`]),
     `Netboot    ${netboot ? 'on' : 'off'}`,
     `Labels     ${labelsText(labels) || '–'}`,
-    `User data  ${hasUserData ? 'yes (never shown)' : 'none'}`,
+    `User data  ${userDataText(hardware)}`,
     `Created    ${createdAt}`,
     `Last seen  ${lastSeenAt ?? '–'}`,
-    `Ready      ${readyAt ?? '–'}`,
+    ...readyLines(hardware),
     '',
     'Interfaces',
     ...dhcpOf(hardware).map(({ mac = '–', ip, hostname }) => {
@@ -38,6 +38,33 @@ export function describeHardware(hardware: HardwareView, { workflows, events, no
     '',
     'Events (UTC)',
     ...events.map((event) => `  ${eventLine(event)}`),
+  ];
+}
+
+const WAITS_FOR: Readonly<Record<HardwareView['readyBy'], string>> = {
+  metadata: 'the system’s first question for metadata',
+  phoneHome: 'the system to phone home',
+  installed: 'the installation',
+};
+
+function userDataText(hardware: HardwareView): string {
+  const { hasUserData, userDataPolicy, userDataFetchedAt, userDataWithheldAt } = hardware;
+  if (!hasUserData) return 'none';
+  const facts = [
+    'yes (never shown)',
+    ...(userDataPolicy === 'untilReady' ? ['holds keys'] : []),
+    ...(userDataFetchedAt === undefined ? [] : [`fetched ${userDataFetchedAt}`]),
+    ...(userDataWithheldAt === undefined ? [] : [`not given out again since ${userDataWithheldAt}`]),
+  ];
+  return facts.join(', ');
+}
+
+function readyLines({ readyAt, readyBy, phonedHomeAt, bootstrapFailure, stage }: HardwareView): readonly string[] {
+  const waits = stage === 'installed' ? `no, waits for ${WAITS_FOR[readyBy]}` : '–';
+  return [
+    `Ready      ${readyAt ?? waits}`,
+    ...(phonedHomeAt === undefined ? [] : [`Called     ${phonedHomeAt} (phone home)`]),
+    ...(bootstrapFailure === undefined ? [] : [`First start failed: ${bootstrapFailure}`]),
   ];
 }
 

@@ -23,11 +23,17 @@ function oneLine(text: string): string {
 }
 
 function styleOf(event: EventView): Style | undefined {
-  if (/\.(failed|timedOut|lost|refused|cancelled|blocked)$/.test(event.name)) return 'red';
+  if (/\.(failed|bootstrapFailed|timedOut|lost|refused|cancelled|blocked)$/.test(event.name)) return 'red';
   if (/\.(installed|succeeded|ready)$/.test(event.name)) return 'green';
   if (event.name === 'action.finished') return event.data['state'] === 'succeeded' ? undefined : 'red';
   return event.name.startsWith('machine.') ? 'blue' : undefined;
 }
+
+const READY_BY: Readonly<Record<string, string>> = {
+  metadata: 'asked for its metadata',
+  phoneHome: 'phoned home',
+  installed: 'is on its disk',
+};
 
 /** A sentence for every event; a name without one does not compile. */
 const SENTENCES: Readonly<Record<EventView['name'], (event: EventView) => string>> = {
@@ -49,7 +55,12 @@ const SENTENCES: Readonly<Record<EventView['name'], (event: EventView) => string
   'machine.installed': (event) => `installed${workflowOf(event)}`,
   'machine.failed': (event) => `failed${reason(event)}`,
   'machine.retired': () => 'retired',
-  'machine.ready': (event) => `up: the installed system showed itself${origin(event)}`,
+  'machine.ready': (event) =>
+    `up: the installed system ${READY_BY[fact(event, 'by', '')] ?? 'showed itself'}${origin(event)}`,
+  'machine.phonedHome': (event) => `phoned home${origin(event)}`,
+  'machine.bootstrapFailed': (event) => `its first start failed${reason(event)}`,
+  'userData.fetched': (event) => `fetched its user data${origin(event)}`,
+  'userData.withheld': (event) => `its user data is not given out again${origin(event)}`,
   'agent.connected': (event) => `agent connected${origin(event)}`,
   'agent.disconnected': () => 'agent disconnected',
   'enroll.refused': (event) => `enrollment refused${origin(event)}${reason(event)}`,

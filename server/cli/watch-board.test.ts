@@ -10,7 +10,8 @@ const at = (seconds: number): string => new Date(start + seconds * 1000).toISOSt
 
 function machine(name: string, stage: HardwareView['stage']): HardwareView {
   const empty = { labels: {}, annotations: {}, spec: {}, netboot: true, hasUserData: false, version: 1 };
-  return { ...empty, name, stage, stageAt: at(0), createdAt: at(0) };
+  const ready = { readyBy: 'metadata', userDataPolicy: 'keep' } as const;
+  return { ...empty, ...ready, name, stage, stageAt: at(0), createdAt: at(0) };
 }
 
 function event(seconds: number, name: EventView['name'], data: EventView['data'] = {}, hardware = 'one'): EventView {

@@ -32,7 +32,9 @@ export function metadataRoutes(options: MetadataRoutesOptions): FastifyPluginAsy
       server.get(`/${version}/meta-data`, async (request, reply) => answer(options, { request, reply }, metaData));
       server.get(`/${version}/meta-data/*`, async (request, reply) => answer(options, { request, reply }, metaData));
     }
-    server.post('/phone-home', async (request, reply) => answer(options, { request, reply }, async () => 'ok'));
+    server.post('/phone-home', async (request, reply) =>
+      answer(options, { request, reply }, async () => 'ok', 'phoneHome'),
+    );
     await Promise.resolve();
   };
 }
@@ -48,6 +50,9 @@ interface Caller {
   readonly path: string;
 }
 
+/** A phone call says more than a question. */
+type Contact = Parameters<Transitions['noteReady']>[1];
+
 /** Text for the caller, or undefined where it has none. */
 type Answer = (options: MetadataRoutesOptions, caller: Caller) => Promise<string | undefined>;
 
@@ -60,6 +65,7 @@ async function answer(
   options: MetadataRoutesOptions,
   { request, reply }: Exchange,
   find: Answer,
+  how: Contact = 'metadata',
 ): Promise<FastifyReply> {
   const address = request.ip.replace(/^::ffff:(?=\d+\.)/i, '');
   const hardware = await callingHardware(options, address);
@@ -69,7 +75,7 @@ async function answer(
   }
   // During provisioning the agent asks too, for its templates: only an installed system that asks is ready.
   if (hardware.stage === 'installed') {
-    await options.transitions.noteReady(hardware.name, { actor: 'machine', from: address });
+    await options.transitions.noteReady(hardware.name, how, { actor: 'machine', from: address });
   }
   const value = await find(options, { hardware, address, path: pathOf(request) });
   return value === undefined ? text(reply.code(404), 'this machine has no such value') : text(reply, value);

@@ -7,8 +7,9 @@ import type { ActionResult, LogLine, TaskRef } from '../provision/engine.ts';
 import { markLeaving, noteSequence } from './agent-sessions.ts';
 import type { Change, Changes } from './change.ts';
 import { hardwareRow } from './hardware-rows.ts';
+import { makeReady } from './installed-transitions.ts';
 import type { ActionRunTable } from './schema.ts';
-import { hasWork, moveMachine, switchNetboot } from './stage-transitions.ts';
+import { hasWork, moveMachine, NO_SYSTEM, switchNetboot } from './stage-transitions.ts';
 import type { ActionRef, StoredSequence, Transitions } from './transitions-contract.ts';
 import {
   type ActionRunRow,
@@ -130,7 +131,7 @@ async function acceptTask(change: Change, report: CurrentReport, { session }: St
 /** From now on the disk holds no known system, until the run succeeds. */
 async function moveToProvisioning(change: Change, run: WorkflowRow, hardware: string): Promise<void> {
   await moveMachine(change, await hardwareRow(change.trx, hardware), 'startRun', {
-    set: { installed_at: null, ready_at: null },
+    set: { installed_at: null, ...NO_SYSTEM },
     workflow: run.name,
     data: { attempt: run.attempt },
   });
@@ -247,7 +248,7 @@ async function finishTask(change: Change, { run, hardware }: CurrentReport): Pro
   if (machines.slice(run.task + 1).includes(hardware)) return; // it has another task to do
   if (isWipe(JSON.parse(run.labels_json))) {
     // It is what it was when it was found: it boots into the agent and waits.
-    const set = { installed_at: null, ready_at: null };
+    const set = { installed_at: null, ...NO_SYSTEM };
     const machine = await hardwareRow(change.trx, hardware);
     await moveMachine(change, machine, 'wiped', { set, workflow: run.name, event: 'machine.wiped' });
     return;
@@ -256,6 +257,8 @@ async function finishTask(change: Change, { run, hardware }: CurrentReport): Pro
     set: { installed_at: at },
     workflow: run.name,
   });
+  const installed = await hardwareRow(change.trx, hardware);
+  if (installed.ready_by === 'installed') await makeReady(change, installed, 'installed');
   // The next workflow of the queue needs the boot environment again.
   if (await hasWork(change, hardware, run.id)) return;
   await switchNetboot(change, await hardwareRow(change.trx, hardware), false);

@@ -39,10 +39,21 @@ function hardwareRecord(row: HardwareRow, claim: Claim | undefined): Hardware {
     hasUserData: row.user_data_sealed !== null,
     ...(row.ready_at === null ? {} : { readyAt: new Date(row.ready_at) }),
     ...(row.ready_by === 'metadata' ? {} : { readyBy: row.ready_by }),
+    ...installedSystem(row),
     ...(row.last_seen_at === null ? {} : { lastSeenAt: new Date(row.last_seen_at) }),
     ...(row.inventory_json === null ? {} : { inventory: JSON.parse(row.inventory_json) }),
     ...(row.failure === null ? {} : { failure: row.failure }),
     ...(claim === undefined ? {} : { claim: { ...claim } }),
+  };
+}
+
+function installedSystem(row: HardwareRow): Partial<Hardware> {
+  return {
+    ...(row.user_data_policy === 'keep' ? {} : { userDataPolicy: row.user_data_policy }),
+    ...(row.user_data_fetched_at === null ? {} : { userDataFetchedAt: new Date(row.user_data_fetched_at) }),
+    ...(row.user_data_withheld_at === null ? {} : { userDataWithheldAt: new Date(row.user_data_withheld_at) }),
+    ...(row.phoned_home_at === null ? {} : { phonedHomeAt: new Date(row.phoned_home_at) }),
+    ...(row.bootstrap_failure === null ? {} : { bootstrapFailure: row.bootstrap_failure }),
   };
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { agentSession, hardwareManifest, macOf, plannedWorkflow, someInventory } from '#test/support/records.ts';
+import { agentSession, hardwareManifest, macOf, someInventory } from '#test/support/records.ts';
 import { enrollment, operator, startBoot, startStoreWorld } from '#test/support/store-world.ts';
 
 const machine = { actor: 'machine' } as const;
@@ -233,30 +233,6 @@ describe('a machine on the network', () => {
     assert.deepEqual(await world.eventNames(before), ['machine.discovered']);
     assert.equal(soon?.getTime(), world.clock.now().getTime() - 10_000);
     assert.deepEqual((await world.hardware('new')).lastSeenAt, world.clock.now());
-  });
-
-  it('is ready once for each installation, and never before it is installed', async () => {
-    await using world = await startStoreWorld();
-    await world.transitions.noteReady('m1', machine);
-    const early = (await world.hardware('m1')).readyAt;
-    await world.apply(plannedWorkflow('w', ['m1'], { images: ['image2disk'] }));
-    const ref = { workflow: 'w', attempt: 1, task: 0 };
-    const at = world.clock.now();
-    await world.transitions.taskAccepted(ref, { session: 's1', sequence: 1, hardware: 'm1' }, agent);
-    const result = { outcome: 'succeeded', at, exitCode: 0, tries: 1 } as const;
-    await world.transitions.actionFinished(
-      { ...ref, action: 0 },
-      result,
-      { session: 's1', sequence: 2, hardware: 'm1' },
-      agent,
-    );
-    const before = await world.newestEvent();
-
-    await world.transitions.noteReady('m1', machine);
-    await world.transitions.noteReady('m1', machine);
-
-    assert.equal(early, undefined);
-    assert.deepEqual(await world.eventNames(before), ['machine.ready']);
   });
 
   it('makes no event of an inventory that says the same at another time', async () => {

@@ -17,7 +17,6 @@ type Verbs =
   | 'discover'
   | 'startBoot'
   | 'enroll'
-  | 'noteReady'
   | 'storeInventory'
   | 'agentConnected'
   | 'agentDisconnected';
@@ -38,14 +37,6 @@ export function machineTransitions(changes: Changes): Pick<Transitions, Verbs> {
     startBoot: (boot, cause) => changes.run(cause, (change) => startBoot(change, boot)),
 
     enroll: (request, cause) => enroll(changes, request, cause),
-
-    noteReady: (hardware, cause) =>
-      changes.run(cause, async (change) => {
-        const row = await hardwareRow(change.trx, hardware);
-        if (row.stage !== 'installed' || row.ready_at !== null) return;
-        await updateHardware(change, hardware, { ready_at: change.at.getTime() });
-        await change.emit({ name: 'machine.ready', hardware, data: {} });
-      }),
 
     storeInventory: (hardware, inventory, cause, stored) =>
       changes.run(cause, async (change) => {

@@ -90,7 +90,9 @@ const MIGRATIONS: readonly string[] = [
   alter table hardware add column ready_by text not null default 'metadata';
   alter table hardware add column user_data_policy text not null default 'keep';
   alter table hardware add column user_data_fetched_at integer;
-  alter table hardware add column phoned_home_at integer;`,
+  alter table hardware add column phoned_home_at integer;
+  alter table hardware add column user_data_withheld_at integer;
+  alter table hardware add column bootstrap_failure text;`,
 ];
 
 /**

@@ -11,7 +11,7 @@ import type { ClusterTransitions, NodeClaim, NodeRelease, NodeStart, NodeWorkflo
 import { clusterRow, findNodeRow, type NodeRow, nodeRow } from './cluster-rows.ts';
 import { hardwareRow, userDataPurpose } from './hardware-rows.ts';
 import type { NodeTable } from './schema.ts';
-import { updateHardware } from './stage-transitions.ts';
+import { NO_SYSTEM, updateHardware } from './stage-transitions.ts';
 import { findWorkflowRow, unfinishedOf } from './workflow-rows.ts';
 import { endRun } from './workflow-transitions.ts';
 
@@ -168,9 +168,7 @@ async function startNode(change: Change, start: NodeStart): Promise<void> {
     user_data_sealed: userData === undefined ? null : change.box.seal(userDataPurpose(hardware), userData),
     ready_by: readyBy,
     user_data_policy: userDataPolicy,
-    user_data_fetched_at: null,
-    phoned_home_at: null,
-    ready_at: null,
+    ...NO_SYSTEM,
   });
   await orderWorkflow(change, start);
   if (initialises) {
@@ -217,6 +215,7 @@ async function dropUserData(change: Change, hardware: string): Promise<void> {
     user_data_sealed: null,
     user_data_policy: 'keep',
     user_data_fetched_at: null,
+    user_data_withheld_at: null,
     phoned_home_at: null,
     ready_by: 'metadata',
   });

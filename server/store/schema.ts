@@ -53,6 +53,10 @@ export interface HardwareTable {
   /** First time that the installed system (not the agent) fetched it. */
   readonly user_data_fetched_at: number | null;
   readonly phoned_home_at: number | null;
+  /** First time that it was refused to the installed system; see UserDataPolicy. */
+  readonly user_data_withheld_at: number | null;
+  /** What the installed system last said of a first start that failed. */
+  readonly bootstrap_failure: string | null;
 }
 
 /**

@@ -17,6 +17,15 @@ const STAGE_EVENTS: Readonly<Record<MachineStage, EventName>> = {
   retired: 'machine.retired',
 };
 
+/** Nothing is known of an installed system: a new one is about to be written, or the disk holds none. */
+export const NO_SYSTEM = {
+  ready_at: null,
+  user_data_fetched_at: null,
+  user_data_withheld_at: null,
+  phoned_home_at: null,
+  bootstrap_failure: null,
+} as const satisfies Updateable<HardwareTable>;
+
 interface MoveOptions {
   readonly set?: Updateable<HardwareTable>;
   readonly workflow?: string;

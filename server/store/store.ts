@@ -12,7 +12,7 @@ import type { ClusterDefinition } from '../manifests/cluster-kind.ts';
 import type { HardwareManifest } from '../manifests/hardware-kind.ts';
 import type { RenderedTemplate, TemplateManifest } from '../manifests/template-kind.ts';
 import type { WorkflowManifest } from '../manifests/workflow-kind.ts';
-import type { ReadyBy } from './schema.ts';
+import type { ReadyBy, UserDataPolicy } from './schema.ts';
 
 /** A machine's record. `spec.userData` is never in it: see `userData()`. */
 export interface Hardware extends HardwareManifest {
@@ -28,6 +28,14 @@ export interface Hardware extends HardwareManifest {
   readonly readyAt?: Date;
   /** Absent: by its first question for metadata. */
   readonly readyBy?: ReadyBy;
+  /** First times of the installed system; see `readyBy` and `userDataPolicy`. */
+  readonly userDataFetchedAt?: Date;
+  readonly userDataWithheldAt?: Date;
+  readonly phonedHomeAt?: Date;
+  /** Absent: user data is served for as long as it is there. */
+  readonly userDataPolicy?: UserDataPolicy;
+  /** What the installed system said of a first start that failed; gone when it phones home after all. */
+  readonly bootstrapFailure?: string;
   readonly lastSeenAt?: Date;
   readonly inventory?: Inventory;
   /** One sentence when the stage is `failed`. */

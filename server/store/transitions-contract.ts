@@ -39,8 +39,17 @@ export interface Transitions extends ClusterTransitions {
    * Anything else throws `unauthenticated` after an event `enroll.refused` on the hardware the token names (or the MAC's).
    */
   enroll(request: EnrollAttempt, cause: Cause): Promise<Hardware>;
-  /** The installed system asked for its metadata or phoned home; the first time per installation it is an event. */
-  noteReady(hardware: string, cause: Cause): Promise<void>;
+  /**
+   * The installed system asked for its metadata or phoned home: ready if that is what its `readyBy` waits for (who phones home
+   * is up in any case). The first time per installation each is an event. Does nothing before the machine is installed.
+   */
+  noteReady(hardware: string, how: 'metadata' | 'phoneHome', cause: Cause): Promise<void>;
+  /** The installed system phoned home that its first start failed. The same sentence again is no event. */
+  noteBootstrapFailed(hardware: string, detail: string, cause: Cause): Promise<void>;
+  /** The installed system was given its user data. */
+  noteUserDataFetched(hardware: string, cause: Cause): Promise<void>;
+  /** The installed system was refused its user data, because it holds keys and was fetched before. */
+  noteUserDataWithheld(hardware: string, cause: Cause): Promise<void>;
   /** `stored`: when it is a report of an agent. */
   storeInventory(hardware: string, inventory: Inventory, cause: Cause, stored?: StoredSequence): Promise<void>;
   /** Throws `not_found` without its Hardware, `forbidden` if the session is another machine's. */

@@ -3,6 +3,7 @@ import { attemptTransitions } from './attempt-transitions.ts';
 import type { Changes } from './change.ts';
 import { clusterTransitions } from './cluster-transitions.ts';
 import { imageTransitions } from './image-transitions.ts';
+import { installedTransitions } from './installed-transitions.ts';
 import { machineTransitions } from './machine-transitions.ts';
 import { nodeTransitions } from './node-transitions.ts';
 import type { Transitions } from './transitions-contract.ts';
@@ -13,6 +14,7 @@ export function transitions(changes: Changes): Transitions {
   return {
     ...applyTransitions(changes),
     ...machineTransitions(changes),
+    ...installedTransitions(changes),
     ...workflowTransitions(changes),
     ...attemptTransitions(changes),
     ...clusterTransitions(changes),

@@ -15,6 +15,14 @@ export async function assertInvariants(store: Store): Promise<void> {
   await assertNodes(store, events);
 }
 
+/** Events of a machine that leave its stage as it is. */
+const SAYINGS: ReadonlySet<EventName> = new Set([
+  'machine.discovered',
+  'machine.ready',
+  'machine.phonedHome',
+  'machine.bootstrapFailed',
+]);
+
 async function assertMachines(store: Store, events: readonly TinsmithEvent[]): Promise<void> {
   const stages = new Map<string, string>();
   const netboot = new Map<string, boolean>();
@@ -29,7 +37,7 @@ async function assertMachines(store: Store, events: readonly TinsmithEvent[]): P
       netboot.set(hardware, data['netboot'] === true);
     }
     if (name === 'machine.wiped') stages.set(hardware, 'discovered');
-    else if (name.startsWith('machine.') && name !== 'machine.ready' && name !== 'machine.discovered') {
+    else if (name.startsWith('machine.') && !SAYINGS.has(name)) {
       stages.set(hardware, name.slice('machine.'.length));
     }
   }

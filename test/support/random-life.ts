@@ -212,7 +212,7 @@ export class RandomLife {
     };
     const mac = macOf(this.#random(4) === 0 ? 99 : index + 1);
     if (this.#random(2) === 0) await this.#world.transitions.enroll({ ...request, mac }, MACHINE);
-    await this.#world.transitions.noteReady(hardware, MACHINE);
+    await this.#world.transitions.noteReady(hardware, this.#random(2) === 0 ? 'metadata' : 'phoneHome', MACHINE);
   }
 
   async #boot(): Promise<void> {
