@@ -80,13 +80,14 @@ async function reconcileSafely(parts: ClusterParts, name: string, signal: AbortS
 /** Passes over one cluster until nothing can be done at once. Throws the first failure that is no node's own. */
 export async function reconcileCluster(parts: ClusterParts, name: string, signal: AbortSignal): Promise<void> {
   for (let pass = 0; pass < MOST_PASSES && !signal.aborted; pass += 1) {
-    const facts = await readFacts(parts, name);
-    if (facts === undefined) return;
+    const cluster = await parts.store.cluster(name);
+    if (cluster === undefined) return; // it was deleted
+    const facts = await readFacts(parts, cluster);
     const { steps } = decideCluster(facts);
     let isMoved = false;
     for (const step of steps) {
       if (signal.aborted) return;
-      if ((await executeStep(parts, facts.cluster, step, signal)) === 'done') isMoved = true;
+      if ((await executeStep(parts, cluster, step, signal)) === 'done') isMoved = true;
     }
     if (!isMoved) return;
   }

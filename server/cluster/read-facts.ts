@@ -4,14 +4,12 @@ import type { ClusterParts } from './cluster-parts.ts';
 import { nodeGroups } from './node-groups.ts';
 import { nodeRevision } from './node-revision.ts';
 
-/** What is known of a cluster now; undefined once it is gone. */
+/** What is known of a cluster, its nodes and the machines that are free for it. */
 export async function readFacts(
   { store, candidates }: Pick<ClusterParts, 'store' | 'candidates'>,
-  name: string,
-): Promise<ClusterFacts | undefined> {
-  const cluster = await store.cluster(name);
-  if (cluster === undefined) return undefined;
-  const nodes = await readNodes(store, name);
+  cluster: Cluster,
+): Promise<ClusterFacts> {
+  const nodes = await readNodes(store, cluster.name);
   const hardware = await store.listHardware();
   const unfinished = await store.listWorkflows({ states: ['pending', 'running', 'waiting'] });
   const free = freeMachines(cluster, hardware, unfinished);

@@ -174,6 +174,11 @@ function workflowReading(db: Kysely<Tables>, box: SecretBox) {
       const rows = await query.execute();
       return rows.map(({ workflow_id: _id, at, ...line }) => ({ ...line, workflow, at: new Date(at) }));
     },
+    async connectedAgents() {
+      const query = db.selectFrom('agent_session').select('hardware').distinct();
+      const rows = await query.where('disconnected_at', 'is', null).where('leaving', '=', 0).execute();
+      return rows.map(({ hardware }) => hardware);
+    },
     async agentSession(session) {
       const row = await db.selectFrom('agent_session').selectAll().where('session', '=', session).executeTakeFirst();
       if (row === undefined) return undefined;

@@ -217,6 +217,8 @@ export interface Store {
   clusterSecrets(name: string): Promise<ClusterSecrets | undefined>;
   clusterToken(name: string): Promise<BootstrapToken | undefined>;
 
+  /** Names of machines whose agent is connected, as far as was heard. */
+  connectedAgents(): Promise<readonly string[]>;
   agentSession(session: string): Promise<StoredAgentSession | undefined>;
 
   events(filter?: EventFilter): Promise<readonly TinsmithEvent[]>;
