@@ -235,6 +235,8 @@ function stubborn(disk: Disk): Disk {
     write: async (buffer, offset) => {
       if (offset < MIB || offset >= WIPE_DISK_BYTES - MIB) await disk.write(buffer, offset);
     },
+    makesZeros: false,
+    zero: (range, options) => disk.zero(range, options),
     flush: () => disk.flush(),
     [Symbol.asyncDispose]: () => disk[Symbol.asyncDispose](),
   };

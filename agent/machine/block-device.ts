@@ -4,8 +4,9 @@ import { basename, dirname, join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import { diskInventory } from '../inventory/disk-inventory.ts';
 import { SysTree } from '../inventory/sys-tree.ts';
-import { FileDisk } from './file-disk.ts';
+import { FileDisk, type ZeroOut } from './file-disk.ts';
 import type { Disk, EraseAbilities, Waiting } from './machine.ts';
+import { runProgram } from './program.ts';
 import { waitUntil } from './wait-until.ts';
 
 const SYS = '/sys/class/block';
@@ -54,12 +55,28 @@ export async function openBlockDevice(device: string, node: string): Promise<Dis
     throw new TinsmithError('device_unfit', `cannot write to ${device}: it is read-only`);
   try {
     const file = await open(node, constants.O_RDWR | constants.O_DIRECT | constants.O_EXCL);
-    return new FileDisk(file, { device, sizeBytes, logicalBlockBytes });
+    const canZero = Number(await readSys(name, `${queue}/write_zeroes_max_bytes`).catch(() => '0')) > 0;
+    const about = { device, sizeBytes, logicalBlockBytes };
+    return canZero ? new FileDisk(file, about, zeroOut(node)) : new FileDisk(file, about);
   } catch (thrown) {
     const fact =
       thrown instanceof Error && thrown.message.includes('EBUSY') ? 'something else holds it' : String(thrown);
     throw new TinsmithError('device_unfit', `cannot open ${device} for writing: ${fact}`, { cause: thrown });
   }
+}
+
+/** BLKZEROOUT by blkdiscard of util-linux: Node has no ioctl. `--force`, because we hold the device exclusively ourselves. */
+function zeroOut(node: string): ZeroOut {
+  return async ({ offset, bytes }, { signal }) => {
+    const argv = ['blkdiscard', '--force', '--zeroout', `--offset=${offset}`, `--length=${bytes}`, node];
+    try {
+      return (await runProgram({ argv, signal })).exitCode === 0;
+    } catch (thrown) {
+      signal.throwIfAborted();
+      if (thrown instanceof TinsmithError && thrown.code === 'command_failed') return false; // there is no such program
+      throw thrown;
+    }
+  };
 }
 
 export async function eraseAbilities(device: string, { signal }: Waiting): Promise<EraseAbilities> {

@@ -1,6 +1,18 @@
 import type { FileHandle } from 'node:fs/promises';
 import { TinsmithError } from '#proto/errors.ts';
-import type { Disk } from './machine.ts';
+import { alignedBuffer } from '../write/aligned-buffers.ts';
+import type { Disk, Waiting } from './machine.ts';
+
+/** Makes zeros of a range without sending them. False: this disk cannot, and nothing was changed. */
+export type ZeroOut = (range: ZeroRange, options: Waiting) => Promise<boolean>;
+
+interface ZeroRange {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+const ZEROS_BYTES = 1 << 20;
+const ZEROS_IN_FLIGHT = 4;
 
 /** A disk behind an open file: a block device on a real machine, a file in tests. Closing it closes the file. */
 export class FileDisk implements Disk {
@@ -8,9 +20,11 @@ export class FileDisk implements Disk {
   readonly sizeBytes: number;
   readonly logicalBlockBytes: number;
   readonly #file: FileHandle;
+  #zeroOut: ZeroOut | undefined;
 
-  constructor(file: FileHandle, about: Pick<Disk, 'device' | 'sizeBytes' | 'logicalBlockBytes'>) {
+  constructor(file: FileHandle, about: Pick<Disk, 'device' | 'sizeBytes' | 'logicalBlockBytes'>, zeroOut?: ZeroOut) {
     this.#file = file;
+    this.#zeroOut = zeroOut;
     this.device = about.device;
     this.sizeBytes = about.sizeBytes;
     this.logicalBlockBytes = about.logicalBlockBytes;
@@ -36,6 +50,28 @@ export class FileDisk implements Disk {
       if (bytesWritten === 0) throw this.#failed('write', offset + done, 'it took nothing');
       done += bytesWritten;
     }
+  }
+
+  get makesZeros(): boolean {
+    return this.#zeroOut !== undefined;
+  }
+
+  async zero(range: ZeroRange, options: Waiting): Promise<void> {
+    if ((await this.#zeroOut?.(range, options)) === true) return;
+    this.#zeroOut = undefined;
+    const zeros = alignedBuffer(ZEROS_BYTES);
+    const end = range.offset + range.bytes;
+    let next = range.offset;
+    const work = async (): Promise<void> => {
+      while (next < end) {
+        options.signal.throwIfAborted();
+        const offset = next;
+        next = Math.min(end, offset + ZEROS_BYTES);
+        await this.write(zeros.subarray(0, next - offset), offset);
+      }
+    };
+    const results = await Promise.allSettled(Array.from({ length: ZEROS_IN_FLIGHT }, work));
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
 
   async flush(): Promise<void> {

@@ -69,6 +69,13 @@ export interface Disk extends AsyncDisposable {
   read(buffer: Uint8Array, offset: number): Promise<void>;
   /** Writes the whole buffer. Several may be in flight if they do not overlap. Throws `write_failed`. */
   write(buffer: Uint8Array, offset: number): Promise<void>;
+  /** Whether zeros are made by the disk itself, so that `zero` sends nothing. */
+  readonly makesZeros: boolean;
+  /**
+   * Makes a range read as zeros, by the disk itself where it can (no bytes go to it then), else by writing them. Must not overlap
+   * with writes in flight. Throws `write_failed` or the signal's reason.
+   */
+  zero(range: { readonly offset: number; readonly bytes: number }, options: Waiting): Promise<void>;
   /** Resolves when what was written survives a power cut. */
   flush(): Promise<void>;
 }

@@ -35,9 +35,14 @@ export class FrameStore {
     if (to > from) await this.#disk.write(raw.subarray(from, to), imageOffset + from);
   }
 
-  /** Makes zeros of the frame. The ends are zeros already. */
-  async putZeros(frame: LibraryFrame): Promise<void> {
-    await this.put(frame, this.#zeros);
+  /** Makes zeros of neighbouring frames. The ends are zeros already. */
+  async putZeros(frames: readonly LibraryFrame[], signal: AbortSignal): Promise<void> {
+    const [first, last] = [frames[0], frames.at(-1)];
+    if (first === undefined || last === undefined) return;
+    const block = this.#disk.logicalBlockBytes;
+    const bytes = Math.ceil((last.imageOffset + last.imageBytes - first.imageOffset) / block) * block;
+    const { from, to } = this.#middle(first.imageOffset, bytes);
+    if (to > from) await this.#disk.zero({ offset: first.imageOffset + from, bytes: to - from }, { signal });
   }
 
   /**

@@ -38,6 +38,8 @@ export interface LibraryWritten {
 const SLOTS = 5;
 /** Asked for with one request: large enough that the requests do not count, small enough that all slots get work. */
 const REQUEST_BYTES = 8 << 20;
+/** 4 GiB: the disk does it by itself, and somebody wants to see progress. */
+const FRAMES_OF_ZEROS = 1024;
 /** A frame that came damaged this often, from whatever mirror, will not come whole any more. */
 const TRIES_OF_A_FRAME = 4;
 
@@ -84,6 +86,7 @@ interface Slot {
 class LibraryRun {
   readonly store: FrameStore;
   keptBytes = 0;
+  readonly #disk: Disk;
   readonly #index: LibraryIndex;
   readonly #mirrors: LibraryMirrors;
   readonly #events: LibraryEvents;
@@ -95,6 +98,7 @@ class LibraryRun {
   #doneBytes = 0;
 
   constructor(disk: Disk, index: LibraryIndex, mirrors: LibraryMirrors, events: LibraryEvents) {
+    this.#disk = disk;
     this.store = new FrameStore(disk);
     this.#index = index;
     this.#mirrors = mirrors;
@@ -127,7 +131,7 @@ class LibraryRun {
   async writeAll(): Promise<void> {
     const [first, slot] = [this.#index.frames[0], this.#slots[0]];
     if (first === undefined || slot === undefined) throw new TinsmithError('corrupt_image', 'the image has no frames');
-    if (this.#first === undefined) await this.store.putZeros(first);
+    if (this.#first === undefined) await this.store.putZeros([first], this.#events.signal);
     else {
       this.#first.copy(slot.raw);
       await this.store.put(first, slot.raw);
@@ -168,6 +172,11 @@ class LibraryRun {
       if (frame === undefined) break;
       const isApart = run.length > 0 && !isNext(run.at(-1), frame);
       if (isApart || bytes + frame.fileBytes > REQUEST_BYTES) break;
+      if (frame.sums === undefined && this.#disk.makesZeros) {
+        if (run.length > 0) break;
+        await this.#makeZeros();
+        continue;
+      }
       this.#next += 1;
       if (await this.#isDone(frame, slot)) {
         if (run.length > 0) break;
@@ -177,6 +186,22 @@ class LibraryRun {
       bytes += frame.fileBytes;
     }
     return run;
+  }
+
+  /** All zeros that come next, in one go: the disk makes them by itself. */
+  async #makeZeros(): Promise<void> {
+    const { frames } = this.#index;
+    const from = this.#next;
+    while (
+      this.#next - from < FRAMES_OF_ZEROS &&
+      frames[this.#next]?.sums === undefined &&
+      this.#next < frames.length
+    ) {
+      this.#next += 1;
+    }
+    const run = frames.slice(from, this.#next);
+    await this.store.putZeros(run, this.#events.signal);
+    for (const frame of run) this.#count(frame);
   }
 
   async #isDone(frame: LibraryFrame, slot: Slot): Promise<boolean> {
@@ -190,7 +215,7 @@ class LibraryRun {
       }
     }
     if (frame.sums !== undefined) return false;
-    await this.store.putZeros(frame);
+    await this.store.putZeros([frame], this.#events.signal);
     this.#count(frame);
     return true;
   }
