@@ -1,0 +1,62 @@
+/** Where a node keeps what brings it up. */
+export const NODE_FOLDER = '/var/lib/tinsmith';
+export const BOOTSTRAP_SCRIPT = `${NODE_FOLDER}/bootstrap.sh`;
+
+/**
+ * The frame of a node's bootstrap script, which cloud-init runs once at the end of the first boot.
+ *
+ * cloud-init's own `phone_home` calls whatever became of the commands before it. This script calls home itself, and only when
+ * everything before has worked: then the node is ready. When something fails it says which part, to `/phone-home/failed`,
+ * and ends with that status, so that `cloud-init status` shows an error, too; the node never counts as ready.
+ *
+ * `body`: lines of bash. `step <words>` names what is being done, `fail <words>` ends with a sentence.
+ */
+export function bootstrapScript(metadataUrl: string, body: string): string {
+  return `#!/bin/bash
+# Written by Tinsmith; cloud-init runs it once. Its output is in /var/log/cloud-init-output.log.
+set -Eeuo pipefail
+umask 022
+readonly phone_home=${shellText(`${metadataUrl}/phone-home`)}
+current='begin'
+
+step() { current="$*"; echo "tinsmith: $current"; }
+fail() { current="$current: $*"; exit 1; }
+
+# post <url> <text>: whichever client there is; never through a proxy.
+post() {
+  if command -v curl >/dev/null; then
+    curl -fsS --noproxy '*' --max-time 20 --retry 10 --retry-delay 5 --retry-connrefused \\
+      -o /dev/null -H 'content-type: text/plain' --data-raw "$2" "$1"
+  elif command -v wget >/dev/null; then
+    wget -q --no-proxy --tries=10 --waitretry=5 --retry-connrefused --timeout=20 \\
+      -O /dev/null --header='content-type: text/plain' --post-data="$2" "$1"
+  else
+    local python
+    python=$(command -v python3 || echo /usr/libexec/platform-python)
+    "$python" -c 'import sys, urllib.request as r
+r.build_opener(r.ProxyHandler({})).open(r.Request(sys.argv[1], sys.argv[2].encode()), timeout=20)' "$1" "$2"
+  fi
+}
+
+finish() {
+  local status=$?
+  trap - EXIT
+  if [ "$status" -ne 0 ]; then
+    echo "tinsmith: failed with status $status at: $current" >&2
+    post "$phone_home/failed" "failed with status $status at: $current" || true
+  fi
+  exit "$status"
+}
+trap finish EXIT
+
+${body.trim()}
+
+step 'call home'
+post "$phone_home" 'ready'
+`;
+}
+
+/** One word of a shell, whatever is in it. */
+export function shellText(value: string): string {
+  return `'${value.replaceAll("'", `'\\''`)}'`;
+}
