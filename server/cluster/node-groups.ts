@@ -1,10 +1,9 @@
 import { TinsmithError } from '#proto/errors.ts';
-import type { ClusterDefinition, RolloutStrategy, Taint } from '../manifests/cluster-kind.ts';
+import { type ClusterDefinition, CONTROL_PLANE, type RolloutStrategy, type Taint } from '../manifests/cluster-kind.ts';
 import type { JsonObject } from '../manifests/hardware-kind.ts';
 import type { MachineConfigManifest } from '../manifests/machine-config-kind.ts';
 
-/** Name of the control plane's group, in records and on the command line; no worker group may have it. */
-export const CONTROL_PLANE = 'control-plane';
+export { CONTROL_PLANE } from '../manifests/cluster-kind.ts';
 
 export type NodeRole = 'controlPlane' | 'worker';
 

@@ -2,12 +2,16 @@ import type { JsonObject } from './hardware-kind.ts';
 import type { MachineConfigManifest } from './machine-config-kind.ts';
 import type { TemplateManifest } from './template-kind.ts';
 
+/** Name of the control plane's group, in records and on the command line; no worker group may have it. */
+export const CONTROL_PLANE = 'control-plane';
+
 /**
  * Cluster and TinkerbellDatacenterConfig, `anywhere.eks.amazonaws.com/v1alpha1`, read, checked and with EKS Anywhere's defaults
  * applied. What is out of a provisioner's scope (GitOps, identity providers, packages) is checked for shape and not kept.
  */
 export interface ClusterManifest {
   readonly name: string;
+  readonly namespace?: string;
   /** Who writes the nodes' bootstrap data: annotation `tinsmith.dev/bootstrapper`; absent: kubeadm. */
   readonly bootstrapper?: string;
   /** `1.30`. */
@@ -44,6 +48,7 @@ export interface ControlPlaneConfiguration {
   readonly apiServerExtraArgs: Readonly<Record<string, string>>;
   readonly kubeletConfiguration?: JsonObject;
   readonly auditPolicyContent?: string;
+  readonly healthCheck?: HealthCheck;
 }
 
 export interface WorkerGroupConfiguration {
@@ -56,6 +61,7 @@ export interface WorkerGroupConfiguration {
   /** Absent: the cluster's. */
   readonly kubernetesVersion?: string;
   readonly kubeletConfiguration?: JsonObject;
+  readonly healthCheck?: HealthCheck;
 }
 
 export interface RolloutStrategy {
@@ -64,6 +70,15 @@ export interface RolloutStrategy {
   readonly maxSurge: number;
   /** Nodes below `count` while a group is replaced; of RollingUpdate. */
   readonly maxUnavailable: number;
+}
+
+/** The group's own values, then the cluster's, then EKS Anywhere's defaults for bare metal. */
+export interface HealthCheck {
+  /** How long a node may take to come up before it counts as failed. */
+  readonly nodeStartupTimeoutMs: number;
+  readonly unhealthyMachineTimeoutMs: number;
+  /** A count, or a percentage like `40%`: when more are unhealthy, none is replaced. */
+  readonly maxUnhealthy: string;
 }
 
 export interface Taint {
@@ -82,6 +97,7 @@ export interface RegistryMirror {
 
 export interface DatacenterManifest {
   readonly name: string;
+  readonly namespace?: string;
   /** Where the nodes reach the provisioner; here an address of the admin host. */
   readonly tinkerbellIP: string;
   readonly osImageURL?: string;

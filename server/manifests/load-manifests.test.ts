@@ -29,7 +29,7 @@ spec:
           gateway: 10.0.0.1
 `;
 
-test('the published cluster file is read, and what is not stored is named', () => {
+test('the published cluster file is read, and what EKS Anywhere would not take today is named', () => {
   const loaded = load(readFileSync(new URL('cluster.yaml', FIXTURES), 'utf8'), 'cluster.yaml');
 
   assert.deepEqual(loaded.problems, []);
@@ -40,22 +40,35 @@ test('the published cluster file is read, and what is not stored is named', () =
       ['tmpl2', 'TinkerbellTemplateConfig'],
     ],
   );
+  const key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJj8n3rtNnHkfJ7rZ5l6wTzq2pVQ1xv0mJ8yJtJq9K3b admin@example';
+  const common = {
+    osFamily: 'bottlerocket',
+    users: [{ name: 'ec2-user', sshAuthorizedKeys: [key] }],
+    ntpServers: [],
+    certBundles: [],
+  };
   assert.deepEqual(
     loaded.machineConfigs.map(({ value }) => value),
     [
-      { name: 'mc1', hardwareSelector: { type: 'cp' }, osFamily: 'bottlerocket', templateRef: 'tmpl1' },
-      { name: 'mc2', hardwareSelector: { type: 'dp' }, osFamily: 'bottlerocket', templateRef: 'tmpl2' },
+      { ...common, name: 'mc1', hardwareSelector: { type: 'cp' }, templateRef: 'tmpl1' },
+      { ...common, name: 'mc2', hardwareSelector: { type: 'dp' }, templateRef: 'tmpl2' },
     ],
   );
   assert.deepEqual(
-    loaded.warnings.map((line) => line.split(' was checked', 1)[0]),
-    [
-      'cluster.yaml:1:1: Cluster mgmt',
-      'cluster.yaml:35:1: TinkerbellDatacenterConfig mgmt',
-      'cluster.yaml:42:1: TinkerbellMachineConfig mc1',
-      'cluster.yaml:58:1: TinkerbellMachineConfig mc2',
-    ],
+    loaded.datacenters.map(({ value }) => value),
+    [{ name: 'mgmt', tinkerbellIP: '192.168.10.64' }],
   );
+  const [cluster] = loaded.clusters.map(({ value }) => value);
+  assert.equal(cluster?.kubernetesVersion, '1.26');
+  assert.equal(cluster?.controlPlane.endpointHost, '192.168.10.41');
+  assert.deepEqual(
+    cluster?.workerGroups.map(({ name, count, machineConfig }) => [name, count, machineConfig]),
+    [['md-0', 1, 'mc2']],
+  );
+  assert.deepEqual(loaded.warnings, [
+    'cluster.yaml:6:22: spec.kubernetesVersion 1.26 is outside 1.30 to 1.36, which EKS Anywhere supports today: bring images of your own',
+    'cluster.yaml:17:12: spec.controlPlaneConfiguration.count is 1, which does not survive the loss of its machine: EKS Anywhere recommends 3 or 5',
+  ]);
 });
 
 test('a full Hardware is kept as it is, with its MACs in lower case', () => {
@@ -303,9 +316,10 @@ test('a machine config has one label, or an affinity, and not both', () => {
     ['  hardwareSelector: {type: cp, rack: a}', 'm.yaml:5:21: spec.hardwareSelector has 2 labels'],
     ['  hardwareSelector: {}', 'm.yaml:5:21: spec.hardwareSelector has 0 labels'],
     ['  osFamily: ubuntu', 'm.yaml:5:3: spec.hardwareSelector is missing'],
+    ['  hardwareAffinity: {required: [{}]}', 'm.yaml:5:33: spec.hardwareAffinity.required[0] has no condition'],
     ['  hardwareAffinity: {required: []}', 'm.yaml:5:21: spec.hardwareAffinity.required is empty'],
     [
-      '  hardwareSelector: {a: b}\n  hardwareAffinity: {required: [{}]}',
+      '  hardwareSelector: {a: b}\n  hardwareAffinity: {required: [{labelSelector: {matchLabels: {a: b}}}]}',
       'm.yaml:6:21: spec.hardwareAffinity and spec.hardwareSelector exclude each other',
     ],
     [
@@ -322,6 +336,20 @@ test('a machine config has one label, or an affinity, and not both', () => {
     assert.equal(problems.length, expected === undefined ? 0 : 1, problems.join('\n'));
     assert.ok(problems[0] === undefined || problems[0].startsWith(expected ?? ''), problems[0]);
   }
+});
+
+test('kinds that other controllers act on are accepted and named', () => {
+  const kinds = ['OIDCConfig', 'AWSIamConfig', 'FluxConfig', 'GitOpsConfig'];
+  const text = kinds.map(
+    (kind) => `apiVersion: anywhere.eks.amazonaws.com/v1alpha1\nkind: ${kind}\nmetadata: {name: x}\nspec: {a: [b]}\n`,
+  );
+  const { problems, warnings } = load(text.join('---\n'));
+
+  assert.deepEqual(problems, []);
+  assert.deepEqual(
+    warnings,
+    kinds.map((kind, index) => `m.yaml:${1 + index * 5}:1: ${kind} x is not a provisioner’s work and is not stored`),
+  );
 });
 
 test('a typing error in a kind that is not stored is found, and a Secret’s values are in no message', () => {

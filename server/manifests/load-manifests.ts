@@ -1,5 +1,6 @@
 import type { Problem } from '#proto/errors.ts';
 import { Claims, identitiesOf } from './claims.ts';
+import type { ClusterManifest, DatacenterManifest } from './cluster-kind.ts';
 import { Findings } from './findings.ts';
 import { readHardwareCsv } from './hardware-csv.ts';
 import type { HardwareManifest } from './hardware-kind.ts';
@@ -21,6 +22,9 @@ export interface LoadedManifests {
   /** Of both kinds: Template and TinkerbellTemplateConfig. */
   readonly templates: readonly Located<TemplateManifest>[];
   readonly workflows: readonly Located<WorkflowManifest>[];
+  /** Each for itself; `clusterDefinitions` puts them together. */
+  readonly clusters: readonly Located<ClusterManifest>[];
+  readonly datacenters: readonly Located<DatacenterManifest>[];
   readonly machineConfigs: readonly Located<MachineConfigManifest>[];
   /** `Kind/name` of manifests that have problems and are in none of the lists. */
   readonly refused: ReadonlySet<string>;
@@ -42,8 +46,9 @@ export function loadManifests(files: readonly ManifestFile[]): LoadedManifests {
     hardware: [],
     templates: [],
     workflows: [],
+    clusters: [],
+    datacenters: [],
     machineConfigs: [],
-    reservedAddresses: [],
     refused: new Set<string>(),
   } satisfies ManifestBasket;
   for (const file of files) loadFile(file, { basket, findings, claims });
@@ -95,11 +100,26 @@ function isCsv(name: string, text: string): boolean {
 
 /** Names, MACs and addresses that two manifests of this load both claim. CSV rows have claimed theirs, faulty rows too. */
 function claimAll(basket: ManifestBasket, claims: Claims): void {
-  for (const { address, owner, at } of basket.reservedAddresses) claims.claim('IP address', address, owner, at);
+  for (const cluster of basket.clusters) claimCluster(cluster, claims);
+  for (const datacenter of basket.datacenters) claimDatacenter(datacenter, claims);
   for (const located of basket.hardware) claimHardware(located, claims);
   for (const { value, at } of basket.templates) claims.claimName('Template', value.name, at);
   for (const { value, at } of basket.workflows) claims.claimName('Workflow', value.name, at);
   for (const { value, at } of basket.machineConfigs) claims.claimName('TinkerbellMachineConfig', value.name, at);
+}
+
+function claimCluster(cluster: Located<ClusterManifest>, claims: Claims): void {
+  const { name, controlPlane } = cluster.value;
+  const at = placeOf(cluster, 'spec.controlPlaneConfiguration.endpoint.host');
+  claims.claimName('Cluster', name, cluster.at);
+  claims.claim('IP address', controlPlane.endpointHost, `the control plane endpoint of Cluster ${name}`, at);
+}
+
+/** All clusters of one management cluster share the tinkerbellIP. */
+function claimDatacenter(datacenter: Located<DatacenterManifest>, claims: Claims): void {
+  const { name, tinkerbellIP } = datacenter.value;
+  claims.claimName('TinkerbellDatacenterConfig', name, datacenter.at);
+  claims.claim('IP address', tinkerbellIP, 'the tinkerbellIP', placeOf(datacenter, 'spec.tinkerbellIP'));
 }
 
 function claimHardware(located: Located<HardwareManifest>, claims: Claims): void {

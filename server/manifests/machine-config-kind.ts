@@ -3,9 +3,11 @@ import type { JsonObject } from './hardware-kind.ts';
 /** TinkerbellMachineConfig, `anywhere.eks.amazonaws.com/v1alpha1`: which machines a group of nodes is made from, and how. */
 export interface MachineConfigManifest {
   readonly name: string;
+  readonly namespace?: string;
   /** Exactly one label; a machine config has this or `hardwareAffinity`. */
   readonly hardwareSelector?: Readonly<Record<string, string>>;
   readonly hardwareAffinity?: HardwareAffinity;
+  /** Absent: `bottlerocket`, EKS Anywhere's default. */
   readonly osFamily?: OsFamily;
   readonly osImageURL?: string;
   /** Name of a TinkerbellTemplateConfig. */

@@ -1,6 +1,9 @@
 import { isMap, isScalar, isSeq } from 'yaml';
+import type { ClusterManifest, DatacenterManifest } from './cluster-kind.ts';
+import { readCluster } from './cluster-reader.ts';
+import { readDatacenter } from './datacenter-reader.ts';
 import { didYouMean } from './did-you-mean.ts';
-import { listed, type Position, shown } from './findings.ts';
+import { listed, shown } from './findings.ts';
 import type { HardwareManifest } from './hardware-kind.ts';
 import { readHardware } from './hardware-reader.ts';
 import type { Located } from './located.ts';
@@ -19,17 +22,11 @@ export interface ManifestBasket {
   readonly hardware: Located<HardwareManifest>[];
   readonly templates: Located<TemplateManifest>[];
   readonly workflows: Located<WorkflowManifest>[];
+  readonly clusters: Located<ClusterManifest>[];
+  readonly datacenters: Located<DatacenterManifest>[];
   readonly machineConfigs: Located<MachineConfigManifest>[];
-  /** Addresses that a cluster takes and no machine may have. */
-  readonly reservedAddresses: ReservedAddress[];
   /** `Kind/name` of manifests that were refused: what refers to them is not a second mistake. */
   readonly refused: Set<string>;
-}
-
-export interface ReservedAddress {
-  readonly address: string;
-  readonly owner: string;
-  readonly at: Position;
 }
 
 /** Reads one document into the basket, by its apiVersion and kind. A Kubernetes List is read item by item. */
@@ -47,6 +44,9 @@ const STORED_KINDS: Readonly<Record<string, (value: YamlValue, basket: ManifestB
   'tinkerbell.org/v1alpha1/Hardware': (value, basket) => keep(value, readHardware, basket.hardware),
   'tinkerbell.org/v1alpha1/Template': (value, basket) => keep(value, readTemplate, basket.templates),
   'tinkerbell.org/v1alpha1/Workflow': (value, basket) => keep(value, readWorkflow, basket.workflows),
+  'anywhere.eks.amazonaws.com/v1alpha1/Cluster': (value, basket) => keep(value, readCluster, basket.clusters),
+  'anywhere.eks.amazonaws.com/v1alpha1/TinkerbellDatacenterConfig': (value, basket) =>
+    keep(value, readDatacenter, basket.datacenters),
   'anywhere.eks.amazonaws.com/v1alpha1/TinkerbellMachineConfig': (value, basket) =>
     keep(value, readMachineConfig, basket.machineConfigs),
   'anywhere.eks.amazonaws.com/v1alpha1/TinkerbellTemplateConfig': (value, basket) =>
@@ -57,44 +57,21 @@ const KNOWN_KINDS = [...Object.keys(STORED_KINDS), ...Object.keys(UNSTORED_KINDS
 
 function readKind(value: YamlValue, head: string, basket: ManifestBasket): void {
   const kind = head.slice(head.lastIndexOf('/') + 1);
-  const name = nameOf(value);
   const stored = STORED_KINDS[head];
   if (stored !== undefined) {
-    if (!stored(value, basket)) basket.refused.add(`${kind}/${name ?? ''}`);
-    else if (kind === 'TinkerbellMachineConfig') warnUnstored(value, kind);
+    if (!stored(value, basket)) basket.refused.add(`${kind}/${nameOf(value) ?? ''}`);
     return;
   }
   const { findings } = value.scope;
   const before = findings.problemCount;
   UNSTORED_KINDS[head]?.(value);
   if (findings.problemCount > before) return;
-  reserveAddress(value, kind, basket);
-  warnUnstored(value, kind);
+  const fact = IS_OTHERS_WORK.test(head) ? 'is not a provisioner’s work' : 'was checked for shape only';
+  findings.warn(positionOf(value.scope, value.node), `${kind} ${nameOf(value) ?? ''} ${fact} and is not stored`);
 }
 
-function warnUnstored(value: YamlValue, kind: string): void {
-  const fact = 'was checked for shape only and is not stored in this version';
-  value.scope.findings.warn(positionOf(value.scope, value.node), `${kind} ${nameOf(value) ?? ''} ${fact}`);
-}
-
-/** A cluster's own addresses: its control plane's endpoint, and the one that Tinkerbell's services get. */
-function reserveAddress(value: YamlValue, kind: string, basket: ManifestBasket): void {
-  const reserved = RESERVED_ADDRESSES[kind];
-  if (reserved === undefined) return;
-  const found = reserved.path.reduce<YamlValue | undefined>((at, key) => at && entry(at, key), value);
-  if (found === undefined || !isScalar(found.node) || typeof found.node.value !== 'string') return;
-  const at = positionOf(found.scope, found.node);
-  basket.reservedAddresses.push({ address: found.node.value, owner: reserved.owner(nameOf(value) ?? ''), at });
-}
-
-const RESERVED_ADDRESSES: Readonly<Record<string, { path: readonly string[]; owner: (name: string) => string }>> = {
-  Cluster: {
-    path: ['spec', 'controlPlaneConfiguration', 'endpoint', 'host'],
-    owner: (name) => `the control plane endpoint of Cluster ${name}`,
-  },
-  // All clusters of one management cluster share this address.
-  TinkerbellDatacenterConfig: { path: ['spec', 'tinkerbellIP'], owner: () => 'the tinkerbellIP' },
-};
+/** Kinds of EKS Anywhere that its own controllers act on once there is a cluster. */
+const IS_OTHERS_WORK = /^anywhere\.eks\.amazonaws\.com\//;
 
 /** `apiVersion/kind` of a document if it is one that exists. */
 function readHead(value: YamlValue): string | undefined {

@@ -97,9 +97,49 @@ function faultOfNeighbourhood(address: string, gateway: string, netmask: string)
   return `is outside the gateway’s subnet (gateway ${gateway}, netmask ${netmask}): correct one of the three`;
 }
 
+/** Says what is wrong with an IPv4 network, `192.168.0.0/16`, and the fix. */
+export function faultOfCidr(text: string): string | undefined {
+  const [address = '', length = ''] = text.split('/');
+  if (isIPv6(address)) return 'is an IPv6 network: write an IPv4 network, like 192.168.0.0/16';
+  if (!isIPv4(address) || !/^([1-9]|[12]\d|3[0-2])$/.test(length) || text !== `${address}/${length}`) {
+    return 'is not a network: write its first address and prefix length, like 192.168.0.0/16';
+  }
+  const first = firstOf(text);
+  if (first === toNumber(address)) return undefined;
+  return `does not begin at its first address: write ${toAddress(first)}/${length}`;
+}
+
+/** Length of a checked network's prefix. */
+export function prefixOfCidr(cidr: string): number {
+  return Number(cidr.slice(cidr.indexOf('/') + 1));
+}
+
+/** Whether two checked networks have an address in common; an address alone is a network of one. */
+export function doNetworksOverlap(a: string, b: string): boolean {
+  const [wide, narrow] = lastOf(a) - firstOf(a) >= lastOf(b) - firstOf(b) ? [a, b] : [b, a];
+  return firstOf(wide) <= firstOf(narrow) && lastOf(narrow) <= lastOf(wide);
+}
+
+function firstOf(cidr: string): number {
+  const [address = '', length = '32'] = cidr.split('/');
+  return (toNumber(address) & maskOfPrefix(Number(length))) >>> 0;
+}
+
+function lastOf(cidr: string): number {
+  const [, length = '32'] = cidr.split('/');
+  return (firstOf(cidr) | ~maskOfPrefix(Number(length))) >>> 0;
+}
+
 function netmaskOfPrefix(length: number): string {
-  const mask = (0xffff_ffff << (32 - length)) >>> 0;
-  return [24, 16, 8, 0].map((shift) => (mask >>> shift) & 255).join('.');
+  return toAddress(maskOfPrefix(length));
+}
+
+function maskOfPrefix(length: number): number {
+  return (0xffff_ffff << (32 - length)) >>> 0;
+}
+
+function toAddress(number: number): string {
+  return [24, 16, 8, 0].map((shift) => (number >>> shift) & 255).join('.');
 }
 
 function toNumber(address: string): number {

@@ -15,6 +15,14 @@ export const readMetadata: Reader<ObjectMetadata> = (value) => {
   return { name: metadata.name, labels: metadata.labels ?? {}, annotations: metadata.annotations ?? {} };
 };
 
+/** As `readMetadata`, with the namespace: the parts of a cluster have to be in one. */
+const readNamespacedMetadata: Reader<ObjectMetadata & { readonly namespace?: string }> = (value) => {
+  const metadata = metadataFields(value);
+  if (metadata === undefined) return undefined;
+  const { name, namespace, labels = {}, annotations = {} } = metadata;
+  return { name, labels, annotations, ...(namespace === undefined ? {} : { namespace }) };
+};
+
 /** The fields that every object has beside its spec: its kind, and a status that only its owner writes. */
 export const objectFrame = {
   apiVersion: required(text()),
@@ -23,6 +31,9 @@ export const objectFrame = {
   status: optional(json()),
 } as const;
 
+/** The frame of the kinds that make up a cluster. */
+export const clusterFrame = { ...objectFrame, metadata: required(readNamespacedMetadata) } as const;
+
 export const readLabels: Reader<Readonly<Record<string, string>>> = record(
   noted(text(faultOfLabelValue)),
   faultOfLabelKey,
@@ -30,7 +41,7 @@ export const readLabels: Reader<Readonly<Record<string, string>>> = record(
 
 const metadataFields = object({
   name: required(noted(text(faultOfObjectName))),
-  namespace: optional(text(faultOfObjectName)),
+  namespace: optional(noted(text(faultOfObjectName))),
   labels: optional(noted(readLabels)),
   annotations: optional(record(scalarText(), faultOfLabelKey)),
   creationTimestamp: optional(json()),

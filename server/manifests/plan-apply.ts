@@ -3,6 +3,7 @@ import type { Hardware, Template, Workflow } from '../store/store.ts';
 import type { ApplyChange, PlannedWorkflow } from '../store/transitions-contract.ts';
 import { type ChosenMachine, chooseMachines, existing, isDeviceKey } from './choose-machine.ts';
 import { identitiesOf } from './claims.ts';
+import { clusterDefinitions } from './cluster-definitions.ts';
 import { didYouMean } from './did-you-mean.ts';
 import { Findings, shown } from './findings.ts';
 import { faultOfSelector, selectorText } from './hardware-selector.ts';
@@ -38,6 +39,7 @@ export function planApply(loaded: LoadedManifests, known: KnownRecords, defaults
   const plan = preparePlan(loaded, known, defaults);
   checkAgainstStored(loaded, known.hardware, plan.findings);
   for (const config of loaded.machineConfigs) checkMachineConfig(config, plan);
+  const clusters = clusterDefinitions(loaded, known);
   const stored = new Map(known.workflows.map((workflow) => [workflow.name, workflow]));
   const fresh = loaded.workflows.filter(({ value }) => !stored.has(value.name));
   const chosen = chooseMachines(fresh, plan);
@@ -50,7 +52,8 @@ export function planApply(loaded: LoadedManifests, known: KnownRecords, defaults
     templates: loaded.templates.map(({ value }) => value),
     workflows,
   };
-  return { change, problems: plan.findings.problems, warnings: plan.findings.warnings };
+  const { problems, warnings } = plan.findings;
+  return { change, problems: [...problems, ...clusters.problems], warnings: [...warnings, ...clusters.warnings] };
 }
 
 interface Plan {
@@ -97,24 +100,17 @@ function checkAgainstStored(loaded: LoadedManifests, stored: readonly Hardware[]
   }
 }
 
+/** A selector that no machine has will stop the cluster; how many machines are needed is the cluster plan's to say. */
 function checkMachineConfig(config: Located<MachineConfigManifest>, plan: Plan): void {
-  const { hardwareSelector, templateRef } = config.value;
-  const { findings, machines, refused } = plan;
-  if (hardwareSelector !== undefined && !plan.hasRefusedHardware) {
-    const manifests = [...machines.values()].map(({ manifest }) => manifest);
-    const fault = faultOfSelector(hardwareSelector, manifests);
-    const at = placeOf(config, 'spec.hardwareSelector');
-    // Without any machine there is nothing to hold the selector against: the hardware may come later.
-    if (fault !== undefined && manifests.length === 0) findings.warn(at, fault, selectorText(hardwareSelector));
-    else if (fault !== undefined) findings.refuse(at, fault, selectorText(hardwareSelector));
-  }
-  if (templateRef === undefined || refused.has(`TinkerbellTemplateConfig/${templateRef}`)) return;
-  if (plan.templates.get(templateRef)?.source === 'TinkerbellTemplateConfig') return;
-  const configs = [...plan.templates.values()].filter(({ source }) => source === 'TinkerbellTemplateConfig');
-  const names = configs.map(({ name }) => name);
-  const hint = didYouMean(templateRef, names) || `: ${existing('TinkerbellTemplateConfig', names)}`;
-  const at = placeOf(config, 'spec.templateRef.name');
-  findings.refuse(at, `there is no TinkerbellTemplateConfig ${shown(templateRef)}${hint}`, templateRef);
+  const { hardwareSelector } = config.value;
+  const { findings, machines } = plan;
+  if (hardwareSelector === undefined || plan.hasRefusedHardware) return;
+  const manifests = [...machines.values()].map(({ manifest }) => manifest);
+  const fault = faultOfSelector(hardwareSelector, manifests);
+  const at = placeOf(config, 'spec.hardwareSelector');
+  // Without any machine there is nothing to hold the selector against: the hardware may come later.
+  if (fault !== undefined && manifests.length === 0) findings.warn(at, fault, selectorText(hardwareSelector));
+  else if (fault !== undefined) findings.refuse(at, fault, selectorText(hardwareSelector));
 }
 
 /** Whether the spec is still the same is the store's to say, inside its transaction: another spec is a conflict there. */

@@ -66,14 +66,14 @@ function refuseMissing(value: YamlValue, shape: Shape, entries: ReadonlyMap<stri
 }
 
 /** A list. */
-export function list<T>(item: Reader<T>): Reader<readonly T[]> {
+export function list<T>(readItem: Reader<T>): Reader<readonly T[]> {
   return (value) => {
     const { node } = value;
     if (!isSeq(node)) return refuse(value, `${value.path} is ${kindOf(node)}: write a list`);
     const before = value.scope.findings.problemCount;
     const items: T[] = [];
     for (const [index, raw] of node.items.entries()) {
-      const made = item(descend(value, nodeOf(raw), `${value.path}[${index}]`));
+      const made = readItem(descend(value, nodeOf(raw), `${value.path}[${index}]`));
       if (made !== undefined) items.push(made);
     }
     return value.scope.findings.problemCount > before ? undefined : items;
@@ -182,6 +182,14 @@ export function jsonObject(): Reader<JsonObject> {
   return (value) => read(value);
 }
 
+/** What `base` reads, taken further by `then`, which may refuse it. */
+export function refined<A, B>(base: Reader<A>, then: (made: A, value: YamlValue) => B | undefined): Reader<B> {
+  return (value) => {
+    const made = base(value);
+    return made === undefined ? undefined : then(made, value);
+  };
+}
+
 /** Accepts the first reader's values, and notes where the value stands under its path for later checks. */
 export function noted<T>(read: Reader<T>): Reader<T> {
   return (value) => {
@@ -196,9 +204,26 @@ export function refuse(value: YamlValue, message: string, written?: string): und
   return undefined;
 }
 
+/** Refuses the entry of a map at its place, or the map where the entry is missing. */
+export function refuseAt(value: YamlValue, key: string, message: string, written?: string): undefined {
+  return refuse(entry(value, key) ?? value, message, written);
+}
+
+/** Notes something worth a look at the place of a map's entry. */
+export function warnAt(value: YamlValue, key: string, message: string): void {
+  const { scope, node } = entry(value, key) ?? value;
+  scope.findings.warn(positionOf(scope, node), message);
+}
+
 /** The entry of a map by its key, aliases and merge keys (`<<`) resolved; `undefined` if there is none. */
 export function entry(value: YamlValue, key: string): YamlValue | undefined {
   return isMap(value.node) ? entriesOf(value)?.get(key)?.value : undefined;
+}
+
+/** The item of a list by its index, aliases resolved; `undefined` if there is none. */
+export function item(value: YamlValue, index: number): YamlValue | undefined {
+  if (!isSeq(value.node) || index >= value.node.items.length) return undefined;
+  return descend(value, nodeOf(value.node.items[index]), `${value.path}[${index}]`);
 }
 
 interface Entry {

@@ -1,0 +1,177 @@
+import type { Problem } from '#proto/errors.ts';
+import { existing } from './choose-machine.ts';
+import type { ClusterDefinition, ClusterManifest, DatacenterManifest } from './cluster-kind.ts';
+import { didYouMean } from './did-you-mean.ts';
+import { Findings, type Position, shown } from './findings.ts';
+import type { LoadedManifests } from './load-manifests.ts';
+import { type Located, placeOf } from './located.ts';
+import type { MachineConfigManifest } from './machine-config-kind.ts';
+import type { TemplateManifest } from './template-kind.ts';
+
+/** The clusters of a load, each with everything that it refers to. */
+export interface ResolvedClusters {
+  /** Only those without any problem. */
+  readonly definitions: readonly Located<ClusterDefinition>[];
+  /** Those of the references and of how the parts fit; those of reading the files are in the loaded manifests. */
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
+/** What the store holds that a cluster file may refer to. */
+export interface KnownTemplates {
+  readonly templates: readonly TemplateManifest[];
+}
+
+/** Resolves the references of every Cluster of a load. Never throws for what the manifests say. */
+export function clusterDefinitions(loaded: LoadedManifests, known: KnownTemplates): ResolvedClusters {
+  const resolution = prepare(loaded, known);
+  const definitions = loaded.clusters.flatMap((cluster) => resolve(cluster, resolution) ?? []);
+  for (const config of loaded.machineConfigs) findTemplate(config, resolution);
+  warnAboutUnused(loaded, resolution.findings);
+  const { problems, warnings } = resolution.findings;
+  return { definitions, problems, warnings };
+}
+
+interface Resolution {
+  readonly findings: Findings;
+  readonly refused: ReadonlySet<string>;
+  readonly datacenters: ReadonlyMap<string, Located<DatacenterManifest>>;
+  readonly machineConfigs: ReadonlyMap<string, Located<MachineConfigManifest>>;
+  /** TinkerbellTemplateConfigs only. */
+  readonly templates: ReadonlyMap<string, TemplateManifest>;
+}
+
+function prepare(loaded: LoadedManifests, known: KnownTemplates): Resolution {
+  const templates = [...known.templates, ...loaded.templates.map(({ value }) => value)];
+  return {
+    findings: new Findings(),
+    refused: loaded.refused,
+    datacenters: byName(loaded.datacenters),
+    machineConfigs: byName(loaded.machineConfigs),
+    templates: new Map(
+      templates
+        .filter(({ source }) => source === 'TinkerbellTemplateConfig')
+        .map((template) => [template.name, template]),
+    ),
+  };
+}
+
+function byName<T extends { readonly name: string }>(located: readonly Located<T>[]): ReadonlyMap<string, Located<T>> {
+  return new Map(located.map((one) => [one.value.name, one]));
+}
+
+function resolve(cluster: Located<ClusterManifest>, resolution: Resolution): Located<ClusterDefinition> | undefined {
+  const { findings } = resolution;
+  const before = findings.problemCount;
+  const datacenter = findDatacenter(cluster, resolution);
+  const configs = machineConfigNames(cluster.value).map(({ name, path }) => {
+    return findMachineConfig(name, placeOf(cluster, path), resolution);
+  });
+  const found = configs.flatMap((config) => config ?? []);
+  const templates = found.flatMap((config) => findTemplate(config, resolution) ?? []);
+  const isComplete = found.length === configs.length && findings.problemCount === before;
+  if (datacenter === undefined || !isComplete || lacksTemplate(found, templates)) return undefined;
+  const value: ClusterDefinition = {
+    cluster: cluster.value,
+    datacenter: datacenter.value,
+    machineConfigs: Object.fromEntries(found.map((config) => [config.value.name, config.value])),
+    templates: Object.fromEntries(templates.map((template) => [template.name, template])),
+  };
+  return { ...cluster, value };
+}
+
+/** A refused template is no second problem, but without it the definition is not whole. */
+function lacksTemplate(
+  configs: readonly Located<MachineConfigManifest>[],
+  templates: readonly TemplateManifest[],
+): boolean {
+  const names = new Set(templates.map(({ name }) => name));
+  return configs.some(({ value: { templateRef } }) => templateRef !== undefined && !names.has(templateRef));
+}
+
+/** The machine config of each group, and where its name stands. */
+function machineConfigNames({ controlPlane, workerGroups }: ClusterManifest) {
+  return [
+    { name: controlPlane.machineConfig, path: 'spec.controlPlaneConfiguration.machineGroupRef.name' },
+    ...workerGroups.map(({ machineConfig: name }, index) => {
+      return { name, path: `spec.workerNodeGroupConfigurations[${index}].machineGroupRef.name` };
+    }),
+  ];
+}
+
+function findDatacenter(
+  cluster: Located<ClusterManifest>,
+  { datacenters, refused, findings }: Resolution,
+): Located<DatacenterManifest> | undefined {
+  const name = cluster.value.datacenter;
+  const datacenter = datacenters.get(name);
+  if (datacenter !== undefined || refused.has(`TinkerbellDatacenterConfig/${name}`)) return datacenter;
+  refuseName('TinkerbellDatacenterConfig', name, [...datacenters.keys()], {
+    findings,
+    at: placeOf(cluster, 'spec.datacenterRef.name'),
+  });
+  return undefined;
+}
+
+function findMachineConfig(
+  name: string,
+  at: Position,
+  { machineConfigs, refused, findings }: Resolution,
+): Located<MachineConfigManifest> | undefined {
+  const config = machineConfigs.get(name);
+  if (config !== undefined || refused.has(`TinkerbellMachineConfig/${name}`)) return config;
+  refuseName('TinkerbellMachineConfig', name, [...machineConfigs.keys()], { findings, at });
+  return undefined;
+}
+
+function findTemplate(
+  config: Located<MachineConfigManifest>,
+  { templates, refused, findings }: Resolution,
+): TemplateManifest | undefined {
+  const { templateRef } = config.value;
+  if (templateRef === undefined || refused.has(`TinkerbellTemplateConfig/${templateRef}`)) return undefined;
+  const template = templates.get(templateRef);
+  if (template !== undefined) return template;
+  const at = placeOf(config, 'spec.templateRef.name');
+  refuseName('TinkerbellTemplateConfig', templateRef, [...templates.keys()], { findings, at });
+  return undefined;
+}
+
+function refuseName(
+  kind: string,
+  name: string,
+  names: readonly string[],
+  { findings, at }: { readonly findings: Findings; readonly at: Position },
+): void {
+  const hint = didYouMean(name, names) || `: ${existing(kind, names)}`;
+  findings.refuse(at, `there is no ${kind} ${shown(name)}${hint}`, name);
+}
+
+/** What no cluster refers to does nothing; mostly a name is misspelt. */
+function warnAboutUnused(loaded: LoadedManifests, findings: Findings): void {
+  if ([...loaded.refused].some((name) => name.startsWith('Cluster/'))) return;
+  const clusters = loaded.clusters.map(({ value }) => value);
+  const used = {
+    TinkerbellDatacenterConfig: new Set(clusters.map(({ datacenter }) => datacenter)),
+    TinkerbellMachineConfig: new Set(clusters.flatMap(machineConfigNames).map(({ name }) => name)),
+  };
+  const parts = { TinkerbellDatacenterConfig: loaded.datacenters, TinkerbellMachineConfig: loaded.machineConfigs };
+  for (const kind of ['TinkerbellDatacenterConfig', 'TinkerbellMachineConfig'] as const) {
+    for (const { value, at } of parts[kind]) {
+      if (!used[kind].has(value.name)) findings.warn(at, `no Cluster of these files refers to ${kind} ${value.name}`);
+    }
+  }
+  warnAboutUnusedTemplates(loaded, findings);
+}
+
+function warnAboutUnusedTemplates(loaded: LoadedManifests, findings: Findings): void {
+  if (loaded.clusters.length === 0) return;
+  const used = new Set([
+    ...loaded.machineConfigs.map(({ value }) => value.templateRef),
+    ...loaded.workflows.map(({ value }) => value.spec.templateRef),
+  ]);
+  for (const { value, at } of loaded.templates) {
+    if (value.source !== 'TinkerbellTemplateConfig' || used.has(value.name)) continue;
+    findings.warn(at, `no TinkerbellMachineConfig of these files refers to ${value.source} ${value.name}`);
+  }
+}
