@@ -21,9 +21,10 @@ export interface DiskHints {
 }
 
 type DiskTransport = (typeof DISK_TRANSPORTS)[number];
-const DISK_TRANSPORTS = ['nvme', 'sata', 'sas', 'scsi', 'virtio', 'usb', 'mmc', 'iscsi'] as const;
+export const DISK_TRANSPORTS = ['nvme', 'sata', 'sas', 'scsi', 'virtio', 'usb', 'mmc', 'iscsi'] as const;
 
-type DiskMatch = { readonly disk: InventoryDisk } | { readonly fault: string };
+/** `isMissing`: another disk may still appear; several never become one. */
+type DiskMatch = { readonly disk: InventoryDisk } | { readonly fault: string; readonly isMissing: boolean };
 
 /**
  * The disk that the hints mean, or why none is: the server's plan and the agent ask the same function. A USB or removable disk counts
@@ -34,11 +35,12 @@ export function matchDisk(hints: DiskHints, disks: readonly InventoryDisk[]): Di
   const [first, second] = found;
   if (first === undefined) {
     const seen = disks.length === 0 ? 'it shows no disks at all' : `it has ${disks.map(diskText).join('; ')}`;
-    return { fault: `no disk of this machine is ${hintsText(hints)}: ${seen}` };
+    return { isMissing: true, fault: `no disk of this machine is ${hintsText(hints)}: ${seen}` };
   }
   if (second === undefined || hints.allowSeveral === true) return { disk: first };
   const several = found.map(diskText).join('; ');
   return {
+    isMissing: false,
     fault: `${found.length} disks are ${hintsText(hints)}: ${several}: add a hint such as serial, or allowSeveral: true`,
   };
 }

@@ -3,6 +3,7 @@ import { catalog } from '#proto/actions/catalog.ts';
 import { ERROR_CODES, TinsmithError } from '#proto/errors.ts';
 import { pause } from '#transfer/pause.ts';
 import type { ActionContext } from './action-context.ts';
+import { nameHintedDisks } from './hinted-disks.ts';
 import { ProgramFailure } from './program-failure.ts';
 import { registry } from './registry.ts';
 
@@ -34,6 +35,7 @@ export async function runAction<N extends ActionName>(
 ): Promise<void> {
   const params = catalog[name].parse(call.environment, call.command);
   context.signal.throwIfAborted();
+  await nameHintedDisks(call, context);
   await registry[name](params, context);
 }
 

@@ -4,6 +4,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import { wipeDisk } from '../write/wipe/wipe-disk.ts';
 import type { WipeTarget } from '../write/wipe/wipe-method.ts';
 import type { ActionContext } from './action-context.ts';
+import { nameHintedDisk } from './hinted-disks.ts';
 
 type Found = Pick<WipeTarget, 'device' | 'abilities' | 'sizeBytes'>;
 
@@ -35,10 +36,8 @@ export async function wipe(params: WipeParams, context: ActionContext): Promise<
   throw failures.length === 1 ? first : new TinsmithError(first.code, sentence, { cause: first });
 }
 
-async function wantedDevices(
-  disks: WipeParams['disks'],
-  { machine, facts, log }: ActionContext,
-): Promise<readonly string[]> {
+async function wantedDevices(disks: WipeParams['disks'], context: ActionContext): Promise<readonly string[]> {
+  const { machine, facts, log } = context;
   if (disks === 'internal') {
     const found = (await machine.disks()).filter(isInternal);
     if (found.length === 0)
@@ -47,7 +46,10 @@ async function wantedDevices(
     return found.map(({ device }) => device);
   }
   if (disks !== 'record') return disks;
-  if (facts.disks !== undefined && facts.disks.length > 0) return facts.disks.map(({ device }) => device);
+  if (facts.disks !== undefined && facts.disks.length > 0) {
+    for (const { device } of facts.disks) await nameHintedDisk(device, context);
+    return facts.disks.map(({ device }) => device);
+  }
   const fix = 'set DEST_DISK, or ALL_DISKS=true for every built-in disk';
   throw new TinsmithError('invalid_params', `the record of ${facts.hardware} lists no disks: ${fix}`);
 }

@@ -119,6 +119,7 @@ describe('the inventory', () => {
           sizeBytes: 4_294_967_296,
           logicalBlockBytes: 512,
           rotational: true,
+          byId: ['virtio-disk-0'],
           serial: 'disk-0',
           transport: 'virtio',
         },
@@ -140,6 +141,7 @@ describe('the inventory', () => {
         sizeBytes: 3_840_755_982_336,
         logicalBlockBytes: 4096,
         rotational: false,
+        byId: ['nvme-SAMSUNG_MZQL23T8HCLS-00A07_S64HNE0R000001', 'nvme-eui.36434730520000020025384300000001'],
         model: 'SAMSUNG MZQL23T8HCLS-00A07',
         serial: 'S64HNE0R000001',
         wwn: 'eui.36434730520000020025384300000001',
@@ -161,10 +163,17 @@ describe('the inventory', () => {
     assert.deepEqual(found.system, {});
     assert.deepEqual([found.cpu.sockets, found.cpu.cores, found.cpu.threads], [2, 4, 4]);
     assert.deepEqual(
-      found.disks.map(({ device, model, serial, wwn, transport }) => [device, model, serial, wwn, transport]),
+      found.disks.map(({ device, model, serial, wwn, transport, hctl }) => [
+        device,
+        model,
+        serial,
+        wwn,
+        transport,
+        hctl,
+      ]),
       [
-        ['/dev/sda', 'ST2000NM0033-9ZM', 'Z1X0ABCD', '0x5000c50054b1aa01', 'sata'],
-        ['/dev/sdb', 'SEAGATE ST600MM0006', undefined, undefined, 'sas'],
+        ['/dev/sda', 'ST2000NM0033-9ZM', 'Z1X0ABCD', '0x5000c50054b1aa01', 'sata', '0:0:0:0'],
+        ['/dev/sdb', 'SEAGATE ST600MM0006', undefined, undefined, 'sas', '1:0:0:0'],
       ],
     );
   });

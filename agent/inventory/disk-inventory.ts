@@ -1,4 +1,5 @@
 import type { InventoryDisk } from '#proto/inventory.ts';
+import { ataIdentity, byIdNames } from './disk-names.ts';
 import { knownTexts } from './inventory-text.ts';
 import type { SysTree } from './sys-tree.ts';
 
@@ -22,13 +23,10 @@ async function readDisk(tree: SysTree, name: string): Promise<InventoryDisk | un
     tree.realPath(`${base}/device`),
   ]);
   if (sectors === undefined || sectors === 0 || hidden === 1 || devicePath === undefined) return undefined;
-  const [blockBytes, rotational, model, vendor, serial, wwid] = await Promise.all([
+  const [blockBytes, rotational, removable] = await Promise.all([
     tree.number(`${base}/queue/logical_block_size`),
     tree.number(`${base}/queue/rotational`),
-    tree.text(`${base}/device/model`),
-    tree.text(`${base}/device/vendor`),
-    readSerial(tree, base),
-    firstOf(tree, [`${base}/wwid`, `${base}/device/wwid`]),
+    tree.number(`${base}/removable`),
   ]);
   return {
     // The kernel writes '/' of a device name as '!' here.
@@ -36,13 +34,33 @@ async function readDisk(tree: SysTree, name: string): Promise<InventoryDisk | un
     sizeBytes: sectors * SECTOR_BYTES,
     logicalBlockBytes: blockBytes ?? SECTOR_BYTES,
     rotational: rotational === 1,
-    ...knownTexts({
-      model: fullModel(vendor, model),
-      serial,
-      wwn: wwnOf(wwid),
-      transport: transportOf(name, devicePath, vendor),
-    }),
+    ...(removable === 1 ? { removable: true } : {}),
+    ...(await readIdentity(tree, name, devicePath)),
   };
+}
+
+/** What a disk says of itself, and the names that are made of it. */
+async function readIdentity(tree: SysTree, name: string, devicePath: string) {
+  const base = `sys/block/${name}`;
+  const [model, vendor, serial, wwid, ataPage] = await Promise.all([
+    tree.text(`${base}/device/model`),
+    tree.text(`${base}/device/vendor`),
+    readSerial(tree, base),
+    firstOf(tree, [`${base}/wwid`, `${base}/device/wwid`]),
+    tree.bytes(`${base}/device/vpd_pg89`),
+  ]);
+  const ata = ataIdentity(ataPage);
+  const known = knownTexts({
+    model: ata?.model ?? fullModel(vendor, model),
+    vendor: vendor?.startsWith('0x') === true ? undefined : vendor,
+    serial: ata?.serial ?? serial,
+    wwn: wwnOf(wwid),
+    hctl: /\/(\d+(?::\d+){3})$/.exec(devicePath)?.[1],
+    transport: transportOf(name, devicePath, vendor),
+  });
+  const { transport } = known;
+  const byId = byIdNames({ transport, model, vendor, serial: known.serial, wwid, ataModel: ata?.model });
+  return { ...(byId.length === 0 ? {} : { byId }), ...known };
 }
 
 /** NVMe and MMC have it beside the model, virtio on the disk; SCSI and SATA in vital product data page 0x80 (SPC-4, 7.8). */

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { access, open, readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
+import { access, mkdir, open, readdir, readFile, readlink, realpath, rm, stat, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import { diskInventory } from '../inventory/disk-inventory.ts';
@@ -10,6 +10,7 @@ import { runProgram } from './program.ts';
 import { waitUntil } from './wait-until.ts';
 
 const SYS = '/sys/class/block';
+const BY_ID = '/dev/disk/by-id/';
 /** A driver that is still loading, a partition table that was just read. */
 const APPEAR_MS = 30_000;
 
@@ -26,12 +27,44 @@ export async function findDevice(device: string, signal: AbortSignal): Promise<s
 }
 
 async function lookFor(device: string): Promise<string | undefined> {
-  const direct = await realpath(device).catch(() => undefined);
+  const direct = await placeOf(device);
   if (direct !== undefined) return (await stat(direct)).isBlockDevice() ? direct : undefined;
   const [, disk, number] = /^(.+)-part(\d+)$/.exec(device) ?? [];
   if (disk === undefined) return undefined;
-  const base = await realpath(disk).catch(() => undefined);
+  const base = await placeOf(disk);
   return base === undefined ? undefined : lookFor(partitionDevice(base, Number(number)));
+}
+
+/** Links followed. A name of /dev/disk/by-id is known even where no udev makes the link. */
+async function placeOf(device: string): Promise<string | undefined> {
+  const place = await realpath(device).catch(() => undefined);
+  if (place !== undefined || !device.startsWith(BY_ID)) return place;
+  const name = device.slice(BY_ID.length);
+  const disks = await diskInventory(new SysTree('/'));
+  return disks.find((disk) => disk.byId?.includes(name) === true)?.device;
+}
+
+/**
+ * Makes `link` and its `-partN` lead to a disk and its partitions, or removes them all. Links are made anew, so nothing that is gone
+ * stays.
+ */
+export async function linkDisk(link: string, node: string | undefined): Promise<void> {
+  const folder = dirname(link);
+  await mkdir(folder, { recursive: true });
+  for (const name of await readdir(folder)) {
+    if (name === basename(link) || name.startsWith(`${basename(link)}-part`)) await rm(join(folder, name));
+  }
+  if (node === undefined) return;
+  await symlink(node, link);
+  const disk = basename(node);
+  for (const part of (await readdir(join(SYS, disk))).filter((name) => name.startsWith(disk))) {
+    await symlink(`/dev/${part}`, `${link}-part${await readSys(part, 'partition')}`);
+  }
+}
+
+/** The kernel's name of the disk behind a link of `linkDisk`; undefined when there is none. */
+export async function linkedDisk(link: string): Promise<string | undefined> {
+  return realpath(link).catch(() => undefined);
 }
 
 /** /dev/sda, 2 → /dev/sda2; /dev/nvme0n1, 2 → /dev/nvme0n1p2. */

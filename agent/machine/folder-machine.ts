@@ -2,6 +2,7 @@ import { mkdir, open, stat, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import type { InventoryDisk } from '#proto/inventory.ts';
+import { partitionDevice } from './block-device.ts';
 import { FileDisk } from './file-disk.ts';
 import { PROBE_BYTES, recognizeFileSystem } from './file-system-probe.ts';
 import type { EraseAbilities, KernelToLoad, Machine, ProgramCall, ProgramResult } from './machine.ts';
@@ -34,7 +35,8 @@ export interface FolderMachine extends Machine {
 export function folderMachine(options: FolderMachineOptions): FolderMachine {
   const journal: string[] = [];
   const mounted = new Map<string, MountedRoot>();
-  const diskFile = (device: string): string => join(options.folder, device);
+  const { real, ...naming } = folderNaming(options);
+  const diskFile = (device: string): string => join(options.folder, real(device));
   const folderOf = (device: string): string => join(options.folder, 'mounts', device);
   const run = async (program: ProgramCall): Promise<ProgramResult> => {
     journal.push(`run ${program.argv.join(' ')}`);
@@ -50,15 +52,17 @@ export function folderMachine(options: FolderMachineOptions): FolderMachine {
     folderOf,
     run,
     releaseMounts,
-    openDisk: async (device) => {
+    openDisk: async (path) => {
+      const device = real(path);
       await releaseMounts();
       journal.push(`open ${device}`);
       return openFolderDisk(device, diskFile(device), options);
     },
     rereadPartitionTable: async (device, partitions) => {
-      journal.push(`reread ${device} ${partitions.join(',')}`);
+      journal.push(`reread ${real(device)} ${partitions.join(',')}`);
     },
-    mount: async (device, expected) => {
+    mount: async (path, expected) => {
+      const device = real(path);
       const found = options.fileSystems?.[device] ?? 'ext4';
       if (expected !== undefined && expected !== found) {
         throw new TinsmithError('device_unfit', `cannot mount ${device}: expected ${expected}, found ${found} on it`);
@@ -71,8 +75,7 @@ export function folderMachine(options: FolderMachineOptions): FolderMachine {
       mounted.set(device, root);
       return root;
     },
-    disks: async () => folderDisks(options),
-    eraseAbilities: async (device) => folderAbilities(device, options),
+    ...naming,
     probe: async (device) => {
       await using file = await open(diskFile(device), 'r');
       const { buffer, bytesRead } = await file.read(Buffer.alloc(PROBE_BYTES), 0, PROBE_BYTES, 0);
@@ -83,6 +86,30 @@ export function folderMachine(options: FolderMachineOptions): FolderMachine {
       journal.push(`kexec ${kernel} [${initrds.join(' ')}] ${commandLine}`);
     },
   };
+}
+
+function folderNaming(options: FolderMachineOptions) {
+  const links = new Map<string, string>();
+  const real = (device: string): string => followLink(device, links);
+  return {
+    real,
+    disks: async () => folderDisks(options),
+    nameDisk: async (path, device) => {
+      if (device === undefined) links.delete(path);
+      else links.set(path, device);
+    },
+    namedDisk: async (path) => links.get(path),
+    nodeOf: async (device) => real(device),
+    eraseAbilities: async (device) => folderAbilities(real(device), options),
+  } satisfies Partial<Machine> & { real: unknown };
+}
+
+/** `<link>-partN` as well. */
+function followLink(device: string, links: ReadonlyMap<string, string>): string {
+  const [, link = device, number] = /^(.+?)(?:-part(\d+))?$/.exec(device) ?? [];
+  const disk = links.get(link);
+  if (disk === undefined) return device;
+  return number === undefined ? disk : partitionDevice(disk, Number(number));
 }
 
 function folderDisks({ disks, about, logicalBlockBytes = 512 }: FolderMachineOptions): InventoryDisk[] {

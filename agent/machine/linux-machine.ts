@@ -3,7 +3,15 @@ import { basename, join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import { diskInventory } from '../inventory/disk-inventory.ts';
 import { SysTree } from '../inventory/sys-tree.ts';
-import { eraseAbilities, findDevice, isPartition, openBlockDevice, partitionDevice } from './block-device.ts';
+import {
+  eraseAbilities,
+  findDevice,
+  isPartition,
+  linkDisk,
+  linkedDisk,
+  openBlockDevice,
+  partitionDevice,
+} from './block-device.ts';
 import { PROBE_BYTES, recognizeFileSystem } from './file-system-probe.ts';
 import { LinuxMounts } from './linux-mounts.ts';
 import type { Disk, FileSystemName, KernelToLoad, Machine, Waiting } from './machine.ts';
@@ -30,6 +38,9 @@ export function linuxMachine(runDirectory = '/run/tinsmith'): Machine {
     mount: (device, fileSystem, waiting) => mounts.mount(device, fileSystem, waiting),
     releaseMounts: () => mounts.release(),
     disks: () => diskInventory(new SysTree('/')),
+    nameDisk: linkDisk,
+    namedDisk: linkedDisk,
+    nodeOf: (device, { signal }) => findDevice(device, signal),
     eraseAbilities,
     probe: probeDevice,
     run: runProgram,

@@ -24,6 +24,15 @@ export interface Machine {
   releaseMounts(): Promise<void>;
   /** Every disk that a system could be installed on, as the inventory lists them, in the kernel's order. */
   disks(): Promise<readonly InventoryDisk[]>;
+  /**
+   * Makes a path below /dev lead to a disk, and `<path>-partN` to its partitions, for actions and for programs; undefined removes
+   * it. A path that leads elsewhere is changed.
+   */
+  nameDisk(path: string, device: string | undefined): Promise<void>;
+  /** The disk that `nameDisk` made the path lead to. */
+  namedDisk(path: string): Promise<string | undefined>;
+  /** The kernel's own name of a disk or partition, for programs. Waits (bounded) for it. Throws `device_unfit`. */
+  nodeOf(device: string, options: Waiting): Promise<string>;
   /** How a device can be erased. Waits (bounded) for its node. Throws `device_unfit` when it is missing. */
   eraseAbilities(device: string, options: Waiting): Promise<EraseAbilities>;
   /** What is on a disk or partition, from its first blocks. Waits (bounded) for its node. */

@@ -1,7 +1,8 @@
 import type { Claims } from './claims.ts';
 import type { CsvCell } from './csv-table.ts';
+import { faultOfDisk } from './disk-reader.ts';
 import { cut, type Findings, shown } from './findings.ts';
-import { faultOfDisk, faultOfVlan } from './hardware-reader.ts';
+import { faultOfVlan } from './hardware-reader.ts';
 import { faultOfIp, faultOfIpv4, faultOfMac, faultsOfAddressPlan, normaliseMac } from './network-address.ts';
 import { faultOfLabelKey, faultOfLabelValue, faultOfObjectName } from './object-names.ts';
 

@@ -1,3 +1,5 @@
+import type { DiskHints } from '#proto/disk-hints.ts';
+
 /**
  * Hardware, `tinkerbell.org/v1alpha1`: the record of a machine. Field names are Tinkerbell's; what we add is optional.
  * Only the fields that Tinsmith acts on are typed; the rest of a valid manifest is kept as it is (`metadata`, `resources`).
@@ -13,7 +15,7 @@ export interface HardwareSpec {
   /** Identity the agent presents; default is the MAC of the first interface. */
   readonly agentID?: string;
   readonly interfaces: readonly HardwareInterface[];
-  readonly disks: readonly { readonly device: string }[];
+  readonly disks: readonly HardwareDisk[];
   /** Served to the machine; free form (Tinkerbell's `metadata`). */
   readonly metadata?: JsonObject;
   readonly resources?: JsonObject;
@@ -23,6 +25,11 @@ export interface HardwareSpec {
   readonly userData?: string;
   readonly vendorData?: string;
   readonly [other: string]: unknown;
+}
+
+/** By its path, or by hints (ours, optional): `device` is then /dev/disk/by-hint/<index of the entry>. */
+export interface HardwareDisk extends DiskHints {
+  readonly device: string;
 }
 
 export interface HardwareInterface {

@@ -1,3 +1,4 @@
+import { readDisk } from './disk-reader.ts';
 import type { HardwareDhcp, HardwareInterface, HardwareManifest, HardwareSpec } from './hardware-kind.ts';
 import { faultOfIp, faultOfMac, faultsOfAddressPlan, normaliseMac } from './network-address.ts';
 import { objectFrame } from './object-metadata.ts';
@@ -30,13 +31,6 @@ export const readHardware: Reader<HardwareManifest> = (value) => {
   }
   return { ...metadata, spec };
 };
-
-/** Says what is wrong with the path of a disk, and the fix. */
-export function faultOfDisk(device: string): string | undefined {
-  const isPath = /^\/dev\/[\w.:+@-]+(\/[\w.:+@-]+)*$/.test(device);
-  if (isPath && !/\/(\.\.?|dev)(\/|$)/.test(device.slice('/dev'.length))) return undefined;
-  return 'is not the path of a disk: write it like /dev/sda, /dev/nvme0n1 or /dev/disk/by-id/NAME';
-}
 
 /** The longest lease of DHCP, in seconds: 32 bits, all ones, is "forever" (RFC 2131 §3.3). */
 export const LONGEST_LEASE = 0xffff_ffff;
@@ -126,7 +120,7 @@ const specFields = object({
   auto: optional(jsonObject()),
   bmcRef: optional(jsonObject()),
   interfaces: optional(list(readInterface)),
-  disks: optional(list(object({ device: required(text(faultOfDisk)) }))),
+  disks: optional(list(readDisk)),
   metadata: optional(jsonObject()),
   references: optional(jsonObject()),
   resources: optional(jsonObject()),

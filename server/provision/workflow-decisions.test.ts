@@ -273,8 +273,19 @@ describe('the command for a task', () => {
     );
     assert.deepEqual(factsOf(hardware), {
       hardware: 'm1',
+      disks: [{ device: '/dev/vda' }],
       interfaces: [{ mac: '02:00:00:00:00:07', nameServers: [], vlanId: '12' }],
     });
+  });
+
+  it('tells what the record says of its disks, hints apart from paths', () => {
+    const disks = [{ device: '/dev/sda' }, { device: '/dev/disk/by-hint/1', serial: 'X', minSize: 5 }];
+    const facts = factsOf({ ...hardware, spec: { ...hardware.spec, disks } });
+
+    assert.deepEqual(facts.disks, [
+      { device: '/dev/sda' },
+      { device: '/dev/disk/by-hint/1', hints: { serial: 'X', minSize: 5 } },
+    ]);
   });
 
   it('is refused for an image that no built-in serves', () => {

@@ -194,7 +194,7 @@ export function runTask(workflow: Workflow, hardware: Hardware, library?: Librar
 export function factsOf({ name, spec }: Hardware): HardwareFacts {
   return {
     hardware: name,
-    disks: spec.disks.map(({ device }) => ({ device })),
+    disks: spec.disks.map(({ device, ...hints }) => (Object.keys(hints).length === 0 ? { device } : { device, hints })),
     interfaces: spec.interfaces.flatMap(({ dhcp }) => {
       if (dhcp === undefined) return [];
       const { mac, hostname, ip, name_servers: nameServers = [], vlan_id: vlanId } = dhcp;
