@@ -1,4 +1,4 @@
-import type { ProxyParams } from '#proto/actions/image2disk.ts';
+import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { FinalDownloadError, RestartDownloadError } from './download-errors.ts';
 import { httpGet, shown } from './http-request.ts';

@@ -1,7 +1,7 @@
 import { request as httpRequest } from 'node:http';
 import { BlockList, isIP, Socket } from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
-import type { ProxyParams } from '#proto/actions/image2disk.ts';
+import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { FinalDownloadError } from './download-errors.ts';
 import { HttpResponse } from './http-response.ts';

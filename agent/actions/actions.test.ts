@@ -10,6 +10,7 @@ import type { HardwareFacts } from '#proto/actions/facts.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { diskImage } from '#test/support/disk-image.ts';
 import { hostileServer, status, wholeFile } from '#test/support/hostile-server.ts';
+import { tarFile } from '#test/support/tar-file.ts';
 import { type FolderMachine, folderMachine } from '../machine/folder-machine.ts';
 import type { ProgramCall, ProgramResult } from '../machine/machine.ts';
 import { readPartitionTable } from '../write/partition-table.ts';
@@ -239,6 +240,24 @@ describe('poweroff', () => {
     assert.equal(result.outcome, 'succeeded');
     assert.deepEqual(machine.journal, ['mount /dev/sda12', 'unmount /dev/sda12']);
     assert.deepEqual(powers, ['poweroff']);
+  });
+});
+
+describe('archive2disk', () => {
+  it('unpacks below its path, and says what it did', async () => {
+    const file = tarFile([{ name: 'bin/tool', mode: 0o755, content: Buffer.from('tool') }]);
+    await using server = await hostileServer(gzipSync(file), [wholeFile]);
+    const archive = { ARCHIVE_URL: server.url, ARCHIVE_TYPE: 'targz', DEST_DISK: '/dev/sda12', FS_TYPE: 'ext4' };
+
+    const result = await perform('archive2disk', {
+      ...archive,
+      DEST_PATH: '/opt',
+      TARFILE_CHECKSUM: `sha256:${sha256(file)}`,
+    });
+
+    assert.equal(result.error, undefined);
+    assert.equal(await readFile(target('/opt/bin/tool'), 'utf8'), 'tool');
+    assert.match(lines.at(-1) ?? '', /unpacked 1 entries, 10240 bytes of tar \(gz\), to \/opt on \/dev\/sda12/);
   });
 });
 

@@ -1,5 +1,6 @@
 import type { ActionName, ActionParams } from '#proto/actions/catalog.ts';
 import type { Action } from './action-context.ts';
+import { archive2disk } from './archive2disk.ts';
 import { cexec } from './cexec.ts';
 import { image2disk } from './image2disk.ts';
 import { kexec } from './kexec.ts';
@@ -14,6 +15,7 @@ export const registry: { readonly [N in ActionName]: Action<ActionParams[N]> } =
   image2disk,
   writefile,
   cexec,
+  archive2disk,
   rootio,
   wipe,
   reboot,

@@ -120,6 +120,57 @@ export interface TargetRoot {
   attributes(path: string): Promise<Omit<FileAttributes, 'directoryMode'> | undefined>;
   /** The path in the agent's own tree, symbolic links followed inside the target. Throws `not_found`. */
   resolve(path: string): Promise<string>;
+  /**
+   * Starts a tree of files that comes to the directory `path` all at once with `commit`. What an interrupted one left behind is
+   * removed first. The caller disposes it.
+   */
+  stage(path: string, options: Waiting): Promise<StagedTree>;
+}
+
+/**
+ * Files that are made aside, on the same file system, and moved to their place when they are complete. Until `commit` nothing
+ * of the target has changed; disposing it removes what was not moved.
+ *
+ * Paths are relative and have one character a byte (latin1), since file names are bytes. A path that leads out of the tree, by
+ * `..` or by a link that was made in it, is refused with `corrupt_image`. What exists in the tree is replaced, except by a
+ * file a directory that holds something. Throws `write_failed`.
+ */
+export interface StagedTree extends AsyncDisposable {
+  makeDirectory(path: string, attributes: TreeAttributes): Promise<void>;
+  makeFile(path: string, attributes: TreeAttributes): Promise<StagedFile>;
+  makeSymbolicLink(path: string, target: string, attributes: TreeAttributes): Promise<void>;
+  /** `existing` is a file of this tree. */
+  makeHardLink(path: string, existing: string): Promise<void>;
+  makeNode(path: string, node: DeviceNode, attributes: TreeAttributes): Promise<void>;
+  /**
+   * Makes everything safe on the disk, then moves it into the target: directories that exist are kept and get the attributes
+   * that were given, symbolic links to directories stay links, files are replaced one by one; `boot` comes last. Conflicts
+   * are found before the first move.
+   */
+  commit(): Promise<void>;
+}
+
+export interface StagedFile {
+  /** Ranges that are never written are holes. */
+  write(bytes: Uint8Array, offset: number): Promise<void>;
+  /** Gives it its length and attributes. */
+  finish(sizeBytes: number): Promise<void>;
+}
+
+export interface DeviceNode {
+  readonly kind: 'character' | 'block' | 'fifo';
+  readonly major: number;
+  readonly minor: number;
+}
+
+export interface TreeAttributes {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Seconds since 1970; kept to the microsecond. */
+  readonly modifiedAt: number;
+  /** Extended attributes by the kernel's names: capabilities, ACLs, SELinux labels. */
+  readonly xattrs: ReadonlyMap<string, Buffer>;
 }
 
 export interface FileAttributes {

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import type { Stats } from 'node:fs';
 import { constants } from 'node:fs';
-import { lstat, mkdir, open, readlink, rename, rm, stat } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, readlink, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
-import type { FileAttributes, TargetRoot } from './machine.ts';
+import type { FileAttributes, StagedTree, TargetRoot, Waiting } from './machine.ts';
+import { STAGED_PREFIX, StagingFolder } from './staged-tree.ts';
 
 const LONGEST_LINK_CHAIN = 40;
 
@@ -61,6 +62,27 @@ export class MountedRoot implements TargetRoot {
     }
   }
 
+  async stage(path: string, { signal }: Waiting): Promise<StagedTree> {
+    const destinationPath = latin1(path);
+    const follow = (inside: string): Promise<string> => this.#follow(inside, 'latin1');
+    const destination = await follow(destinationPath);
+    // The nearest directory that exists: what must be renamed into the destination has to be on its file system.
+    let parent = destination;
+    while (parent !== this.mountPoint && !(await isDirectory(parent))) parent = dirname(parent);
+    for (let place = parent; ; place = dirname(place)) {
+      for (const name of await readdir(Buffer.from(place, 'latin1'))) {
+        if (name.startsWith(STAGED_PREFIX)) await rm(`${place}/${name}`, { recursive: true, force: true });
+      }
+      if (place === this.mountPoint) break;
+    }
+    const { device, mountPoint } = this;
+    const hasOwners = this.#hasOwners;
+    return StagingFolder.create(
+      { parent, destination, destinationPath, mountPoint, device, hasOwners, follow },
+      signal,
+    );
+  }
+
   async #replace(place: string, contents: Uint8Array, attributes: FileAttributes): Promise<void> {
     // Found again by nobody: an earlier try that was cut off left at most one small file with such a name behind.
     const fresh = join(dirname(place), `.tinsmith-${randomBytes(6).toString('hex')}`);
@@ -109,7 +131,7 @@ export class MountedRoot implements TargetRoot {
   }
 
   /** The place of a path in the agent's tree: every link is followed, none leads out. What does not exist ends the following. */
-  async #follow(path: string): Promise<string> {
+  async #follow(path: string, encoding: 'utf8' | 'latin1' = 'utf8'): Promise<string> {
     const todo = path.split('/').toReversed();
     let inside: string[] = [];
     let links = 0;
@@ -119,7 +141,7 @@ export class MountedRoot implements TargetRoot {
         inside = inside.slice(0, -1);
         continue;
       }
-      const target = await linkTarget(join(this.mountPoint, ...inside, part));
+      const target = await linkTarget(join(this.mountPoint, ...inside, part), encoding);
       if (target === undefined) {
         inside.push(part);
         continue;
@@ -137,12 +159,23 @@ export class MountedRoot implements TargetRoot {
   }
 }
 
-async function linkTarget(place: string): Promise<string | undefined> {
-  const about = await ifThere(lstat(place));
-  return about?.isSymbolicLink() === true ? readlink(place) : undefined;
+/** One character a byte: file names need not be text. */
+function latin1(text: string): string {
+  return Buffer.from(text, 'utf8').toString('latin1');
 }
 
-async function statOf(place: string): Promise<Stats | undefined> {
+/** `place` in latin1. */
+async function isDirectory(place: string): Promise<boolean> {
+  return (await statOf(Buffer.from(place, 'latin1')))?.isDirectory() === true;
+}
+
+async function linkTarget(place: string, encoding: 'utf8' | 'latin1'): Promise<string | undefined> {
+  const bytes = Buffer.from(place, encoding);
+  const about = await ifThere(lstat(bytes));
+  return about?.isSymbolicLink() === true ? readlink(bytes, encoding) : undefined;
+}
+
+async function statOf(place: string | Buffer): Promise<Stats | undefined> {
   return ifThere(stat(place));
 }
 

@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import type { ProxyParams } from '#proto/actions/image2disk.ts';
+import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { readBatches } from '#transfer/batch-reader.ts';
 import { decoders } from '#transfer/decoders.ts';

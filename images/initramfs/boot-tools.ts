@@ -39,6 +39,8 @@ export const BOOT_TOOLS: readonly BootTool[] = [
   { package: 'nvme-cli', files: { 'usr/sbin/nvme': 'usr/sbin/nvme' }, links: {} },
   { package: 'hdparm', files: { 'sbin/hdparm': 'usr/sbin/hdparm' }, links: {} },
   { package: 'util-linux', files: { 'sbin/blkdiscard': 'usr/sbin/blkdiscard' }, links: {} },
+  // Capabilities, ACLs and SELinux labels of unpacked archives.
+  { package: 'attr', files: { 'usr/bin/setfattr': 'usr/bin/setfattr' }, links: {} },
   { package: 'kexec-tools', files: { 'sbin/kexec': 'usr/sbin/kexec' }, links: {} },
 ];
 

@@ -123,6 +123,32 @@ describe('writefile parameters', () => {
   });
 });
 
+describe('archive2disk parameters', () => {
+  const archive = { ARCHIVE_URL: 'http://x/a.tgz', DEST_DISK: '/dev/sda2', FS_TYPE: 'ext4', DEST_PATH: '/' };
+  const sha512 = `sha512:${'Ab'.repeat(64)}`;
+
+  it('takes the sums that are published, and none only when that is asked for', () => {
+    const given = catalog.archive2disk.parse({ ...archive, ARCHIVE_TYPE: 'TarGZ', TARFILE_CHECKSUM: sha512 }, []);
+    const waived = { ...archive, INSECURE_NO_TARFILE_CHECKSUM_VERIFICATION: 'true' };
+
+    assert.deepEqual(given.checksum, { algorithm: 'sha512', hex: 'ab'.repeat(64) });
+    assert.equal(given.retryForMs, 300_000);
+    assert.equal(catalog.archive2disk.parse(waived, []).checksum, undefined);
+    assert.match(refusal(catalog.archive2disk, archive), /TARFILE_CHECKSUM is not set/);
+    assert.match(refusal(catalog.archive2disk, { ...archive, TARFILE_CHECKSUM: 'sha256:abc' }), /TARFILE_CHECKSUM/);
+    assert.match(refusal(catalog.archive2disk, { ...archive, TARFILE_CHECKSUM: 'md5:abc' }), /use sha256/);
+  });
+
+  it('refuses types that it cannot unpack and places outside', () => {
+    const sum = { ...archive, TARFILE_CHECKSUM: sha512 };
+
+    assert.match(refusal(catalog.archive2disk, { ...sum, ARCHIVE_TYPE: 'zip' }), /ARCHIVE_TYPE is "zip"/);
+    assert.match(refusal(catalog.archive2disk, { ...sum, DEST_PATH: '/a/../..' }), /DEST_PATH/);
+    assert.match(refusal(catalog.archive2disk, { ...sum, DEST_PATH: 'opt' }), /DEST_PATH/);
+    assert.match(refusal(catalog.archive2disk, { ...sum, ARCHIVE_URL: 'file:///x' }), /ARCHIVE_URL/);
+  });
+});
+
 describe('cexec parameters', () => {
   it('splits at semicolons and spaces without choking on doubled or trailing ones', () => {
     const { commands } = catalog.cexec.parse({ ...EXEC, CMD_LINE: 'grub-install  /dev/sda; update-grub ;' }, []);

@@ -1,4 +1,5 @@
 import { TinsmithError } from '../errors.ts';
+import { type Archive2diskParams, archive2disk } from './archive2disk.ts';
 import { type CexecParams, cexec } from './cexec.ts';
 import type { ActionDeclaration } from './declaration.ts';
 import { type Image2diskParams, image2disk } from './image2disk.ts';
@@ -14,6 +15,7 @@ export interface ActionParams {
   readonly image2disk: Image2diskParams;
   readonly writefile: WritefileParams;
   readonly cexec: CexecParams;
+  readonly archive2disk: Archive2diskParams;
   readonly rootio: RootioParams;
   readonly wipe: WipeParams;
   readonly reboot: RebootParams;
@@ -27,6 +29,7 @@ export const catalog: { readonly [N in ActionName]: ActionDeclaration<ActionPara
   image2disk,
   writefile,
   cexec,
+  archive2disk,
   rootio,
   wipe,
   reboot,

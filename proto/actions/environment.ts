@@ -59,6 +59,14 @@ export function isDevicePath(text: string): boolean {
   return /^\/dev\/[^\s\0]+$/.test(text) && !text.split('/').includes('..') && !text.endsWith('/');
 }
 
+/** A complete http or https URL, as it is sent. */
+export function requiredUrl(environment: Environment, name: string, example: string): string {
+  const text = requiredText(environment, name, example).trim();
+  const url = URL.parse(text);
+  if (url !== null && ['http:', 'https:'].includes(url.protocol) && url.hostname !== '') return url.href;
+  throw invalidParam(name, text, 'use a complete http or https URL');
+}
+
 /** A Go duration such as `2m`, `1m30s`, `500ms`; milliseconds. */
 export function optionalDurationMs(environment: Environment, name: string): number | undefined {
   const value = optionalText(environment, name)?.trim();

@@ -5,10 +5,10 @@ import {
   optionalBoolean,
   optionalInteger,
   optionalSha256,
-  optionalText,
   requiredDevice,
   requiredText,
 } from './environment.ts';
+import { PROXY_ENVIRONMENT, PROXY_SECRETS, type ProxyParams, parseProxy } from './proxy.ts';
 
 /** Stream an image to a disk. What it is compressed with is seen from its first bytes, so there is no field for that. */
 export interface Image2diskParams {
@@ -23,13 +23,6 @@ export interface Image2diskParams {
   readonly retryForMs: number;
   readonly progressEveryMs: number;
   readonly proxy: ProxyParams;
-}
-
-/** As curl and Go read them: `http://host:port`, and a comma list of hosts, domains, addresses, CIDR blocks or `*`. */
-export interface ProxyParams {
-  readonly http?: string;
-  readonly https?: string;
-  readonly except?: string;
 }
 
 export const image2disk: ActionDeclaration<Image2diskParams> = {
@@ -49,11 +42,9 @@ export const image2disk: ActionDeclaration<Image2diskParams> = {
       'Minutes without a single new byte before the download is given up; default 10, 0: no limit.',
     PROGRESS_INTERVAL_SECONDS: 'Seconds between progress lines in the log; default 3.',
     TEXT_LOGGING: 'Accepted; the log has one format.',
-    HTTP_PROXY: 'Proxy for http URLs.',
-    HTTPS_PROXY: 'Proxy for https URLs.',
-    NO_PROXY: 'Hosts, domains, addresses and CIDR blocks that need no proxy.',
+    ...PROXY_ENVIRONMENT,
   },
-  secrets: ['HTTP_PROXY', 'HTTPS_PROXY', 'http_proxy', 'https_proxy'],
+  secrets: PROXY_SECRETS,
   parse: parseImage2disk,
 };
 
@@ -88,25 +79,4 @@ function parseImage(environment: Environment): Image2diskParams['image'] {
     throw invalidParam('IMG_URL', text, 'use a complete http or https URL, or library:NAME');
   }
   return { url: url.href };
-}
-
-/** Both spellings, as every program with proxies reads them; the lower-case one wins, as in curl and Go. */
-function parseProxy(environment: Environment): ProxyParams {
-  const either = (name: string): string | undefined =>
-    optionalText(environment, name.toLowerCase()) ?? optionalText(environment, name);
-  const http = either('HTTP_PROXY');
-  const https = either('HTTPS_PROXY');
-  const except = either('NO_PROXY');
-  return {
-    ...(http === undefined ? {} : { http: parseProxyUrl('HTTP_PROXY', http) }),
-    ...(https === undefined ? {} : { https: parseProxyUrl('HTTPS_PROXY', https) }),
-    ...(except === undefined ? {} : { except }),
-  };
-}
-
-function parseProxyUrl(name: string, text: string): string {
-  const url = URL.parse(text.includes('://') ? text : `http://${text}`);
-  if (url !== null && url.protocol === 'http:' && url.hostname !== '') return url.href;
-  // The value may hold a password, so it is not repeated.
-  throw invalidParam(name, undefined, 'use http://host:port (the proxy itself is spoken to in plain HTTP)');
 }

@@ -1,5 +1,5 @@
 import { createHash, verify } from 'node:crypto';
-import type { ProxyParams } from '#proto/actions/image2disk.ts';
+import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { type LibraryFrame, type LibraryIndex, parseLibraryIndex } from '#proto/library-index.ts';
 import { Download, type DownloadTiming, TIMING } from '#transfer/download.ts';
