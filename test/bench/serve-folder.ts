@@ -1,19 +1,14 @@
-/** Serves the files of a folder on a free port of 127.0.0.1 and prints the port: `serve-folder.ts FOLDER`. */
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import { createServer } from 'node:http';
+/** Serves the files below a folder on a free port of 127.0.0.1, as the product does, and prints the port: `serve-folder.ts FOLDER`. */
 import type { AddressInfo } from 'node:net';
-import { basename, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
+import { fastify } from 'fastify';
+import { sendFile } from '#server/boot/send-file.ts';
 
 const folder = process.argv[2] ?? '.';
-const server = createServer((request, response) => {
-  const file = join(folder, basename(request.url ?? ''));
-  const send = async (): Promise<void> => {
-    response.setHeader('content-length', (await stat(file)).size);
-    response.setHeader('etag', '"bench"');
-    await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), response);
-  };
-  send().catch(() => response.destroy());
+const { signal } = new AbortController();
+const server = fastify();
+server.get<{ Params: { '*': string } }>('/*', async (request, reply) => {
+  const isSent = await sendFile(request, reply, { folders: [folder], path: request.params['*'], signal });
+  return isSent ? reply : reply.code(404).send();
 });
-server.listen(0, '127.0.0.1', () => console.log((server.address() as AddressInfo).port));
+await server.listen({ host: '127.0.0.1', port: 0 });
+console.log((server.server.address() as AddressInfo).port);

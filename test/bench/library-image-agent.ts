@@ -1,0 +1,35 @@
+/**
+ * One run of the agent's library write path in a process of its own: `library-image-agent.ts MIRROR NAME KEY-FILE DEVICE [STOP-AT]`;
+ * prints one line of JSON. With STOP-AT (0 to 1) it ends, as by a power cut, when that share of the image is on the disk.
+ */
+import { readFile } from 'node:fs/promises';
+import { openBlockDevice } from '#agent/machine/block-device.ts';
+import { writeLibraryImage } from '#agent/write/library/write-library-image.ts';
+
+const [mirror = '', image = '', keyFile = '', device = '', stopAt = '2'] = process.argv.slice(2);
+const stop = new AbortController();
+await using disk = await openBlockDevice(device, device);
+const request = {
+  image,
+  mirrors: [new URL(mirror)],
+  publicKey: await readFile(keyFile, 'utf8'),
+  proxy: {},
+  retryForMs: 10_000,
+};
+let receivedBytes = 0;
+let keptBytes = 0;
+try {
+  const written = await writeLibraryImage(disk, request, {
+    signal: stop.signal,
+    log: () => undefined,
+    progress: ({ done, total }) => {
+      if (done / total >= Number(stopAt)) stop.abort(new Error('stopped'));
+    },
+  });
+  ({ receivedBytes, keptBytes } = written);
+} catch (thrown) {
+  if (!stop.signal.aborted) throw thrown;
+}
+const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
+const cpuSeconds = (userCPUTime + systemCPUTime) / 1e6;
+console.log(JSON.stringify({ receivedBytes, keptBytes, peakRssMiB: maxRSS / 1024, cpuSeconds }));
