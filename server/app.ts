@@ -13,11 +13,14 @@ import { startTftpServer } from './boot/tftp-server.ts';
 import type { Config } from './config.ts';
 import { limitConnections } from './connection-limit.ts';
 import { startDhcpServer } from './discover/dhcp-server.ts';
+import { isInNetwork } from './discover/ipv4.ts';
 import { poolSetting } from './discover/pool-setting.ts';
 import { type CertificateAuthority, openCertificateAuthority } from './enroll/certificate-authority.ts';
 import { createEnrollService } from './enroll/enroll-service.ts';
 import { type FacingInterface, facingInterface } from './facing-interface.ts';
+import type { Neighbours } from './installed/calling-machine.ts';
 import { metadataRoutes } from './installed/metadata-routes.ts';
+import { neighbourMac, readNeighbourTable } from './installed/neighbour-table.ts';
 import { type ImageJobs, imageJobs } from './library/image-jobs.ts';
 import { type ImageLibrary, openImageLibrary } from './library/image-library.ts';
 import { makeFolder } from './make-folder.ts';
@@ -203,9 +206,35 @@ async function sweepUntil(engine: WorkflowEngine, signal: AbortSignal, log: Logg
 async function startMetadata(parts: Parts, stack: AsyncDisposableStack): Promise<number> {
   const { store, transitions, config, facing, clock } = parts;
   const log = parts.log.child({ part: 'installed' });
+  const routes = metadataRoutes({
+    store,
+    transitions,
+    clock,
+    tokenRequired: config['metadata.token.required'],
+    keepSecrets: config['metadata.keep.secrets'],
+    ...(config['metadata.neighbours'] && { neighbours: neighboursOf(facing) }),
+  });
   const server = machineFacingServer(log);
-  await server.register(metadataRoutes({ store, transitions, clock }));
-  return listen(server, stack, { host: facing.address, port: config['metadata.port'], what: 'metadata' });
+  await server.register(routes);
+  const port = await listen(server, stack, { host: facing.address, port: config['metadata.port'], what: 'metadata' });
+  const legacyPort = config['metadata.legacy.port'];
+  if (legacyPort === 0 || legacyPort === port) return port;
+  const legacy = machineFacingServer(log);
+  await legacy.register(routes);
+  try {
+    await listen(legacy, stack, { host: facing.address, port: legacyPort, what: 'legacy metadata' });
+  } catch (error) {
+    // Nothing of ours needs it: only templates of older releases name this port.
+    log.warn({ port: legacyPort, reason: TinsmithError.from(error).message }, 'metadata.legacyPortTaken');
+  }
+  return port;
+}
+
+function neighboursOf(facing: FacingInterface): Neighbours {
+  return {
+    areOnLink: (address) => isIP(address) === 4 && isInNetwork(address, facing),
+    macOf: async (address) => neighbourMac(await readNeighbourTable(), address, facing.name),
+  };
 }
 
 async function startBoot(parts: Parts, stack: AsyncDisposableStack): Promise<number> {

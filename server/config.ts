@@ -51,6 +51,27 @@ export const SETTINGS = {
     default: '7172',
     summary: 'Machine-facing HTTP: instance metadata and user data.',
   },
+  'metadata.legacy.port': {
+    type: 'number',
+    default: '50061',
+    summary: 'The same on the port that older templates name; 0: off. A port in use only warns.',
+  },
+  'metadata.neighbours': {
+    type: 'boolean',
+    default: 'true',
+    summary:
+      'Whether a machine on the server’s own network is refused its metadata if the neighbour table has another MAC.',
+  },
+  'metadata.token.required': {
+    type: 'boolean',
+    default: 'false',
+    summary: 'Whether metadata is given for an IMDSv2 token only; cloud-init off AWS asks without.',
+  },
+  'metadata.keep.secrets': {
+    type: 'boolean',
+    default: 'false',
+    summary: 'Whether user data that holds keys is served after the system is up, too.',
+  },
   'grpc.port': { type: 'number', default: '42114', summary: 'gRPC over TLS for agents.' },
   'admin.address': {
     type: 'string',

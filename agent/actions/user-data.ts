@@ -28,7 +28,11 @@ export async function fetchUserData(urls: readonly string[], signal: AbortSignal
 async function askOnce(url: URL, signal: AbortSignal): Promise<Buffer | string> {
   const limit = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]);
   try {
-    const response = await fetch(url, { signal: limit });
+    let response = await fetch(url, { signal: limit });
+    if (response.status === 401) {
+      await response.body?.cancel();
+      response = await fetch(url, { signal: limit, headers: { [TOKEN_HEADER]: await askToken(url, limit) } });
+    }
     if (response.status !== 200) {
       await response.body?.cancel();
       return `${url.host} answered ${response.status}`;
@@ -39,6 +43,16 @@ async function askOnce(url: URL, signal: AbortSignal): Promise<Buffer | string> 
     const cause = thrown instanceof Error && thrown.cause instanceof Error ? thrown.cause : thrown;
     return `${url.host}: ${cause instanceof Error ? cause.message : String(cause)}`;
   }
+}
+
+const TOKEN_HEADER = 'x-aws-ec2-metadata-token';
+
+/** For a service that asks for IMDSv2 tokens; one that gives none gets an empty one, and says what it thinks of that. */
+async function askToken(url: URL, signal: AbortSignal): Promise<string> {
+  const headers = { 'x-aws-ec2-metadata-token-ttl-seconds': '60' };
+  const response = await fetch(new URL('/latest/api/token', url), { method: 'PUT', headers, signal });
+  const text = await response.text();
+  return response.ok ? text.trim() : '';
 }
 
 async function readBody(response: Response, url: URL): Promise<Buffer | string> {

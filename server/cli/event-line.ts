@@ -60,6 +60,7 @@ const SENTENCES: Readonly<Record<EventView['name'], (event: EventView) => string
   'machine.phonedHome': (event) => `phoned home${origin(event)}`,
   'machine.bootstrapFailed': (event) => `its first start failed${reason(event)}`,
   'userData.fetched': (event) => `fetched its user data${origin(event)}`,
+  'metadata.refused': (event) => `metadata refused to ${fact(event, 'mac', 'another MAC')}${origin(event)}`,
   'userData.withheld': (event) => `its user data is not given out again${origin(event)}`,
   'agent.connected': (event) => `agent connected${origin(event)}`,
   'agent.disconnected': () => 'agent disconnected',

@@ -48,6 +48,9 @@ describe('instance metadata', () => {
     );
     assert.equal(valueAt(EKSA, 'tags'), 'a\nb');
     assert.equal(valueAt(EKSA, 'public-keys'), 'ssh-ed25519 AAAA x\nssh-rsa BBBB y');
+    assert.equal(valueAt(EKSA, 'public-keys/'), '0=key-0\n1=key-1');
+    assert.equal(valueAt(EKSA, 'public-keys/1/'), 'openssh-key');
+    assert.equal(valueAt(EKSA, 'public-keys/1/openssh-key'), 'ssh-rsa BBBB y');
   });
 
   it('falls back to the interface that the machine asks from', () => {
@@ -69,6 +72,18 @@ describe('instance metadata', () => {
     for (const path of ['public-ipv6', 'host', 'hostname/x', 'operating-system/distro', '__proto__', '../user-data']) {
       assert.equal(valueAt(EKSA, path), undefined, path);
     }
+  });
+
+  it('has EC2’s tree of interfaces in the latest version only', () => {
+    const latest = instanceMetadata({ name: 'machine', spec: SPEC }, '10.1.0.5', 'latest');
+    const folder = 'network/interfaces/macs/52:54:00:77:00:02';
+
+    assert.equal(metadataAt(latest, 'mac'), '52:54:00:77:00:02');
+    assert.equal(metadataAt(latest, 'network/interfaces/macs'), '52:54:00:77:00:01/\n52:54:00:77:00:02/');
+    assert.equal(metadataAt(latest, folder), 'device-number\nlocal-hostname\nlocal-ipv4s\nmac');
+    assert.equal(metadataAt(latest, `${folder}/device-number`), '1');
+    assert.equal(metadataAt(latest, `${folder}/local-ipv4s`), '10.1.0.5');
+    assert.equal(valueAt(SPEC, 'network'), undefined);
   });
 
   it('is not disturbed by metadata of other types', () => {

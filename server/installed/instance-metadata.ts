@@ -4,8 +4,19 @@ import type { Hardware } from '../store/store.ts';
 /** Values by path below `meta-data/`, as EC2 and Tinkerbell name them. What a machine has no value for is not in it. */
 export type InstanceMetadata = ReadonlyMap<string, string>;
 
+/**
+ * `2009-04-04` is what EKS Anywhere's templates and cloud-init's Ec2 source ask; `latest` has EC2's tree of interfaces besides. No
+ * version between them: cloud-init would take its newer form, and make a network configuration of its own from that tree.
+ */
+export const METADATA_VERSIONS = ['2009-04-04', 'latest'] as const;
+export type MetadataVersion = (typeof METADATA_VERSIONS)[number];
+
 /** What a machine is told about itself; a pure reading of its record. `address`: the one it asks from. */
-export function instanceMetadata(hardware: Pick<Hardware, 'name' | 'spec'>, address: string): InstanceMetadata {
+export function instanceMetadata(
+  hardware: Pick<Hardware, 'name' | 'spec'>,
+  address: string,
+  version: MetadataVersion = '2009-04-04',
+): InstanceMetadata {
   const { spec } = hardware;
   const { mac, hostname: reservedName, ip } = interfaceOf(spec, address);
   const instance = objectAt(spec.metadata, 'instance');
@@ -23,14 +34,23 @@ export function instanceMetadata(hardware: Pick<Hardware, 'name' | 'spec'>, addr
     ['public-ipv4', instanceIp(instance, { family: 4, public: true })],
     ['public-ipv6', instanceIp(instance, { family: 6, public: true })],
     ['local-ipv4', instanceIp(instance, { family: 4, public: false }) ?? ip?.address ?? address],
-    ['public-keys', linesAt(instance, 'ssh_keys')],
+    ...publicKeys(hardware).map((key, index) => [`public-keys/${index}/openssh-key`, key] as const),
     ...['slug', 'distro', 'version', 'image_tag'].map(
       (key) => [`operating-system/${key}`, textAt(system, key)] as const,
     ),
+    ['operating-system/license_activation/state', textAt(objectAt(system, 'license_activation'), 'state')],
+    ...(version === 'latest' ? interfaceTree(spec, mac) : []),
   ];
   return new Map(
     entries.flatMap(([path, value]) => (value === undefined || value === '' ? [] : [[path, value] as const])),
   );
+}
+
+/** SSH keys of the record's instance, each once. */
+export function publicKeys({ spec }: Pick<Hardware, 'spec'>): readonly string[] {
+  const keys = objectAt(spec.metadata, 'instance')?.['ssh_keys'];
+  const texts = isList(keys) ? keys.filter((key) => typeof key === 'string') : [];
+  return [...new Set(texts.map((key) => key.trim()).filter((key) => key !== ''))];
 }
 
 /** The interface that the machine asks from, else its first. */
@@ -39,19 +59,51 @@ function interfaceOf(spec: Hardware['spec'], address: string): Partial<HardwareD
   return (asking ?? spec.interfaces[0])?.dhcp ?? {};
 }
 
-/** The value at a path, or the listing of a folder, one name a line, folders with a slash. Undefined: neither. */
+/** EC2's `mac` and `network/interfaces/macs/MAC/…`. */
+function interfaceTree(spec: Hardware['spec'], mac: string | undefined): (readonly [string, string | undefined])[] {
+  const macs = spec.interfaces.flatMap(({ dhcp }, index) => {
+    if (dhcp === undefined) return [];
+    const folder = `network/interfaces/macs/${dhcp.mac}`;
+    const isIpv4 = dhcp.ip !== undefined && dhcp.ip.family !== 6;
+    return [
+      [`${folder}/device-number`, String(index)],
+      [`${folder}/local-hostname`, dhcp.hostname],
+      [`${folder}/${isIpv4 ? 'local-ipv4s' : 'ipv6s'}`, dhcp.ip?.address],
+      [`${folder}/mac`, dhcp.mac],
+    ] as const;
+  });
+  return [['mac', mac], ...macs];
+}
+
+/**
+ * The value at a path, or the listing of a folder, one name a line, folders with a slash. Undefined: neither.
+ *
+ * The keys are one path with two readings. EC2 lists `0=NAME` there, whether or not a slash ends it; Tinkerbell's clients read
+ * the keys themselves at `public-keys`. cloud-init, which knows both, follows the slash of the listing above: so with the slash
+ * it is EC2's listing, without it Tinkerbell's keys.
+ */
 export function metadataAt(metadata: InstanceMetadata, path: string): string | undefined {
   const wanted = path.replace(/\/+$/, '');
   const value = metadata.get(wanted);
   if (value !== undefined) return value;
-  const prefix = wanted === '' ? '' : `${wanted}/`;
+  const names = namesBelow(metadata, wanted);
+  if (wanted === 'public-keys' && names.length > 0) {
+    const numbers = names.map((name) => name.replace('/', ''));
+    if (path.endsWith('/')) return numbers.map((number) => `${number}=key-${number}`).join('\n');
+    return numbers.map((number) => metadata.get(`${wanted}/${number}/openssh-key`)).join('\n');
+  }
+  return names.length === 0 ? undefined : names.join('\n');
+}
+
+function namesBelow(metadata: InstanceMetadata, folder: string): readonly string[] {
+  const prefix = folder === '' ? '' : `${folder}/`;
   const names = new Set<string>();
   for (const key of metadata.keys()) {
     if (!key.startsWith(prefix)) continue;
     const [name = '', ...below] = key.slice(prefix.length).split('/');
     names.add(below.length === 0 ? name : `${name}/`);
   }
-  return names.size === 0 ? undefined : [...names].join('\n');
+  return [...names];
 }
 
 function instanceIp(

@@ -21,6 +21,7 @@ export const EVENT_NAMES = {
   'machine.phonedHome': 'the installed system called at the end of its first start',
   'machine.bootstrapFailed': 'the installed system said that its first start failed',
   'userData.fetched': 'the installed system was given its user data',
+  'metadata.refused': 'somebody with another MAC asked for a machine’s metadata from its address',
   'userData.withheld': 'user data that holds keys was fetched before and is not given out any more',
   'agent.connected': 'an agent opened its stream',
   'agent.disconnected': 'an agent’s stream ended',

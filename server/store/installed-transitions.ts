@@ -4,7 +4,15 @@ import type { ReadyBy } from './schema.ts';
 import { updateHardware } from './stage-transitions.ts';
 import type { Transitions } from './transitions-contract.ts';
 
-type Verbs = 'noteReady' | 'noteBootstrapFailed' | 'noteUserDataFetched' | 'noteUserDataWithheld';
+type Verbs =
+  | 'noteReady'
+  | 'noteBootstrapFailed'
+  | 'noteUserDataFetched'
+  | 'noteUserDataWithheld'
+  | 'noteMetadataRefused';
+
+/** An impostor that goes on asking makes one event in this time. */
+const REFUSAL_INTERVAL_MS = 60_000;
 
 /** What an installed system says of itself. Nothing counts before the machine is installed: until then its agent asks. */
 export function installedTransitions(changes: Changes): Pick<Transitions, Verbs> {
@@ -39,6 +47,20 @@ export function installedTransitions(changes: Changes): Pick<Transitions, Verbs>
         if (row.stage !== 'installed' || row.user_data_withheld_at !== null) return;
         await updateHardware(change, hardware, { user_data_withheld_at: change.at.getTime() });
         await change.emit({ name: 'userData.withheld', hardware, data: {} });
+      }),
+
+    noteMetadataRefused: (hardware, mac, cause) =>
+      changes.run(cause, async (change) => {
+        await hardwareRow(change.trx, hardware);
+        const recent = await change.trx
+          .selectFrom('event')
+          .select('id')
+          .where('hardware', '=', hardware)
+          .where('name', '=', 'metadata.refused')
+          .where('at', '>', change.at.getTime() - REFUSAL_INTERVAL_MS)
+          .limit(1)
+          .executeTakeFirst();
+        if (recent === undefined) await change.emit({ name: 'metadata.refused', hardware, data: { mac } });
       }),
   };
 }

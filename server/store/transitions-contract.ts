@@ -50,6 +50,8 @@ export interface Transitions extends ClusterTransitions {
   noteUserDataFetched(hardware: string, cause: Cause): Promise<void>;
   /** The installed system was refused its user data, because it holds keys and was fetched before. */
   noteUserDataWithheld(hardware: string, cause: Cause): Promise<void>;
+  /** Somebody with another MAC asked for the machine's metadata from its address. Now and then it is an event. */
+  noteMetadataRefused(hardware: string, mac: string, cause: Cause): Promise<void>;
   /** `stored`: when it is a report of an agent. */
   storeInventory(hardware: string, inventory: Inventory, cause: Cause, stored?: StoredSequence): Promise<void>;
   /** Throws `not_found` without its Hardware, `forbidden` if the session is another machine's. */
