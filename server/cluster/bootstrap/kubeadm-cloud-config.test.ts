@@ -165,8 +165,15 @@ describe('kubeadm’s configuration', () => {
       { name: 'service-account-issuer', value: 'https://x' },
     ]);
     assert.deepEqual(cluster.controllerManager.extraArgs[0], { name: 'node-cidr-mask-size', value: '24' });
-    assert.equal(init.bootstrapTokens[0].token, 'abcdef.0123456789abcdef');
-    assert.equal(init.bootstrapTokens[0].expires, '2026-11-27T12:00:00Z');
+    assert.deepEqual(init.bootstrapTokens, [
+      {
+        token: 'abcdef.0123456789abcdef',
+        description: 'Nodes of this cluster join with it',
+        ttl: '24h0m0s',
+        usages: ['signing', 'authentication'],
+        groups: ['system:bootstrappers:kubeadm:default-node-token'],
+      },
+    ]);
     assert.equal(init.nodeRegistration.name, 'cp-1');
     assert.equal(init.nodeRegistration.ignorePreflightErrors, undefined);
   });

@@ -15,6 +15,8 @@ const OLDEST_MINOR = 22;
 const V1BETA4_MINOR = 31;
 /** kubeadm patches the kubelet's configuration of single nodes from here on. */
 const KUBELET_PATCH_MINOR = 25;
+/** From the start of the cluster. kubeadm refuses `expires`, the date, beside the life that it puts in by itself. */
+const FIRST_TOKEN_LIFE = '24h0m0s';
 
 /** What differs between the families: names of files on the node, which Bottlerocket wants elsewhere, and what it finds itself. */
 export interface KubeadmPaths {
@@ -77,7 +79,7 @@ export function initConfiguration(node: NodeBootstrap, paths: KubeadmPaths): str
       {
         token: token.token,
         description: 'Nodes of this cluster join with it',
-        expires: rfc3339(token.expiresAt),
+        ttl: FIRST_TOKEN_LIFE,
         usages: ['signing', 'authentication'],
         groups: ['system:bootstrappers:kubeadm:default-node-token'],
       },
@@ -213,9 +215,4 @@ function extraArguments(version: KubernetesVersion, values: Readonly<Record<stri
 
 function apiVersion(version: KubernetesVersion): string {
   return `kubeadm.k8s.io/${isAtLeast(version, V1BETA4_MINOR) ? 'v1beta4' : 'v1beta3'}`;
-}
-
-/** Without fractions of seconds, which kubeadm does not take. */
-function rfc3339(at: Date): string {
-  return `${at.toISOString().slice(0, 19)}Z`;
 }
