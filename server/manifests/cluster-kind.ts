@@ -14,6 +14,8 @@ export interface ClusterManifest {
   readonly namespace?: string;
   /** Who writes the nodes' bootstrap data: annotation `tinsmith.dev/bootstrapper`; absent: kubeadm. */
   readonly bootstrapper?: string;
+  /** What makes Bottlerocket a control-plane node: annotation `tinsmith.dev/bottlerocket-bootstrap-image`; EKS Anywhere's bundles name it. */
+  readonly bottlerocketBootstrapImage?: string;
   /** `1.30`. */
   readonly kubernetesVersion: string;
   readonly podCidr: string;

@@ -33,6 +33,7 @@ import {
 } from './yaml-reader.ts';
 
 const BOOTSTRAPPER = 'tinsmith.dev/bootstrapper';
+const BOTTLEROCKET_BOOTSTRAP_IMAGE = 'tinsmith.dev/bottlerocket-bootstrap-image';
 
 /** What of a cluster is somebody else's: checked for shape, kept nowhere. */
 const OUT_OF_SCOPE = [
@@ -84,6 +85,7 @@ function clusterOf({ metadata, spec }: NonNullable<ReturnType<typeof clusterFiel
   const { name, namespace, annotations } = metadata;
   const { managementCluster, proxyConfiguration: proxy, registryMirrorConfiguration: registryMirror } = spec;
   const bootstrapper = annotations[BOOTSTRAPPER];
+  const bottlerocketBootstrapImage = annotations[BOTTLEROCKET_BOOTSTRAP_IMAGE];
   const management = managementCluster?.name;
   return {
     name,
@@ -94,6 +96,7 @@ function clusterOf({ metadata, spec }: NonNullable<ReturnType<typeof clusterFiel
     datacenter: spec.datacenterRef,
     ...(namespace !== undefined && { namespace }),
     ...(bootstrapper !== undefined && { bootstrapper }),
+    ...(bottlerocketBootstrapImage !== undefined && { bottlerocketBootstrapImage }),
     ...(management !== undefined && management !== name && { managementCluster: management }),
     ...(proxy !== undefined && { proxy }),
     ...(registryMirror !== undefined && { registryMirror }),

@@ -24,6 +24,8 @@ import { yamlText } from './yaml-text.ts';
  */
 
 const KUBEADM = '/var/lib/kubeadm';
+/** EKS Anywhere tags it by release, `v1-28-…-eks-a-…`; which one, its bundle manifest says, and the operator by annotation. */
+const BOOTSTRAP_REPOSITORY = 'public.ecr.aws/eks-anywhere/bottlerocket-bootstrap';
 
 /** Everything of a node that kubeadm makes. */
 export function kubeadmBottlerocket(node: NodeBootstrap): string {
@@ -111,7 +113,7 @@ function bootstrapContainer(node: NodeBootstrap): TomlTable {
   return {
     enabled: true,
     superpowered: true,
-    source: `public.ecr.aws/eks-anywhere/bottlerocket-bootstrap:v${major}-${minor}-latest`,
+    source: node.definition.cluster.bottlerocketBootstrapImage ?? `${BOOTSTRAP_REPOSITORY}:v${major}-${minor}-latest`,
     'user-data': base64(`#cloud-config\n${yamlText(userData)}`),
   };
 }

@@ -11,13 +11,13 @@ export interface ContainerdSetup {
 
 /** Images of older image-builders and Debian's own package do not look into certs.d until they are told. */
 const READ_CERTS_D = `
-config=/etc/containerd/config.toml
+settings=/etc/containerd/config.toml
 if ! containerd config dump | grep -q 'config_path = .*/etc/containerd/certs\\.d'; then
-  if grep -qs '^ *config_path = ""' "$config"; then
-    sed -i 's#^\\( *config_path = \\)""#\\1"/etc/containerd/certs.d"#' "$config"
+  if grep -qs '^ *config_path = ""' "$settings"; then
+    sed -i 's#^\\( *config_path = \\)""#\\1"/etc/containerd/certs.d"#' "$settings"
   else
-    [ -e "$config" ] || { mkdir -p "\${config%/*}"; echo 'version = 2' >"$config"; }
-    printf '\\n[plugins."io.containerd.grpc.v1.cri".registry]\\n  config_path = "/etc/containerd/certs.d"\\n' >>"$config"
+    [ -e "$settings" ] || { mkdir -p "\${settings%/*}"; echo 'version = 2' >"$settings"; }
+    printf '\\n[plugins."io.containerd.grpc.v1.cri".registry]\\n  config_path = "/etc/containerd/certs.d"\\n' >>"$settings"
   fi
 fi`;
 
