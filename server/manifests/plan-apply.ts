@@ -83,7 +83,7 @@ function preparePlan(loaded: LoadedManifests, known: KnownRecords, defaults: Ren
 }
 
 /** A MAC or address that a stored machine has, which is not among the files, cannot be given to another. */
-function checkAgainstStored(loaded: LoadedManifests, stored: readonly Hardware[], findings: Findings): void {
+export function checkAgainstStored(loaded: LoadedManifests, stored: readonly Hardware[], findings: Findings): void {
   const replaced = new Set(loaded.hardware.map(({ value }) => value.name));
   const owners = new Map<string, string>();
   for (const machine of stored) {
