@@ -10,6 +10,10 @@ import { startApi } from './api/start-api.ts';
 import { bootRoutes } from './boot/boot-routes.ts';
 import { missingBootFiles } from './boot/missing-boot-files.ts';
 import { startTftpServer } from './boot/tftp-server.ts';
+import { bootstrapperFor } from './cluster/bootstrap/bootstrappers.ts';
+import { candidates } from './cluster/candidates.ts';
+import { runClusterController } from './cluster/cluster-controller.ts';
+import { renderNode } from './cluster/render-node.ts';
 import type { Config } from './config.ts';
 import { limitConnections } from './connection-limit.ts';
 import { startDhcpServer } from './discover/dhcp-server.ts';
@@ -103,6 +107,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const parts: Parts = { config, log, version, clock, facing, store, transitions, ca, folders, images };
   const grpc = await startProvisioning(parts, stack);
   const metadata = await startMetadata(parts, stack);
+  startClusters(parts, metadata, stack);
   const http = await startBoot(parts, stack);
   const api = stack.use(
     await startApi({
@@ -111,6 +116,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       version,
       actionTimeoutMs: config['action.timeout'] * 1000,
       images,
+      clock,
       token: await ensureAdminToken(dataDir),
       address: config['admin.address'],
       port: config['admin.port'],
@@ -201,6 +207,32 @@ async function sweepUntil(engine: WorkflowEngine, signal: AbortSignal, log: Logg
       if (!signal.aborted) log.error({ err: error }, 'provision.sweepFailed');
     }
   }
+}
+
+/** Brings clusters to what is wanted of them, in the background. */
+function startClusters(parts: Parts, metadataPort: number, stack: AsyncDisposableStack): void {
+  const { store, transitions, clock, facing, config } = parts;
+  const metadataUrl = `http://${facing.address}:${metadataPort}`;
+  const site = { metadataUrl, actionTimeoutMs: config['action.timeout'] * 1000 };
+  const stopping = new AbortController();
+  const controller = runClusterController(
+    {
+      store,
+      transitions,
+      clock,
+      log: parts.log.child({ part: 'cluster' }),
+      metadataUrl,
+      candidates,
+      renderNode: (node) => renderNode(node, site),
+      bootstrapperFor,
+      kubernetesOf: () => undefined,
+    },
+    stopping.signal,
+  );
+  stack.defer(async () => {
+    stopping.abort();
+    await controller;
+  });
 }
 
 async function startMetadata(parts: Parts, stack: AsyncDisposableStack): Promise<number> {

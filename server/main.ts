@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline/promises';
 import { text } from 'node:stream/consumers';
 import { TinsmithError } from '#proto/errors.ts';
 import type { CommandParts, InitramfsRequest, InitramfsResult, ManifestFile, Validation } from './cli/command.ts';
@@ -24,7 +25,18 @@ async function main(): Promise<number> {
     signal: stopping.signal,
     now: () => new Date(),
     readStandardInput: () => text(process.stdin),
+    ...(process.stdin.isTTY && process.stderr.isTTY && { ask: (question: string) => ask(question, stopping.signal) }),
   });
+}
+
+/** On standard error, so that the answer's question is in no pipe. */
+async function ask(question: string, signal: AbortSignal): Promise<string> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await terminal.question(question, { signal });
+  } finally {
+    terminal.close();
+  }
 }
 
 /** The first signal asks everything to stop, the second one does not wait for it. */

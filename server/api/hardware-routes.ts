@@ -1,7 +1,9 @@
 import { TinsmithError } from '#proto/errors.ts';
+import { releaseHardware } from '../cluster/cluster-verbs.ts';
 import type { Hardware, Store } from '../store/store.ts';
 import { parseLabels } from './labels.ts';
 import { redactObject } from './redact.ts';
+import { releaseView } from './release-view.ts';
 import { defineRoute } from './route.ts';
 import {
   deletedSchema,
@@ -11,6 +13,8 @@ import {
   listSchema,
   nameParamsSchema,
   netbootRequestSchema,
+  releaseAnswerSchema,
+  releaseRequestSchema,
 } from './types.ts';
 
 export const hardwareRoutes = [
@@ -46,6 +50,29 @@ export const hardwareRoutes = [
     async handle({ params, body, cause }, { store, transitions }) {
       await transitions.setNetboot(params.name, body.netboot, cause);
       return hardwareView(await knownHardware(store, params.name));
+    },
+  }),
+  defineRoute({
+    method: 'POST',
+    path: '/hardware/:name/release',
+    summary: 'Takes a machine out of service and out of its cluster: user data dropped, disks wiped, switched off.',
+    params: nameParamsSchema,
+    body: releaseRequestSchema,
+    response: releaseAnswerSchema,
+    // Twice is harmless: it leaves already, or its wipe is under way.
+    async handle({ params, body, cause }, { store, transitions, clock }) {
+      await releaseHardware({ store, transitions }, { name: params.name, wipe: body.wipe ?? true }, cause);
+      return releaseView(store, params.name, clock());
+    },
+  }),
+  defineRoute({
+    method: 'GET',
+    path: '/hardware/:name/release',
+    summary: 'How far the release of a machine is.',
+    params: nameParamsSchema,
+    response: releaseAnswerSchema,
+    async handle({ params }, { store, clock }) {
+      return releaseView(store, params.name, clock());
     },
   }),
   defineRoute({
@@ -89,6 +116,7 @@ function hardwareView(hardware: Hardware): HardwareView {
     ...(hardware.readyAt && { readyAt: hardware.readyAt.toISOString() }),
     ...(hardware.lastSeenAt && { lastSeenAt: hardware.lastSeenAt.toISOString() }),
     ...(hardware.failure !== undefined && { failure: hardware.failure }),
+    ...(hardware.claim && { claim: hardware.claim }),
     ...(hardware.inventory && { inventory: hardware.inventory }),
     version: hardware.version,
     createdAt: hardware.createdAt.toISOString(),

@@ -13,6 +13,7 @@ export interface ApiDeps {
   /** For actions whose template names no timeout. */
   readonly actionTimeoutMs: number;
   readonly images: { readonly library: ImageLibrary; readonly jobs: ImageJobs };
+  readonly clock: () => Date;
 }
 
 /** A request after its schemas were checked. A schema that a route leaves out makes its part `unknown`. */

@@ -1,4 +1,5 @@
 import { applyRoute } from './apply-route.ts';
+import { clusterRoutes } from './cluster-routes.ts';
 import { eventRoutes, eventStream } from './event-routes.ts';
 import { hardwareRoutes } from './hardware-routes.ts';
 import { imageRoutes } from './image-routes.ts';
@@ -12,6 +13,7 @@ export const ROUTES: readonly Route[] = [
   ...hardwareRoutes,
   ...templateRoutes,
   ...workflowRoutes,
+  ...clusterRoutes,
   ...eventRoutes,
   ...imageRoutes,
   applyRoute,

@@ -5,9 +5,12 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import type { ErrorCode } from '#proto/errors.ts';
 import type { Inventory } from '#proto/inventory.ts';
+import type { ClusterOptions } from '../cluster/cluster-options.ts';
 import { type ActionState, actionLife } from '../life/action-life.ts';
+import { type ClusterState, clusterLife } from '../life/cluster-life.ts';
 import type { Actor, EventName } from '../life/events.ts';
 import { type MachineStage, machineLife } from '../life/machine-life.ts';
+import { type NodeState, nodeLife } from '../life/node-life.ts';
 import { type WorkflowState, workflowLife } from '../life/workflow-life.ts';
 import type { JsonObject } from '../manifests/hardware-kind.ts';
 import type { ReadyBy, UserDataPolicy } from '../store/schema.ts';
@@ -76,6 +79,7 @@ export const hardwareSchema = Type.Object({
   bootstrapFailure: Type.Optional(Type.String()),
   lastSeenAt: Type.Optional(date),
   failure: Type.Optional(Type.String()),
+  claim: Type.Optional(Type.Object({ cluster: Type.String(), group: Type.String() })),
   inventory: Type.Optional(Type.Unsafe<Inventory>({ type: 'object', additionalProperties: true })),
   version: Type.Integer(),
   createdAt: date,
@@ -158,6 +162,133 @@ export const workflowSchema = Type.Object({
   createdAt: date,
 });
 export type WorkflowView = View<typeof workflowSchema>;
+
+const roleSchema = Type.Unsafe<'controlPlane' | 'worker'>({ type: 'string', enum: ['controlPlane', 'worker'] });
+
+export const nodeSchema = Type.Object({
+  hardware: Type.String({ description: 'Name of the machine and of the node' }),
+  group: Type.String({ description: '`control-plane` or the name of a worker group' }),
+  role: roleSchema,
+  state: Type.Unsafe<NodeState>({ type: 'string', enum: nodeLife.states }),
+  stateAt: date,
+  stage: Type.Unsafe<MachineStage>({ type: 'string', enum: machineLife.states }),
+  mac: Type.Optional(Type.String({ description: 'Of the interface that it boots from' })),
+  address: Type.Optional(Type.String()),
+  tries: Type.Integer(),
+  initialises: Type.Boolean({ description: 'It makes the control plane; the others join it' }),
+  isCurrent: Type.Boolean({ description: 'It is made from what the cluster is to be made from now' }),
+  revision: Type.String(),
+  failure: Type.Optional(Type.String()),
+  waits: Type.Optional(
+    Type.Object({ text: Type.String(), forOperator: Type.Boolean({ description: 'Somebody has to do it' }) }),
+  ),
+  workflow: Type.Optional(
+    Type.Object({
+      name: Type.String(),
+      state: Type.Unsafe<WorkflowState>({ type: 'string', enum: workflowLife.states }),
+      attempt: Type.Integer(),
+      actions: Type.Integer(),
+      done: Type.Integer(),
+      current: Type.Optional(actionRunSchema),
+    }),
+  ),
+});
+export type NodeView = View<typeof nodeSchema>;
+
+const clusterOptionsSchema = Type.Unsafe<ClusterOptions>({ type: 'object', additionalProperties: true });
+
+export const clusterSchema = Type.Object({
+  name: Type.String(),
+  state: Type.Unsafe<ClusterState>({ type: 'string', enum: clusterLife.states }),
+  stateAt: date,
+  failure: Type.Optional(Type.String({ description: 'Why it is blocked' })),
+  kubernetesVersion: Type.String(),
+  endpoint: Type.String(),
+  bootstrapper: Type.String(),
+  options: clusterOptionsSchema,
+  groups: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      role: roleSchema,
+      count: Type.Integer(),
+      ready: Type.Integer(),
+      kubernetesVersion: Type.String(),
+    }),
+  ),
+  nodes: Type.Array(nodeSchema, { description: 'Control plane first' }),
+  version: Type.Integer(),
+  createdAt: date,
+});
+export type ClusterView = View<typeof clusterSchema>;
+
+/** What of ClusterOptions a request may change. */
+const clusterOptionsRequestSchema = Type.Optional(
+  Type.Object(
+    {
+      retries: Type.Optional(Type.Integer({ minimum: 0, maximum: 100 })),
+      onFailure: Type.Optional(Type.Unsafe<'spare' | 'stop'>({ type: 'string', enum: ['spare', 'stop'] })),
+      parallel: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })),
+      skipDrain: Type.Optional(Type.Boolean({ description: 'For this change only' })),
+      wipe: Type.Optional(Type.Boolean()),
+      loseState: Type.Optional(Type.Boolean({ description: 'For this change only' })),
+    },
+    closed,
+  ),
+);
+export type ClusterOptionsRequest = NonNullable<View<typeof clusterOptionsRequestSchema>>;
+
+const manifestFilesSchema = Type.Array(
+  Type.Object({ name: Type.String({ maxLength: 4096 }), text: Type.String() }, closed),
+  { maxItems: 10_000 },
+);
+
+export const clusterCreateRequestSchema = Type.Object(
+  { files: manifestFilesSchema, options: clusterOptionsRequestSchema },
+  closed,
+);
+export const clusterCreateAnswerSchema = Type.Object({
+  outcome: Type.Unsafe<'created' | 'unchanged'>({ type: 'string' }),
+  warnings: Type.Array(problemSchema),
+  cluster: clusterSchema,
+});
+export type ClusterCreateAnswer = View<typeof clusterCreateAnswerSchema>;
+
+const dryRun = Type.Optional(Type.Boolean({ description: 'Tells what would be done and changes nothing' }));
+export const clusterScaleRequestSchema = Type.Object(
+  {
+    files: Type.Optional(manifestFilesSchema),
+    controlPlane: Type.Optional(Type.Integer({ minimum: 1, maximum: 99 })),
+    workers: Type.Optional(
+      Type.Unsafe<Readonly<Record<string, number>>>({
+        type: 'object',
+        additionalProperties: { type: 'integer', minimum: 0, maximum: 10_000 },
+      }),
+    ),
+    options: clusterOptionsRequestSchema,
+    dryRun,
+  },
+  closed,
+);
+export const clusterUpgradeRequestSchema = Type.Object(
+  { files: manifestFilesSchema, options: clusterOptionsRequestSchema, dryRun },
+  closed,
+);
+export const clusterChangeAnswerSchema = Type.Object({
+  outcome: Type.Unsafe<'configured' | 'unchanged'>({ type: 'string' }),
+  steps: Type.Array(Type.String(), { description: 'What is done, in order, one sentence each' }),
+  warnings: Type.Array(problemSchema),
+});
+export type ClusterChangeAnswer = View<typeof clusterChangeAnswerSchema>;
+
+export const clusterDeleteQuerySchema = Type.Object({ wipe: Type.Optional(Type.Boolean()) }, closed);
+export const kubeconfigSchema = Type.Object({ kubeconfig: Type.String({ description: 'A secret' }) });
+
+export const releaseRequestSchema = Type.Object({ wipe: Type.Optional(Type.Boolean()) }, closed);
+export const releaseAnswerSchema = Type.Object({
+  isReleased: Type.Boolean(),
+  waits: Type.Optional(Type.String({ description: 'What keeps it from going on' })),
+});
+export type ReleaseAnswer = View<typeof releaseAnswerSchema>;
 
 export const logLineSchema = Type.Object({
   id: Type.Integer(),

@@ -49,6 +49,8 @@ export interface CommandContext {
   readonly signal: AbortSignal;
   readonly now: () => Date;
   readStandardInput(): Promise<string>;
+  /** Asks who sits at the terminal; absent: nobody does. */
+  readonly ask?: (question: string) => Promise<string>;
 }
 
 /** What commands need of the server's own code; main.ts hands it in, because the CLI is a client of the API only. */

@@ -1,10 +1,20 @@
 import type { Command, SettingSpec } from './command.ts';
 import { applyCommand } from './commands/apply.ts';
+import { clusterDeleteCommand, clusterScaleCommand, clusterUpgradeCommand } from './commands/cluster-change.ts';
+import { clusterCreateCommand } from './commands/cluster-create.ts';
+import {
+  clusterDescribeCommand,
+  clusterKubeconfigCommand,
+  clusterListCommand,
+  clusterResumeCommand,
+  clusterWatchCommand,
+} from './commands/cluster-list.ts';
 import { completionCommand } from './commands/completion.ts';
 import { deleteCommand } from './commands/delete.ts';
 import { describeCommand } from './commands/describe.ts';
 import { getCommand } from './commands/get.ts';
 import { hardwareNetbootCommand } from './commands/hardware-netboot.ts';
+import { hardwareReleaseCommand } from './commands/hardware-release.ts';
 import { helpCommand } from './commands/help.ts';
 import {
   imageAddCommand,
@@ -36,6 +46,16 @@ export function listCommands(settings: readonly SettingSpec[]): readonly Command
     workflowCancelCommand,
     workflowRetryCommand,
     hardwareNetbootCommand,
+    hardwareReleaseCommand,
+    clusterCreateCommand,
+    clusterWatchCommand,
+    clusterListCommand,
+    clusterDescribeCommand,
+    clusterScaleCommand,
+    clusterUpgradeCommand,
+    clusterResumeCommand,
+    clusterKubeconfigCommand,
+    clusterDeleteCommand,
     imageAddCommand,
     imageListCommand,
     imageShowCommand,

@@ -19,6 +19,7 @@ export function describeHardware(hardware: HardwareView, { workflows, events, no
     `Netboot    ${netboot ? 'on' : 'off'}`,
     `Labels     ${labelsText(labels) || '–'}`,
     `User data  ${userDataText(hardware)}`,
+    `Cluster    ${hardware.claim === undefined ? '–' : `${hardware.claim.cluster}, group ${hardware.claim.group}`}`,
     `Created    ${createdAt}`,
     `Last seen  ${lastSeenAt ?? '–'}`,
     ...readyLines(hardware),

@@ -18,14 +18,14 @@ export const FILENAME_OPTION: Readonly<Record<'filename', OptionSpec>> = {
 };
 
 /**
- * Reads what `-f` names, in that order, a folder's files sorted by name (not its subfolders').
+ * Reads what `-f` (and, where there is one, `--hardware`) names, in that order, a folder's files sorted by name (not its subfolders').
  * @throws TinsmithError `usage` when nothing is named, `not_found`, or `invalid_input` for what is no text of a manifest's size.
  */
 export async function readManifestFiles(
   context: CommandContext,
   input: CommandInput,
 ): Promise<readonly ManifestFile[]> {
-  const names = input.texts('filename');
+  const names = [...input.texts('filename'), ...input.texts('hardware')];
   if (names.length === 0) throw new TinsmithError('usage', 'no file is named: use -f FILE, -f FOLDER or -f -');
   const files: ManifestFile[] = [];
   for (const name of names) {

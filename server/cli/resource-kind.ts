@@ -1,10 +1,10 @@
 import { TinsmithError } from '#proto/errors.ts';
-import type { HardwareView, TemplateView, WorkflowView } from '../api/types.ts';
+import type { ClusterView, HardwareView, NodeView, TemplateView, WorkflowView } from '../api/types.ts';
 import { ageText, amountText, sizeText } from './quantity-text.ts';
 import type { Column } from './record-output.ts';
 import { didYouMean } from './suggest.ts';
 
-export type KindName = 'hardware' | 'template' | 'workflow' | 'event';
+export type KindName = 'hardware' | 'template' | 'workflow' | 'cluster' | 'event';
 
 /** Every spelling of a kind that the command line takes. */
 const SPELLINGS: Readonly<Record<string, KindName>> = {
@@ -16,6 +16,9 @@ const SPELLINGS: Readonly<Record<string, KindName>> = {
   workflows: 'workflow',
   workflow: 'workflow',
   wf: 'workflow',
+  clusters: 'cluster',
+  cluster: 'cluster',
+  cl: 'cluster',
   events: 'event',
   event: 'event',
   ev: 'event',
@@ -26,6 +29,7 @@ export const KIND_PATHS: Readonly<Record<KindName, string>> = {
   hardware: '/hardware',
   template: '/templates',
   workflow: '/workflows',
+  cluster: '/clusters',
   event: '/events',
 };
 
@@ -56,6 +60,7 @@ export function hardwareColumns(now: Date): readonly Column<HardwareView>[] {
     { title: 'MAC', text: (hardware) => firstDhcp(hardware)?.mac ?? '' },
     { title: 'ADDRESS', text: (hardware) => firstDhcp(hardware)?.ip?.address ?? '' },
     { title: 'NETBOOT', text: ({ netboot }) => (netboot ? 'on' : 'off') },
+    { title: 'CLUSTER', text: ({ claim }) => (claim === undefined ? '' : `${claim.cluster}/${claim.group}`) },
     { title: 'LABELS', isWide: true, text: ({ labels }) => labelsText(labels) },
     { title: 'MACHINE', isWide: true, text: machineText },
     { title: 'SEEN', isWide: true, text: ({ lastSeenAt }) => (lastSeenAt === undefined ? '' : age(lastSeenAt, now)) },
@@ -89,6 +94,37 @@ export function workflowColumns(now: Date): readonly Column<WorkflowView>[] {
       text: ({ error }) => (error === undefined ? '' : `${error.code}: ${error.message}`),
     },
   ];
+}
+
+export function clusterColumns(now: Date): readonly Column<ClusterView>[] {
+  return [
+    { title: 'NAME', text: ({ name }) => name },
+    { title: 'STATE', text: ({ state }) => state },
+    {
+      title: 'NODES',
+      text: ({ groups }) => `${sum(groups.map(({ ready }) => ready))}/${sum(groups.map(({ count }) => count))}`,
+    },
+    { title: 'KUBERNETES', text: ({ kubernetesVersion }) => kubernetesVersion },
+    { title: 'ENDPOINT', text: ({ endpoint }) => endpoint },
+    { title: 'AGE', text: ({ createdAt }) => age(createdAt, now) },
+    { title: 'WAITS FOR', text: waitsText },
+    { title: 'BOOTSTRAPPER', isWide: true, text: ({ bootstrapper }) => bootstrapper },
+  ];
+}
+
+function waitsText({ failure, nodes }: ClusterView): string {
+  const waiting = nodes.find(({ waits }) => waits?.forOperator === true);
+  return failure ?? waiting?.waits?.text ?? '';
+}
+
+/** What a node does or waits for, in one line. */
+export function nodeActivity({ workflow, waits }: NodeView): string {
+  if (workflow?.current !== undefined) return `${workflow.done + 1}/${workflow.actions} ${workflow.current.name}`;
+  return waits?.text ?? '';
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }
 
 interface DhcpFacts {

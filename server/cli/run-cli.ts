@@ -15,6 +15,8 @@ export interface CliWorld {
   readonly signal: AbortSignal;
   readonly now: () => Date;
   readStandardInput(): Promise<string>;
+  /** Asks who sits at the terminal; absent: nobody does. */
+  readonly ask?: (question: string) => Promise<string>;
 }
 
 /** Runs the command that `argv` names (without program and script) and resolves to the exit code; failures are printed. */
@@ -49,6 +51,7 @@ async function runCommand(argv: readonly string[], world: CliWorld): Promise<num
     now: world.now,
     api: clientFor(input, environment, signal),
     readStandardInput: () => world.readStandardInput(),
+    ...(world.ask && { ask: world.ask }),
   };
   return command.run(context, input);
 }

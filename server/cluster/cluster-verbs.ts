@@ -1,20 +1,22 @@
 import { isDeepStrictEqual } from 'node:util';
 import { TinsmithError } from '#proto/errors.ts';
+import { isWipe } from '../life/workflow-purpose.ts';
 import type { ClusterDefinition } from '../manifests/cluster-kind.ts';
 import type { Cause, Cluster } from '../store/store.ts';
+import { bootstrapperFor } from './bootstrap/bootstrappers.ts';
 import type { ClusterOptions } from './cluster-options.ts';
 import type { ClusterParts } from './cluster-parts.ts';
 import { wipeWorkflow } from './wipe-workflow.ts';
 import { nextWorkflowName } from './workflow-names.ts';
 
-export type VerbParts = Pick<ClusterParts, 'store' | 'transitions' | 'clock' | 'bootstrapperFor'>;
+export type VerbParts = Pick<ClusterParts, 'store' | 'transitions' | 'clock'>;
 
 /**
  * Keeps a new cluster; the controller makes it. The same definition again changes nothing, so that whoever lost the answer, or
  * comes back to watch, may ask again. Throws `conflict` if there is another one of that name.
  */
 export async function createCluster(
-  { store, transitions, clock, bootstrapperFor }: VerbParts,
+  { store, transitions, clock }: VerbParts,
   definition: ClusterDefinition,
   options: ClusterOptions,
   cause: Cause,
@@ -36,7 +38,7 @@ export async function createCluster(
 
 /** Another definition for a cluster, or other options; the same again changes nothing. */
 export async function changeCluster(
-  { store, transitions }: VerbParts,
+  { store, transitions }: Pick<VerbParts, 'store' | 'transitions'>,
   change: { readonly definition: ClusterDefinition; readonly options: ClusterOptions },
   cause: Cause,
 ): Promise<'configured' | 'unchanged'> {
@@ -70,7 +72,10 @@ export function withCounts(
 }
 
 /** The administrator's kubeconfig. Throws `unsupported` where the bootstrapper has none. */
-export async function clusterKubeconfig({ store, bootstrapperFor, clock }: VerbParts, name: string): Promise<string> {
+export async function clusterKubeconfig(
+  { store, clock }: Pick<VerbParts, 'store' | 'clock'>,
+  name: string,
+): Promise<string> {
   const { definition } = await knownCluster(store, name);
   const secrets = await store.clusterSecrets(name);
   const bootstrapper = bootstrapperFor(definition);
@@ -96,6 +101,8 @@ export async function releaseHardware(
   if (hardware === undefined) throw new TinsmithError('not_found', `there is no Hardware named ${name}`);
   const node = await store.node(name);
   if (node === undefined) {
+    const unfinished = await store.listWorkflows({ hardware: name, states: ['pending', 'running', 'waiting'] });
+    if (wipe && unfinished.some(({ labels }) => isWipe(labels))) return; // asked before
     const workflow = await nextWorkflowName(store, name, 'wipe');
     const ordered = wipe ? { wipe: wipeWorkflow(hardware, { workflow, powersOff: true }) } : {};
     await transitions.releaseHardware({ hardware: name, ...ordered }, cause);

@@ -1,85 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { clusterDefinition, newCluster } from '#test/support/cluster-records.ts';
-import { hardwareManifest } from '#test/support/records.ts';
-import type { ClusterState } from '../life/cluster-life.ts';
-import type { WorkflowState } from '../life/workflow-life.ts';
+import { AT, type NodeSituation, node, situation } from '#test/support/cluster-situation.ts';
 import type { RolloutStrategy } from '../manifests/cluster-kind.ts';
-import type { Cluster, ClusterNode, Hardware, Workflow } from '../store/store.ts';
-import type { ClusterFacts, NodeFacts } from './cluster-facts.ts';
+import type { ClusterFacts } from './cluster-facts.ts';
 import type { ClusterOptions } from './cluster-options.ts';
 import type { ClusterStep } from './cluster-step.ts';
 import { decideCluster } from './decide-cluster.ts';
-import { CONTROL_PLANE, nodeGroups } from './node-groups.ts';
-
-const AT = new Date('2026-01-01T00:00:00Z');
-
-interface Situation {
-  readonly controlPlane?: number;
-  readonly workers?: Readonly<Record<string, number>>;
-  readonly state?: ClusterState;
-  readonly failure?: string;
-  readonly options?: Partial<ClusterOptions>;
-  readonly released?: Cluster['released'];
-  readonly rollout?: RolloutStrategy;
-  readonly spares?: Readonly<Record<string, readonly string[]>>;
-  readonly nodes?: readonly NodeFacts[];
-}
-
-function situation(wanted: Situation): ClusterFacts {
-  const { controlPlane = 1, workers = {}, state = 'creating', rollout, spares = {}, nodes = [] } = wanted;
-  const definition = clusterDefinition({ controlPlane, workers, ...(rollout && { rollout }) });
-  const cluster: Cluster = {
-    name: 'c1',
-    version: 1,
-    createdAt: AT,
-    state,
-    stateAt: AT,
-    definition,
-    options: newCluster(definition, wanted.options).options,
-    released: wanted.released ?? [],
-    ...(wanted.failure === undefined ? {} : { failure: wanted.failure }),
-  };
-  const groups = nodeGroups(definition).map((group) => ({ group, revision: 'new', spares: spares[group.name] ?? [] }));
-  return { cluster, groups, nodes };
-}
-
-interface NodeSituation extends Partial<ClusterNode> {
-  readonly run?: WorkflowState;
-  readonly machine?: Partial<Hardware>;
-}
-
-function node(hardware: string, group: string, state: ClusterNode['state'], more: NodeSituation = {}): NodeFacts {
-  const { run, machine = {}, ...fields } = more;
-  const workflow = run === undefined ? fields.workflow : `${hardware}-install-1`;
-  const record: ClusterNode = {
-    hardware,
-    cluster: 'c1',
-    group,
-    role: group === CONTROL_PLANE ? 'controlPlane' : 'worker',
-    revision: 'new',
-    initialises: false,
-    state,
-    stateAt: AT,
-    claimedAt: AT,
-    tries: 1,
-    ...fields,
-    ...(workflow === undefined ? {} : { workflow }),
-  };
-  const found: Hardware = {
-    ...hardwareManifest(hardware),
-    version: 1,
-    createdAt: AT,
-    stage: state === 'ready' || state === 'installed' ? 'installed' : 'discovered',
-    stageAt: AT,
-    netboot: true,
-    hasUserData: true,
-    ...machine,
-  };
-  // Only what is decided from: name, state, start and error.
-  const ran = { name: workflow, state: run, error: { code: 'write_failed', message: 'no disk' } } as Workflow;
-  return { node: record, hardware: found, ...(run === undefined ? {} : { workflow: ran }) };
-}
+import { CONTROL_PLANE } from './node-groups.ts';
 
 const ready = (name: string, group: string, more: NodeSituation = {}) => node(name, group, 'ready', more);
 

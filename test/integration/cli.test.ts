@@ -103,7 +103,7 @@ describe('tinsmith: records', () => {
     const json = JSON.parse(await get('hardware', '-o', 'json'));
     const yaml = parse(await get('wf', 'one', '-o', 'yaml'));
 
-    assert.match(table[0] ?? '', /^NAME +STAGE +SINCE +MAC +ADDRESS +NETBOOT$/);
+    assert.match(table[0] ?? '', /^NAME +STAGE +SINCE +MAC +ADDRESS +NETBOOT +CLUSTER$/);
     assert.match(table[1] ?? '', /^one +discovered +\S+ +02:00:00:00:00:01 +10\.9\.0\.1 +on$/);
     assert.deepEqual(
       json.items.map(({ name }: { name: string }) => name),

@@ -83,6 +83,7 @@ export async function startApiWorld(options: WorldOptions = {}): Promise<ApiWorl
   const api = stack.use(
     await startApi({
       images: { library, jobs },
+      clock: clock.now,
       store: opened.store,
       transitions: { ...opened.transitions, ...options.transitions },
       version: '1.2.3',

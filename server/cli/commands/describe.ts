@@ -1,20 +1,30 @@
-import type { ActionRunView, EventView, HardwareView, ListOf, TemplateView, WorkflowView } from '../../api/types.ts';
+import type {
+  ActionRunView,
+  ClusterView,
+  EventView,
+  HardwareView,
+  ListOf,
+  TemplateView,
+  WorkflowView,
+} from '../../api/types.ts';
 import { API_OPTIONS } from '../api-options.ts';
+import { clusterEvents } from '../cluster-events.ts';
 import type { Command, CommandContext } from '../command.ts';
+import { describeCluster } from '../describe-cluster.ts';
 import { describeHardware } from '../describe-hardware.ts';
 import { describeWorkflow } from '../describe-workflow.ts';
 import { printDocument } from '../record-output.ts';
 import { type KindName, kindOf, labelsText, recordPath } from '../resource-kind.ts';
 import { printable } from '../terminal.ts';
 
-const KINDS: readonly KindName[] = ['hardware', 'template', 'workflow'];
+const KINDS: readonly KindName[] = ['hardware', 'template', 'workflow', 'cluster'];
 const RECENT_EVENTS = 15;
 
 export const describeCommand: Command = {
   name: 'describe',
   arguments: 'KIND NAME',
   takes: [2, 2],
-  firstArgument: ['hardware', 'template', 'workflow'],
+  firstArgument: ['hardware', 'template', 'workflow', 'cluster'],
   summary: 'Show everything about one record; of a workflow also where the time went.',
   options: {
     output: {
@@ -43,13 +53,19 @@ interface Description {
   readonly hardware?: HardwareView;
   readonly template?: TemplateView;
   readonly workflow?: WorkflowView;
+  readonly cluster?: ClusterView;
   readonly workflows?: readonly WorkflowView[];
   readonly history?: readonly ActionRunView[];
   readonly events: readonly EventView[];
 }
 
-async function collect({ api }: CommandContext, kind: KindName, name: string): Promise<Description> {
+async function collect(context: CommandContext, kind: KindName, name: string): Promise<Description> {
+  const { api } = context;
   const path = recordPath(kind, name);
+  if (kind === 'cluster') {
+    const cluster = await api.get<ClusterView>(path);
+    return { cluster, events: await clusterEvents(context, cluster) };
+  }
   if (kind === 'template') return { template: await api.get<TemplateView>(path), events: [] };
   if (kind === 'hardware') {
     const hardware = await api.get<HardwareView>(path);
@@ -73,10 +89,11 @@ async function collect({ api }: CommandContext, kind: KindName, name: string): P
 }
 
 function describe({ now, out }: CommandContext, document: Description): readonly string[] {
-  const { hardware, template, workflow, workflows = [], history = [], events } = document;
+  const { hardware, template, workflow, cluster, workflows = [], history = [], events } = document;
   if (hardware !== undefined) return describeHardware(hardware, { workflows, events, now: now() });
   if (workflow !== undefined)
     return describeWorkflow(workflow, { history, events, now: now(), columns: out.columns() });
+  if (cluster !== undefined) return describeCluster(cluster, events, now());
   if (template === undefined) return [];
   const { name, source, labels, version, createdAt, data } = template;
   return [

@@ -1,10 +1,11 @@
 import { TinsmithError } from '#proto/errors.ts';
-import type { EventView, HardwareView, ListOf, TemplateView, WorkflowView } from '../../api/types.ts';
+import type { ClusterView, EventView, HardwareView, ListOf, TemplateView, WorkflowView } from '../../api/types.ts';
 import { API_OPTIONS } from '../api-options.ts';
 import type { Command, CommandContext, CommandInput } from '../command.ts';
 import { eventLine } from '../event-line.ts';
 import { type Column, OUTPUT_OPTION, outputFormat, printDocument, printTable } from '../record-output.ts';
 import {
+  clusterColumns,
   hardwareColumns,
   KIND_PATHS,
   type KindName,
@@ -14,15 +15,15 @@ import {
   workflowColumns,
 } from '../resource-kind.ts';
 
-const KINDS: readonly KindName[] = ['hardware', 'template', 'workflow', 'event'];
+const KINDS: readonly KindName[] = ['hardware', 'template', 'workflow', 'cluster', 'event'];
 const DEFAULT_TAIL = 100;
 
 export const getCommand: Command = {
   name: 'get',
   arguments: 'KIND [NAME...]',
   takes: [1, 1000],
-  firstArgument: ['hardware', 'templates', 'workflows', 'events'],
-  summary: 'List hardware (hw), templates (tmpl), workflows (wf) or events (ev).',
+  firstArgument: ['hardware', 'templates', 'workflows', 'clusters', 'events'],
+  summary: 'List hardware (hw), templates (tmpl), workflows (wf), clusters (cl) or events (ev).',
   options: {
     ...OUTPUT_OPTION,
     selector: {
@@ -48,11 +49,12 @@ export const getCommand: Command = {
     if (kind === 'event') return printEvents(context, input, names);
     if (kind === 'hardware') return printRecords(context, input, kind, { names, columns: hardwareColumns(now) });
     if (kind === 'template') return printRecords(context, input, kind, { names, columns: templateColumns(now) });
+    if (kind === 'cluster') return printRecords(context, input, kind, { names, columns: clusterColumns(now) });
     return printRecords(context, input, kind, { names, columns: workflowColumns(now) });
   },
 };
 
-async function printRecords<Item extends HardwareView | TemplateView | WorkflowView>(
+async function printRecords<Item extends HardwareView | TemplateView | WorkflowView | ClusterView>(
   { api, out }: CommandContext,
   input: CommandInput,
   kind: KindName,
@@ -62,7 +64,7 @@ async function printRecords<Item extends HardwareView | TemplateView | WorkflowV
   const label = selectors(input);
   const items =
     names.length === 0
-      ? (await api.get<ListOf<Item>>(KIND_PATHS[kind], { label })).items
+      ? (await api.get<ListOf<Item>>(KIND_PATHS[kind], label.length === 0 ? {} : { label })).items
       : await Promise.all(names.map((name) => api.get<Item>(recordPath(kind, name))));
   const format = outputFormat(input.text('output'));
   if (format === 'json' || format === 'yaml') printDocument(out, format, names.length === 1 ? items[0] : { items });

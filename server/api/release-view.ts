@@ -1,0 +1,35 @@
+import { TinsmithError } from '#proto/errors.ts';
+import { machineWait } from '../cluster/node-waits.ts';
+import { workflowLife } from '../life/workflow-life.ts';
+import { isWipe } from '../life/workflow-purpose.ts';
+import type { Hardware, Store } from '../store/store.ts';
+import { nodeWaitOf } from './cluster-view.ts';
+import type { ReleaseAnswer } from './types.ts';
+
+/** How far the release of a machine is; one that is in no cluster and has no wipe to do is released. */
+export async function releaseView(store: Store, name: string, now: Date): Promise<ReleaseAnswer> {
+  const hardware = await store.hardware(name);
+  if (hardware === undefined) throw new TinsmithError('not_found', `there is no Hardware "${name}"`);
+  const node = await store.node(name);
+  if (node !== undefined) {
+    const text = (await nodeWaitOf(store, node, now))?.text;
+    return { isReleased: false, ...(text === undefined ? {} : { waits: text }) };
+  }
+  return wipeView(store, hardware, now);
+}
+
+async function wipeView(store: Store, hardware: Hardware, now: Date): Promise<ReleaseAnswer> {
+  const { name } = hardware;
+  const wipe = (await store.listWorkflows({ hardware: name })).findLast(({ labels }) => isWipe(labels));
+  if (wipe === undefined || wipe.state === 'succeeded') return { isReleased: true };
+  if (workflowLife.isFinal(wipe.state)) {
+    throw new TinsmithError(
+      wipe.error?.code ?? 'command_failed',
+      `the disks of ${name} were not wiped: ${wipe.error?.message ?? `workflow ${wipe.name} ${wipe.state}`}; look at tinsmith logs ${wipe.name}, then release it again`,
+    );
+  }
+  if (wipe.state === 'running') return { isReleased: false };
+  const hasAgent = (await store.connectedAgents()).includes(name);
+  const { text } = machineWait({ hardware, hasAgent, now, since: wipe.stateAt }, 'the wipe of its disks');
+  return { isReleased: false, waits: text };
+}

@@ -1,0 +1,16 @@
+import type { ClusterView, EventView, ListOf } from '../api/types.ts';
+import type { CommandContext } from './command.ts';
+
+const RECENT_EVENTS = 15;
+
+/** The last events of the cluster itself and of its nodes. */
+export async function clusterEvents(
+  { api }: CommandContext,
+  { name, nodes }: ClusterView,
+): Promise<readonly EventView[]> {
+  const { items } = await api.get<ListOf<EventView>>('/events', { tail: 2000 });
+  const members = new Set(nodes.map(({ hardware }) => hardware));
+  const isMine = ({ data, hardware = '', name: event }: EventView): boolean =>
+    data['cluster'] === name || (members.has(hardware) && /^(machine|node)\./.test(event));
+  return items.filter(isMine).slice(-RECENT_EVENTS);
+}

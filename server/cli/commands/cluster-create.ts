@@ -1,0 +1,45 @@
+import type { ClusterCreateAnswer } from '../../api/types.ts';
+import { API_OPTIONS } from '../api-options.ts';
+import { CLUSTER_OPTIONS, clusterOptionsOf, WAIT_OPTION, YES_OPTION } from '../cluster-option-flags.ts';
+import type { Command } from '../command.ts';
+import { confirmed } from '../confirm.ts';
+import { followCluster } from '../follow-cluster.ts';
+import { FILENAME_OPTION, readManifestFiles } from '../manifest-files.ts';
+import { problemLine } from '../problem-lines.ts';
+
+export const clusterCreateCommand: Command = {
+  name: 'cluster create',
+  arguments: '-f FILE',
+  takes: [0, 0],
+  summary: 'Make the machines of a cluster: control plane first, then workers. The same files again: go on watching.',
+  options: {
+    ...FILENAME_OPTION,
+    hardware: {
+      type: 'string',
+      multiple: true,
+      value: 'FILE',
+      summary: 'Hardware CSV or YAML to apply with it; like -f.',
+    },
+    ...CLUSTER_OPTIONS,
+    ...YES_OPTION,
+    ...WAIT_OPTION,
+    ...API_OPTIONS,
+  },
+  examples: [
+    'tinsmith cluster create -f cluster.yaml --hardware hardware.csv',
+    'tinsmith cluster create -f site/ --on-failure stop --yes --no-wait',
+  ],
+  async run(context, input) {
+    const { api, out } = context;
+    const files = await readManifestFiles(context, input);
+    await confirmed(context, input, 'Create the cluster? The disks of its machines are erased.');
+    const body = { files, options: clusterOptionsOf(input) };
+    const { outcome, warnings, cluster } = await api.send<ClusterCreateAnswer>('POST', '/clusters', body);
+    for (const warning of warnings) out.note(`warning: ${problemLine(warning)}`);
+    out.line(`cluster/${cluster.name} ${outcome === 'created' ? 'created' : `is there: ${cluster.state}`}`);
+    if (input.has('no-wait')) return 0;
+    const code = await followCluster(context, cluster.name, 'ready');
+    out.line(`cluster/${cluster.name} ready`);
+    return code;
+  },
+};

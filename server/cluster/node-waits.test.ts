@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { AT, type NodeSituation, node, situation } from '#test/support/cluster-situation.ts';
+import type { NodeState } from '../life/node-life.ts';
+import { CONTROL_PLANE } from './node-groups.ts';
+import { nodeWait, type WaitFacts } from './node-waits.ts';
+
+const { cluster } = situation({});
+const a = node('m1', CONTROL_PLANE, 'provisioning');
+
+interface Case extends NodeSituation {
+  readonly hasAgent?: boolean;
+  readonly afterMs?: number;
+}
+
+function waits(state: NodeState, { hasAgent = false, afterMs = 1_000, ...more }: Case = {}): string {
+  const each = node('m2', 'md-0', state, more);
+  const facts: WaitFacts = {
+    cluster,
+    node: each.node,
+    hardware: each.hardware,
+    nodes: [a.node, each.node],
+    hasAgent,
+    now: new Date(AT.getTime() + afterMs),
+    ...(each.workflow && { workflow: each.workflow }),
+  };
+  const wait = nodeWait(facts);
+  return wait === undefined ? 'nothing' : `${wait.forOperator ? 'operator: ' : ''}${wait.text}`;
+}
+
+describe('what a node waits for', () => {
+  it('is nothing while it is at work, and once it is ready', () => {
+    assert.equal(waits('provisioning', { run: 'running' }), 'nothing');
+    assert.equal(waits('releasing', { run: 'running' }), 'nothing');
+    assert.equal(waits('ready'), 'nothing');
+  });
+
+  it('is its turn: the control plane comes first', () => {
+    assert.equal(waits('claimed'), 'waits for the control plane: m1');
+  });
+
+  it('is somebody who powers exactly this machine on, or off and on', () => {
+    const now = 'now: it boots from the network and begins its installation';
+    assert.equal(waits('provisioning', { run: 'pending' }), `operator: power on m2 (MAC 02:00:00:00:00:01) ${now}`);
+    const installed = { run: 'pending', machine: { stage: 'installed' } } as const;
+    assert.equal(waits('provisioning', installed), `operator: power-cycle m2 (MAC 02:00:00:00:00:01) ${now}`);
+    assert.match(waits('releasing', installed), /^operator: power-cycle m2 .* begins the wipe of its disks$/);
+    const lost = { run: 'waiting', machine: { stage: 'provisioning' } } as const;
+    assert.match(waits('provisioning', lost), /^operator: power-cycle m2/);
+  });
+
+  it('is nobody while the machine boots or its agent is there, and somebody when that lasts', () => {
+    const booting = { run: 'pending', machine: { stage: 'booting' } } as const;
+    assert.equal(waits('provisioning', booting), 'it is booting');
+    assert.match(waits('provisioning', { ...booting, afterMs: 180_000 }), /^operator: power-cycle m2/);
+    const early = { run: 'pending', machine: { stage: 'enrolled' }, hasAgent: true } as const;
+    assert.equal(waits('provisioning', early), 'its agent is there and begins its installation');
+    assert.match(waits('provisioning', { ...early, afterMs: 180_000 }), /^operator: power-cycle m2/);
+  });
+
+  it('is its system, which deserves a look when it stays silent', () => {
+    assert.equal(waits('installed'), 'waits for its system to come up');
+    assert.match(waits('installed', { afterMs: 700_000 }), /^operator: its system is silent for 11 minutes: look at/);
+    const machine = { bootstrapFailure: 'kubeadm init: exit code 1' };
+    assert.match(waits('installed', { machine }), /^operator: its first start failed: kubeadm init: exit code 1/);
+  });
+
+  it('is an operator once its tries are used up', () => {
+    assert.equal(waits('failed', { failure: 'no disk', tries: 1 }), 'no disk; it is tried again');
+    assert.match(waits('failed', { failure: 'no disk', tries: 2 }), /^operator: no disk; repair it and resume/);
+  });
+
+  it('is what its note says, before anything else', () => {
+    assert.equal(waits('ready', { note: 'Kubernetes does not answer' }), 'operator: Kubernetes does not answer');
+  });
+});
