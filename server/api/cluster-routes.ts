@@ -1,7 +1,8 @@
 import { TinsmithError } from '#proto/errors.ts';
-import { candidates } from '../cluster/candidates.ts';
+import { candidates } from '../cluster/assign-machines.ts';
 import { checkIntent } from '../cluster/check-intent.ts';
 import { type ClusterOptions, DEFAULT_CLUSTER_OPTIONS } from '../cluster/cluster-options.ts';
+import { type ClusterFiles, knownRecords, readClusterFiles } from '../cluster/cluster-request.ts';
 import {
   changeCluster,
   clusterKubeconfig,
@@ -11,7 +12,6 @@ import {
   withCounts,
 } from '../cluster/cluster-verbs.ts';
 import { foreseeCluster } from '../cluster/foresee-cluster.ts';
-import { type ClusterFiles, readClusterFiles } from '../cluster/read-cluster-files.ts';
 import { readFacts } from '../cluster/read-facts.ts';
 import type { ClusterDefinition } from '../manifests/cluster-kind.ts';
 import type { Cluster } from '../store/store.ts';
@@ -62,7 +62,7 @@ export const clusterRoutes = [
     response: clusterCreateAnswerSchema,
     // Twice is harmless: a cluster of that definition is there already.
     async handle({ body, cause }, deps) {
-      const { definition, hardware, warnings } = await readClusterFiles(deps.store, body.files, deps);
+      const { definition, hardware, warnings } = readClusterFiles(body.files, await knownRecords(deps.store));
       await deps.transitions.apply({ hardware, templates: [], workflows: [] }, cause);
       const outcome = await createCluster(deps, definition, optionsOf(DEFAULT_CLUSTER_OPTIONS, body.options), cause);
       const cluster = await knownCluster(deps.store, definition.cluster.name);
@@ -79,7 +79,7 @@ export const clusterRoutes = [
     // Twice is harmless: the second time nothing is changed.
     async handle({ params, body, cause }, deps) {
       const before = await knownCluster(deps.store, params.name);
-      const read = body.files === undefined ? undefined : await readClusterFiles(deps.store, body.files, deps);
+      const read = body.files === undefined ? undefined : readClusterFiles(body.files, await knownRecords(deps.store));
       const definition = withCounts(read?.definition ?? before.definition, body);
       return change(deps, { before, definition, intent: 'scale', read, request: body, cause });
     },
@@ -94,7 +94,7 @@ export const clusterRoutes = [
     // Twice is harmless: the second time nothing is changed.
     async handle({ params, body, cause }, deps) {
       const before = await knownCluster(deps.store, params.name);
-      const read = await readClusterFiles(deps.store, body.files, deps);
+      const read = readClusterFiles(body.files, await knownRecords(deps.store));
       return change(deps, { before, definition: read.definition, intent: 'upgrade', read, request: body, cause });
     },
   }),

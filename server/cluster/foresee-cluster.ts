@@ -6,6 +6,8 @@ import { decideCluster } from './decide-cluster.ts';
 /** What will happen to a cluster if every step succeeds, in order, and what will then stop it. */
 export interface Foreseen {
   readonly steps: readonly string[];
+  /** The steps as the controller decides them. */
+  readonly moves: readonly ClusterStep[];
   readonly obstacles: readonly string[];
 }
 
@@ -15,19 +17,21 @@ const MOST_ROUNDS = 10_000;
 /** Plays the controller's own decisions through to their end, so that what is told before is what is done after. Pure. */
 export function foreseeCluster(facts: ClusterFacts): Foreseen {
   const told: string[] = [];
+  const moves: ClusterStep[] = [];
   let current: ClusterFacts = { ...facts, nodes: facts.nodes.map(settled) };
   for (let round = 0; round < MOST_ROUNDS; round += 1) {
     const { steps, obstacles } = decideCluster(current);
     const work = steps.filter(({ kind }) => kind !== 'settle' && kind !== 'resume' && kind !== 'block');
-    if (work.length === 0) return { steps: told, obstacles };
+    if (work.length === 0) return { steps: told, moves, obstacles };
     for (const step of work) {
       const sentence = sentenceOf(current, step);
       if (sentence !== undefined) told.push(sentence);
+      moves.push(step);
       current = after(current, step);
     }
-    if (work.some(({ kind }) => kind === 'remove')) return { steps: told, obstacles };
+    if (work.some(({ kind }) => kind === 'remove')) return { steps: told, moves, obstacles };
   }
-  return { steps: told, obstacles: [] };
+  return { steps: told, moves, obstacles: [] };
 }
 
 /** What is under way counts as done. */
