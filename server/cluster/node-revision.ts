@@ -10,7 +10,13 @@ export function nodeRevision(definition: ClusterDefinition, group: NodeGroup): s
   const { cluster, datacenter, templates } = definition;
   const { hardwareSelector: _selector, hardwareAffinity: _affinity, name: _name, ...machine } = group.machineConfig;
   const { count: _count, controlPlane, workerGroups: _groups, ...ofCluster } = { count: 0, ...cluster };
-  const { count: _replicas, rollout: _rollout, machineConfig: _config, ...ofControlPlane } = controlPlane;
+  const {
+    count: _replicas,
+    rollout: _rollout,
+    machineConfig: _config,
+    healthCheck: _health,
+    ...ofControlPlane
+  } = controlPlane;
   const template = machine.templateRef === undefined ? undefined : templates[machine.templateRef]?.data;
   const parts = {
     cluster: { ...ofCluster, kubernetesVersion: group.kubernetesVersion },

@@ -1,6 +1,7 @@
 import type { Problem } from '#proto/errors.ts';
 import { existing } from './choose-machine.ts';
 import type { ClusterDefinition, ClusterManifest, DatacenterManifest } from './cluster-kind.ts';
+import { type ClusterParts, checkCluster, checkManagement, type LocatedGroup } from './cluster-rules.ts';
 import { didYouMean } from './did-you-mean.ts';
 import { Findings, type Position, shown } from './findings.ts';
 import type { LoadedManifests } from './load-manifests.ts';
@@ -25,10 +26,17 @@ export interface KnownTemplates {
 /** Resolves the references of every Cluster of a load. Never throws for what the manifests say. */
 export function clusterDefinitions(loaded: LoadedManifests, known: KnownTemplates): ResolvedClusters {
   const resolution = prepare(loaded, known);
-  const definitions = loaded.clusters.flatMap((cluster) => resolve(cluster, resolution) ?? []);
+  const found = loaded.clusters.flatMap((cluster) => resolve(cluster, resolution) ?? []);
+  const { findings } = resolution;
+  const definitions = found.flatMap((parts) => {
+    const before = findings.problemCount;
+    checkCluster(parts, findings);
+    return findings.problemCount > before ? [] : (definitionOf(parts, resolution) ?? []);
+  });
+  checkManagement(found, findings);
   for (const config of loaded.machineConfigs) findTemplate(config, resolution);
-  warnAboutUnused(loaded, resolution.findings);
-  const { problems, warnings } = resolution.findings;
+  warnAboutUnused(loaded, findings);
+  const { problems, warnings } = findings;
   return { definitions, problems, warnings };
 }
 
@@ -60,43 +68,42 @@ function byName<T extends { readonly name: string }>(located: readonly Located<T
   return new Map(located.map((one) => [one.value.name, one]));
 }
 
-function resolve(cluster: Located<ClusterManifest>, resolution: Resolution): Located<ClusterDefinition> | undefined {
-  const { findings } = resolution;
-  const before = findings.problemCount;
+function resolve(cluster: Located<ClusterManifest>, resolution: Resolution): ClusterParts | undefined {
   const datacenter = findDatacenter(cluster, resolution);
-  const configs = machineConfigNames(cluster.value).map(({ name, path }) => {
-    return findMachineConfig(name, placeOf(cluster, path), resolution);
+  const wanted = groupsOf(cluster.value);
+  const groups = wanted.flatMap(({ machineConfig, ...group }): LocatedGroup[] => {
+    const at = placeOf(cluster, `${group.path}.machineGroupRef.name`);
+    const config = findMachineConfig(machineConfig, at, resolution);
+    return config === undefined ? [] : [{ ...group, config }];
   });
-  const found = configs.flatMap((config) => config ?? []);
-  const templates = found.flatMap((config) => findTemplate(config, resolution) ?? []);
-  const isComplete = found.length === configs.length && findings.problemCount === before;
-  if (datacenter === undefined || !isComplete || lacksTemplate(found, templates)) return undefined;
+  return datacenter === undefined || groups.length < wanted.length ? undefined : { cluster, datacenter, groups };
+}
+
+function groupsOf({ controlPlane, workerGroups, kubernetesVersion }: ClusterManifest) {
+  const first = { ...controlPlane, kubernetesVersion, path: 'spec.controlPlaneConfiguration' };
+  const workers = workerGroups.map((group, index) => {
+    return { kubernetesVersion, ...group, path: `spec.workerNodeGroupConfigurations[${index}]` };
+  });
+  return [first, ...workers].map(({ path, machineConfig, rollout, ...group }) => {
+    return { path, machineConfig, rollout: rollout.type, kubernetesVersion: group.kubernetesVersion };
+  });
+}
+
+/** Nothing if a template is missing or was refused. */
+function definitionOf(parts: ClusterParts, resolution: Resolution): Located<ClusterDefinition> | undefined {
+  const configs = parts.groups.map(({ config }) => config);
+  const templates = configs.map((config) => findTemplate(config, resolution));
+  const isWhole = configs.every(
+    ({ value }, index) => value.templateRef === undefined || templates[index] !== undefined,
+  );
+  if (!isWhole) return undefined;
   const value: ClusterDefinition = {
-    cluster: cluster.value,
-    datacenter: datacenter.value,
-    machineConfigs: Object.fromEntries(found.map((config) => [config.value.name, config.value])),
-    templates: Object.fromEntries(templates.map((template) => [template.name, template])),
+    cluster: parts.cluster.value,
+    datacenter: parts.datacenter.value,
+    machineConfigs: Object.fromEntries(configs.map((config) => [config.value.name, config.value])),
+    templates: Object.fromEntries(templates.flatMap((template) => (template ? [[template.name, template]] : []))),
   };
-  return { ...cluster, value };
-}
-
-/** A refused template is no second problem, but without it the definition is not whole. */
-function lacksTemplate(
-  configs: readonly Located<MachineConfigManifest>[],
-  templates: readonly TemplateManifest[],
-): boolean {
-  const names = new Set(templates.map(({ name }) => name));
-  return configs.some(({ value: { templateRef } }) => templateRef !== undefined && !names.has(templateRef));
-}
-
-/** The machine config of each group, and where its name stands. */
-function machineConfigNames({ controlPlane, workerGroups }: ClusterManifest) {
-  return [
-    { name: controlPlane.machineConfig, path: 'spec.controlPlaneConfiguration.machineGroupRef.name' },
-    ...workerGroups.map(({ machineConfig: name }, index) => {
-      return { name, path: `spec.workerNodeGroupConfigurations[${index}].machineGroupRef.name` };
-    }),
-  ];
+  return { ...parts.cluster, value };
 }
 
 function findDatacenter(
@@ -153,7 +160,7 @@ function warnAboutUnused(loaded: LoadedManifests, findings: Findings): void {
   const clusters = loaded.clusters.map(({ value }) => value);
   const used = {
     TinkerbellDatacenterConfig: new Set(clusters.map(({ datacenter }) => datacenter)),
-    TinkerbellMachineConfig: new Set(clusters.flatMap(machineConfigNames).map(({ name }) => name)),
+    TinkerbellMachineConfig: new Set(clusters.flatMap(groupsOf).map(({ machineConfig }) => machineConfig)),
   };
   const parts = { TinkerbellDatacenterConfig: loaded.datacenters, TinkerbellMachineConfig: loaded.machineConfigs };
   for (const kind of ['TinkerbellDatacenterConfig', 'TinkerbellMachineConfig'] as const) {

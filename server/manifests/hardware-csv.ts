@@ -17,7 +17,7 @@ import type { Located } from './located.ts';
 /** What a hardware CSV holds. */
 export interface LoadedCsv {
   readonly hardware: readonly Located<HardwareManifest>[];
-  /** Host names of rows that were refused. */
+  /** Host names of rows that were refused; of a table without a usable header a word for its machines. */
   readonly refused: readonly string[];
 }
 
@@ -33,10 +33,16 @@ export function readHardwareCsv(
   const [header, ...rows] = readCsvTable(file, findings);
   if (header === undefined) return { hardware: [], refused: [] };
   const columns = readHeader(header, findings);
-  if (columns === undefined) return { hardware: [], refused: [] };
+  if (columns === undefined) return { hardware: [], refused: ['of a table that cannot be read'] };
   const hardware: Located<HardwareManifest>[] = [];
   const refused: string[] = [];
-  const fitting = rows.flatMap((cells) => fitRow(cells, columns, findings) ?? []);
+  const fitting: CsvCells[] = [];
+  for (const cells of rows) {
+    const before = findings.problemCount;
+    const row = fitRow(cells, columns, findings);
+    if (row !== undefined) fitting.push(row);
+    else if (findings.problemCount > before) refused.push(cells[0]?.text ?? '');
+  }
   for (const row of fitting) {
     const before = findings.problemCount;
     checkCsvRow(row, findings, claims);

@@ -4,9 +4,11 @@ import type { ApplyChange, PlannedWorkflow } from '../store/transitions-contract
 import { type ChosenMachine, chooseMachines, existing, isDeviceKey } from './choose-machine.ts';
 import { identitiesOf } from './claims.ts';
 import { clusterDefinitions } from './cluster-definitions.ts';
+import { type ClusterDefinition, CONTROL_PLANE } from './cluster-kind.ts';
 import { didYouMean } from './did-you-mean.ts';
 import { Findings, shown } from './findings.ts';
 import { faultOfSelector, selectorText } from './hardware-selector.ts';
+import { contestedMachines, hardwareShortfalls } from './hardware-shortfalls.ts';
 import { agentIdentityOf, type KnownMachine, knownMachines, machineFinder } from './known-machines.ts';
 import type { LoadedManifests } from './load-manifests.ts';
 import { type Located, placeOf } from './located.ts';
@@ -40,6 +42,7 @@ export function planApply(loaded: LoadedManifests, known: KnownRecords, defaults
   checkAgainstStored(loaded, known.hardware, plan.findings);
   for (const config of loaded.machineConfigs) checkMachineConfig(config, plan);
   const clusters = clusterDefinitions(loaded, known);
+  for (const definition of clusters.definitions) checkClusterHardware(definition, plan);
   const stored = new Map(known.workflows.map((workflow) => [workflow.name, workflow]));
   const fresh = loaded.workflows.filter(({ value }) => !stored.has(value.name));
   const chosen = chooseMachines(fresh, plan);
@@ -100,7 +103,7 @@ export function checkAgainstStored(loaded: LoadedManifests, stored: readonly Har
   }
 }
 
-/** A selector that no machine has will stop the cluster; how many machines are needed is the cluster plan's to say. */
+/** A selector that no machine has: mostly a label is misspelt. Without any machine the hardware may come later. */
 function checkMachineConfig(config: Located<MachineConfigManifest>, plan: Plan): void {
   const { hardwareSelector } = config.value;
   const { findings, machines } = plan;
@@ -108,9 +111,31 @@ function checkMachineConfig(config: Located<MachineConfigManifest>, plan: Plan):
   const manifests = [...machines.values()].map(({ manifest }) => manifest);
   const fault = faultOfSelector(hardwareSelector, manifests);
   const at = placeOf(config, 'spec.hardwareSelector');
-  // Without any machine there is nothing to hold the selector against: the hardware may come later.
   if (fault !== undefined && manifests.length === 0) findings.warn(at, fault, selectorText(hardwareSelector));
   else if (fault !== undefined) findings.refuse(at, fault, selectorText(hardwareSelector));
+}
+
+/** Machines that a cluster needs and that are not there, whoever has them now. Which one becomes what is not decided here. */
+function checkClusterHardware({ value, fields, at }: Located<ClusterDefinition>, plan: Plan): void {
+  const machines = [...plan.machines.values()].map(({ manifest }) => manifest);
+  if (machines.length === 0 || plan.hasRefusedHardware) return;
+  const { controlPlane, workerGroups } = value.cluster;
+  const first = { ...controlPlane, name: CONTROL_PLANE, path: 'spec.controlPlaneConfiguration' };
+  const workers = workerGroups.map((group, index) => {
+    return { ...group, path: `spec.workerNodeGroupConfigurations[${index}]` };
+  });
+  const groups = [first, ...workers].flatMap(({ name, count, path, machineConfig }) => {
+    const config = value.machineConfigs[machineConfig];
+    if (config === undefined) return [];
+    // A selector that no machine has is told at the selector.
+    const { hardwareSelector } = config;
+    if (hardwareSelector !== undefined && faultOfSelector(hardwareSelector, machines) !== undefined) return [];
+    return [{ name, count, path, machineConfig: config }];
+  });
+  for (const { group, message } of [...hardwareShortfalls(groups, machines), ...contestedMachines(groups, machines)]) {
+    const path = groups.find(({ name }) => name === group)?.path ?? '';
+    plan.findings.refuse(fields.get(`${path}.machineGroupRef.name`) ?? at, message);
+  }
 }
 
 /** Whether the spec is still the same is the store's to say, inside its transaction: another spec is a conflict there. */
