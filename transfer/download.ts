@@ -15,6 +15,15 @@ export interface DownloadOptions {
   readonly hasChecksum: boolean;
   readonly log: (text: string) => void;
   readonly timing?: DownloadTiming;
+  readonly access?: DownloadAccess;
+}
+
+/** For servers that want to know who asks. */
+export interface DownloadAccess {
+  /** Whether any TLS certificate will do. */
+  readonly skipVerify: boolean;
+  /** The header's value for the URL's own server, and for no other that it sends us to. `renew`: the last was refused. */
+  authorization(renew: boolean): Promise<string | undefined>;
 }
 
 export interface DownloadTiming {
@@ -136,12 +145,16 @@ export class Download implements AsyncIterable<Uint8Array> {
 
   /** One request for what is missing. */
   async #ask(): Promise<HttpResponse> {
-    const { signal, proxy } = this.#options;
     this.#skipBytes = 0;
     const range: Record<string, string> = this.bytes === 0 ? {} : { range: `bytes=${this.bytes}-` };
     if (this.bytes > 0 && this.#validator !== undefined) range['if-range'] = this.#validator;
     const headers = { 'accept-encoding': 'identity', 'user-agent': 'tinsmith-agent', ...range };
-    const response = await httpGet(this.#url, { headers, proxy, signal, answerMs: this.#timing.answerMs });
+    let response = await this.#get(headers, false);
+    if (response.status === 401 && this.#options.access !== undefined) {
+      // Tokens have an end; a long download outlives it.
+      response.destroy();
+      response = await this.#get(headers, true);
+    }
     try {
       if (this.bytes === 0) this.#acceptFirst(response);
       else if (response.status === 206) this.#acceptRest(response);
@@ -151,6 +164,19 @@ export class Download implements AsyncIterable<Uint8Array> {
       response.destroy();
       throw thrown;
     }
+  }
+
+  async #get(headers: Readonly<Record<string, string>>, renew: boolean): Promise<HttpResponse> {
+    const { signal, proxy, access } = this.#options;
+    const authorization = await access?.authorization(renew);
+    return httpGet(this.#url, {
+      headers,
+      proxy,
+      signal,
+      answerMs: this.#timing.answerMs,
+      skipVerify: access?.skipVerify ?? false,
+      ...(authorization === undefined ? {} : { authorization }),
+    });
   }
 
   #acceptFirst(response: HttpResponse): void {

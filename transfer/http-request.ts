@@ -13,6 +13,10 @@ export interface GetOptions {
   /** For the connection and the answer's head; not for its body. */
   readonly answerMs: number;
   readonly signal: AbortSignal;
+  /** Sent to the URL's own origin only, not to where it redirects. */
+  readonly authorization?: string;
+  /** Whether any TLS certificate will do. */
+  readonly skipVerify?: boolean;
 }
 
 const REDIRECTS = 10;
@@ -21,7 +25,7 @@ const REDIRECTS = 10;
 export async function httpGet(url: URL, options: GetOptions): Promise<HttpResponse> {
   let target = url;
   for (let hops = 0; hops <= REDIRECTS; hops++) {
-    const response = await requestOnce(target, options);
+    const response = await requestOnce(target, target.origin === url.origin ? options : withoutAuthorization(options));
     const location = response.headers.get('location');
     if (![301, 302, 303, 307, 308].includes(response.status) || location === undefined) return response;
     response.destroy();
@@ -37,6 +41,10 @@ export async function httpGet(url: URL, options: GetOptions): Promise<HttpRespon
   throw refused(url, `more than ${REDIRECTS} redirects`);
 }
 
+function withoutAuthorization({ authorization: _kept, ...options }: GetOptions): GetOptions {
+  return options;
+}
+
 function refused(url: URL, fact: string): FinalDownloadError {
   return new FinalDownloadError(new TinsmithError('download_failed', `cannot fetch ${shown(url)}: ${fact}`));
 }
@@ -50,14 +58,16 @@ async function requestOnce(url: URL, options: GetOptions): Promise<HttpResponse>
   const deadline = AbortSignal.timeout(options.answerMs);
   const signal = AbortSignal.any([options.signal, deadline]);
   const proxy = proxyFor(url, options.proxy);
-  const reader = await open(url, proxy, signal);
+  const reader = await open(url, proxy, { ...options, signal });
   const onAbort = (): void => {
     reader.socket.destroy(abortReason(options.signal, url, options.answerMs));
   };
   signal.addEventListener('abort', onAbort, { once: true });
+  const { authorization: value } = options;
+  const headers = value === undefined ? options.headers : { ...options.headers, authorization: value };
   try {
     if (signal.aborted) onAbort();
-    reader.socket.write(requestHead(url, proxy, options.headers));
+    reader.socket.write(requestHead(url, proxy, headers));
     return await HttpResponse.read(reader);
   } catch (thrown) {
     reader.socket.destroy();
@@ -74,18 +84,21 @@ function abortReason(signal: AbortSignal, url: URL, answerMs: number): Error {
 }
 
 /** A connection of its own for every request: an image is one request, and nothing of it can be mixed up with another. */
-async function open(url: URL, proxy: URL | undefined, signal: AbortSignal): Promise<SocketReader> {
+async function open(url: URL, proxy: URL | undefined, { signal, skipVerify }: GetOptions): Promise<SocketReader> {
   if (url.protocol === 'http:') {
     const to = proxy ?? url;
     return new TcpReader(hostOf(to), portOf(to));
   }
   const host = hostOf(url);
   const name = isIP(host) === 0 ? { servername: host } : {};
+  const trust = skipVerify === true ? { rejectUnauthorized: false } : {};
   const socket =
     proxy === undefined
       ? undefined
       : await openTunnel(url, proxy, { ...authorization('proxy-authorization', proxy), signal });
-  return streamReader(tlsConnect({ ...(socket === undefined ? { host, port: portOf(url) } : { socket }), ...name }));
+  return streamReader(
+    tlsConnect({ ...(socket === undefined ? { host, port: portOf(url) } : { socket }), ...name, ...trust }),
+  );
 }
 
 /** To a proxy for plain HTTP the whole URL is named (RFC 9112 3.2.2). */

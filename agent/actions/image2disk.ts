@@ -1,24 +1,17 @@
 import type { Image2diskParams } from '#proto/actions/image2disk.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import type { Disk } from '../machine/machine.ts';
-import { DiskEnds } from '../write/disk-ends.ts';
 import { writeLibraryImage } from '../write/library/write-library-image.ts';
 import { type ImageProgress, writeImage } from '../write/write-image.ts';
 import type { ActionContext } from './action-context.ts';
+import { everySoOften, settleImage } from './image-on-disk.ts';
 
 /** Streams an image to a disk and makes its partitions known to the kernel. */
 export async function image2disk(params: Image2diskParams, context: ActionContext): Promise<void> {
-  const { machine, log, signal } = context;
+  const { log } = context;
   const startedAt = performance.now();
   const written = await writeExclusively(params, context);
-  // A whole image on a machine whose network, users or boot configuration are missing must not come up on its own.
-  context.onTaskFailure(async (undoSignal) => {
-    await using disk = await machine.openDisk(params.disk, { signal: undoSignal });
-    await new DiskEnds(disk).wipe();
-    log('agent', `the task did not succeed: ${params.disk} was made unbootable again`);
-  });
-  // The kernel takes a new table only when nobody holds the disk.
-  await machine.rereadPartitionTable(params.disk, written.partitions, { signal });
+  await settleImage(params.disk, written.partitions, context);
   const seconds = (performance.now() - startedAt) / 1000;
   const rate = (written.imageBytes / 1e6 / seconds).toFixed(0);
   const summary = `wrote ${written.imageBytes} bytes (${written.how}) to ${params.disk}`;
@@ -83,15 +76,6 @@ async function writeFromLibrary(
     },
   );
   return { ...written, how: `from the library, ${receivedBytes} bytes fetched, ${keptBytes} were on the disk already` };
-}
-
-function everySoOften(intervalMs: number): (work: () => void) => void {
-  let nextAt = performance.now() + intervalMs;
-  return (work) => {
-    if (performance.now() < nextAt) return;
-    nextAt = performance.now() + intervalMs;
-    work();
-  };
 }
 
 function progressLine({ done, total, written }: ImageProgress): string {

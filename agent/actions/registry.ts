@@ -4,6 +4,7 @@ import { archive2disk } from './archive2disk.ts';
 import { cexec } from './cexec.ts';
 import { image2disk } from './image2disk.ts';
 import { kexec } from './kexec.ts';
+import { oci2disk } from './oci2disk.ts';
 import { poweroff } from './poweroff.ts';
 import { reboot } from './reboot.ts';
 import { rootio } from './rootio.ts';
@@ -16,6 +17,7 @@ export const registry: { readonly [N in ActionName]: Action<ActionParams[N]> } =
   writefile,
   cexec,
   archive2disk,
+  oci2disk,
   rootio,
   wipe,
   reboot,

@@ -3,9 +3,10 @@ import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { readBatches } from '#transfer/batch-reader.ts';
 import { decoders } from '#transfer/decoders.ts';
-import { Download, type DownloadTiming } from '#transfer/download.ts';
+import { Download, type DownloadAccess, type DownloadTiming } from '#transfer/download.ts';
 import { RestartDownloadError } from '#transfer/download-errors.ts';
 import { type ImageFormat, recognizeCompression, recognizeFormat, zstdContentBytes } from '#transfer/image-format.ts';
+import type { ImageSink } from '#transfer/image-sink.ts';
 import type { Disk } from '../machine/machine.ts';
 import { DiskEnds } from './disk-ends.ts';
 import { DiskWriter, tooSmall } from './disk-writer.ts';
@@ -15,10 +16,21 @@ export interface ImageRequest {
   readonly proxy: ProxyParams;
   /** Lower-case hex, of the downloaded bytes. */
   readonly sha256?: string;
+  /** Who says so; default: the variable of the action. */
+  readonly sha256From?: string;
   /** Lower-case hex, of the image. */
   readonly rawSha256?: string;
   readonly retryForMs: number;
   readonly timing?: DownloadTiming;
+  readonly access?: DownloadAccess;
+  /** What is decompressed goes through it: it may be something that holds the image, such as a tar file. */
+  readonly unwrap?: (inner: ImageSink) => UnwrappingSink;
+}
+
+export interface UnwrappingSink extends ImageSink {
+  /** Everything has come. Throws `corrupt_image` if that is no image. */
+  finish(): Promise<void>;
+  close(): void;
 }
 
 export interface ImageProgress {
@@ -102,38 +114,65 @@ async function decodeAll(
   events: WriteEvents,
 ): Promise<ImageFormat> {
   const hash = request.sha256 === undefined ? undefined : createHash('sha256');
-  let format: ImageFormat | undefined;
+  let format: ImageFormat = 'raw';
   let decoder: ReturnType<(typeof decoders)['raw']> | undefined;
+  const sink = request.unwrap?.(writer) ?? asItIs(writer);
+  const formatOf = request.unwrap === undefined ? imageFormat : outerFormat;
   try {
     for await (const batch of readBatches(download)) {
       hash?.update(batch);
-      if (format === undefined || decoder === undefined) {
-        format = recognizeFormat(batch);
-        refuseTooLong(format, batch, download, writer);
-        decoder = decoders[format](writer);
+      if (decoder === undefined) {
+        format = formatOf(batch, download, writer);
+        decoder = decoders[format](sink);
         events.log(`the image is ${format}, ${download.totalBytes ?? 'an unknown number of'} bytes to download`);
       }
       await decoder.push(batch);
       events.signal.throwIfAborted();
-      const total = download.totalBytes === undefined ? {} : { total: download.totalBytes };
-      events.progress({ format, done: download.bytes, ...total, written: writer.bytes });
+      events.progress({ format, ...progressOf(download), written: writer.bytes });
     }
     requireFileSum(request, hash);
     await decoder?.end();
+    await sink.finish();
   } finally {
     decoder?.close();
+    sink.close();
   }
-  return format ?? 'raw';
+  return format;
 }
 
 function requireFileSum(request: ImageRequest, hash: Hash | undefined): void {
-  requireSum('IMG_SHA256', 'the downloaded file', request.sha256, hash?.digest('hex'));
+  requireSum(request.sha256From ?? 'IMG_SHA256', 'the downloaded file', request.sha256, hash?.digest('hex'));
 }
 
 function requireSum(variable: string, what: string, expected: string | undefined, found: string | undefined): void {
   if (expected === undefined || expected === found) return;
   const sentence = `${what} has the SHA-256 ${found} and ${variable} says ${expected}: use the right image or the right sum`;
   throw new TinsmithError('checksum_mismatch', sentence);
+}
+
+function asItIs(writer: DiskWriter): UnwrappingSink {
+  return {
+    space: () => writer.space(),
+    advance: (bytes) => writer.advance(bytes),
+    finish: async () => undefined,
+    close: () => undefined,
+  };
+}
+
+function progressOf({ bytes, totalBytes }: Download): Pick<ImageProgress, 'done' | 'total'> {
+  return { done: bytes, ...(totalBytes === undefined ? {} : { total: totalBytes }) };
+}
+
+/** Of an image as it is. Throws for what is none, and for one that the disk cannot hold. */
+function imageFormat(start: Buffer, download: Download, writer: DiskWriter): ImageFormat {
+  const format = recognizeFormat(start);
+  refuseTooLong(format, start, download, writer);
+  return format;
+}
+
+/** Of what holds the image: whoever unwraps it judges what comes out. */
+function outerFormat(start: Buffer): ImageFormat {
+  return recognizeCompression(start) ?? 'raw';
 }
 
 /** As soon as the size is known, before anything is written. */

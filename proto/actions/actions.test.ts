@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { TinsmithError } from '../errors.ts';
 import { actionNameOf, catalog } from './catalog.ts';
 import type { ActionDeclaration } from './declaration.ts';
+import type { OciReference } from './oci-reference.ts';
 
 const IMAGE = { IMG_URL: 'http://192.0.2.1:8080/ubuntu.raw.gz?X-Signature=abc', DEST_DISK: '/dev/sda' };
 const FILE = {
@@ -146,6 +147,39 @@ describe('archive2disk parameters', () => {
     assert.match(refusal(catalog.archive2disk, { ...sum, DEST_PATH: '/a/../..' }), /DEST_PATH/);
     assert.match(refusal(catalog.archive2disk, { ...sum, DEST_PATH: 'opt' }), /DEST_PATH/);
     assert.match(refusal(catalog.archive2disk, { ...sum, ARCHIVE_URL: 'file:///x' }), /ARCHIVE_URL/);
+  });
+});
+
+function parse(reference: string): OciReference {
+  return catalog.oci2disk.parse({ IMG_URL: reference, DEST_DISK: '/dev/sda' }, []).image;
+}
+
+describe('oci2disk parameters', () => {
+  const digest = `sha256:${'ab'.repeat(32)}`;
+
+  it('reads references as docker and oras do', () => {
+    const hub = 'https://registry-1.docker.io';
+
+    assert.deepEqual(parse('debian'), { origin: hub, repository: 'library/debian', version: { tag: 'latest' } });
+    assert.deepEqual(parse('me/os:raw.gz'), { origin: hub, repository: 'me/os', version: { tag: 'raw.gz' } });
+    assert.deepEqual(parse(`r.example:5000/a/b:1@${digest}`), {
+      origin: 'https://r.example:5000',
+      repository: 'a/b',
+      version: { digest },
+    });
+    assert.equal(parse('localhost:5000/a').origin, 'http://localhost:5000');
+    assert.equal(parse('http://r.example/a').origin, 'http://r.example');
+    assert.equal(parse('https://localhost/a').origin, 'https://localhost');
+  });
+
+  it('refuses what no registry has, and half a user', () => {
+    for (const bad of ['', 'UPPER/case', 'r.example/a:b c', 'r.example/a@sha256:12', 'r.example/', 'ftp://x/y']) {
+      assert.match(refusal(catalog.oci2disk, { IMG_URL: bad, DEST_DISK: '/dev/sda' }), /IMG_URL/);
+    }
+    const half = { IMG_URL: 'a/b', DEST_DISK: '/dev/sda', REGISTRY_PASSWORD: 'hunter2' };
+    const sentence = refusal(catalog.oci2disk, half);
+    assert.match(sentence, /REGISTRY_USERNAME is not set/);
+    assert.doesNotMatch(sentence, /hunter2/);
   });
 });
 

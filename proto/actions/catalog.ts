@@ -4,6 +4,7 @@ import { type CexecParams, cexec } from './cexec.ts';
 import type { ActionDeclaration } from './declaration.ts';
 import { type Image2diskParams, image2disk } from './image2disk.ts';
 import { type KexecParams, kexec } from './kexec.ts';
+import { type Oci2diskParams, oci2disk } from './oci2disk.ts';
 import { type PoweroffParams, poweroff } from './poweroff.ts';
 import { type RebootParams, reboot } from './reboot.ts';
 import { type RootioParams, rootio } from './rootio.ts';
@@ -16,6 +17,7 @@ export interface ActionParams {
   readonly writefile: WritefileParams;
   readonly cexec: CexecParams;
   readonly archive2disk: Archive2diskParams;
+  readonly oci2disk: Oci2diskParams;
   readonly rootio: RootioParams;
   readonly wipe: WipeParams;
   readonly reboot: RebootParams;
@@ -30,6 +32,7 @@ export const catalog: { readonly [N in ActionName]: ActionDeclaration<ActionPara
   writefile,
   cexec,
   archive2disk,
+  oci2disk,
   rootio,
   wipe,
   reboot,

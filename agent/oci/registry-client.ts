@@ -1,0 +1,198 @@
+import { createHash } from 'node:crypto';
+import type { OciReference } from '#proto/actions/oci-reference.ts';
+import type { ProxyParams } from '#proto/actions/proxy.ts';
+import { TinsmithError } from '#proto/errors.ts';
+import type { DownloadAccess } from '#transfer/download.ts';
+import { FinalDownloadError } from '#transfer/download-errors.ts';
+import { httpGet, shown } from '#transfer/http-request.ts';
+import type { HttpResponse } from '#transfer/http-response.ts';
+import { pause } from '#transfer/pause.ts';
+
+// OCI Distribution Specification 1.1, "Pull", and Docker's token authentication (distribution/spec/auth/token).
+
+export interface RegistryOptions {
+  readonly image: OciReference;
+  readonly credentials?: { readonly username: string; readonly password: string };
+  readonly skipVerify: boolean;
+  readonly proxy: ProxyParams;
+  readonly signal: AbortSignal;
+  readonly log: (text: string) => void;
+}
+
+const ACCEPT = [
+  'application/vnd.oci.image.manifest.v1+json',
+  'application/vnd.oci.image.index.v1+json',
+  'application/vnd.docker.distribution.manifest.v2+json',
+  'application/vnd.docker.distribution.manifest.list.v2+json',
+].join(', ');
+const LONGEST_DOCUMENT = 4 << 20;
+const ANSWER_MS = 30_000;
+const TRIES = 5;
+const PAUSE_MS = 1000;
+
+/** Reads manifests of one repository, and gives what is needed to download its blobs. */
+export class RegistryClient implements DownloadAccess {
+  readonly skipVerify: boolean;
+  readonly #options: RegistryOptions;
+  /** What the registry last asked for, and what it is answered. */
+  #challenge: string | undefined;
+  #authorization: string | undefined;
+
+  constructor(options: RegistryOptions) {
+    this.#options = options;
+    this.skipVerify = options.skipVerify;
+  }
+
+  /** For requests to the registry itself. `renew`: the last answer did not take it. */
+  async authorization(renew: boolean): Promise<string | undefined> {
+    if (renew && this.#challenge !== undefined) this.#authorization = await this.#answer(this.#challenge);
+    return this.#authorization;
+  }
+
+  /** The bytes are those of the digest, if the version is one or the registry names one. Throws `download_failed`. */
+  async manifest(version: string): Promise<unknown> {
+    const url = this.#url(`manifests/${version}`);
+    const { body, digest } = await this.#retrying(() => this.#fetch(url, version));
+    const expected = version.startsWith('sha256:') ? version : digest;
+    const found = `sha256:${createHash('sha256').update(body).digest('hex')}`;
+    // A registry may use other algorithms for what it calls the digest; ours is checked when it is named.
+    if (expected?.startsWith('sha256:') === true && expected !== found) {
+      throw new TinsmithError(
+        'checksum_mismatch',
+        `the manifest ${shown(url)} has the digest ${found}, not ${expected}`,
+      );
+    }
+    try {
+      const document: unknown = JSON.parse(body.toString('utf8'));
+      return document;
+    } catch (cause) {
+      throw this.#failed(url, 'it is no JSON', cause);
+    }
+  }
+
+  blobUrl(digest: string): string {
+    return this.#url(`blobs/${digest}`).href;
+  }
+
+  #url(rest: string): URL {
+    const { origin, repository } = this.#options.image;
+    return new URL(`${origin}/v2/${repository}/${rest}`);
+  }
+
+  async #fetch(url: URL, version: string): Promise<{ readonly body: Buffer; readonly digest: string | undefined }> {
+    let response = await this.#get(url, this.#authorization);
+    if (response.status === 401) {
+      response.destroy();
+      this.#challenge = response.headers.get('www-authenticate');
+      if (this.#challenge === undefined) throw final(this.#failed(url, 'it answered 401 and no way to log in'));
+      response = await this.#get(url, await this.authorization(true));
+    }
+    if (response.status === 200) {
+      return { body: await readBody(response), digest: response.headers.get('docker-content-digest') };
+    }
+    response.destroy();
+    if (response.status === 404) throw final(this.#failed(url, `the registry has no ${version} of it`));
+    if (response.status === 401 || response.status === 403) {
+      const who = this.#options.credentials === undefined ? 'an anonymous user' : 'this user and password';
+      throw final(this.#failed(url, `the registry refuses ${who}: set REGISTRY_USERNAME and REGISTRY_PASSWORD`));
+    }
+    const error = this.#failed(url, `the registry answered ${response.status}`);
+    throw response.status < 500 && response.status !== 429 ? final(error) : error;
+  }
+
+  async #get(url: URL, authorization: string | undefined): Promise<HttpResponse> {
+    const { proxy, signal } = this.#options;
+    const headers = { accept: ACCEPT, 'user-agent': 'tinsmith-agent' };
+    const access = { skipVerify: this.skipVerify, ...(authorization === undefined ? {} : { authorization }) };
+    return httpGet(url, { headers, proxy, signal, answerMs: ANSWER_MS, ...access });
+  }
+
+  /** The Authorization header that a challenge asks for (RFC 9110 11.6.1). */
+  async #answer(challenge: string): Promise<string> {
+    const { credentials } = this.#options;
+    const basic = credentials === undefined ? undefined : basicAuthorization(credentials);
+    const parameters = new Map(
+      [...challenge.matchAll(/(\w+)="((?:\\.|[^"\\])*)"/g)].map(([, name = '', value = '']) => [
+        name.toLowerCase(),
+        value,
+      ]),
+    );
+    const realm = URL.parse(parameters.get('realm') ?? '');
+    if (/^bearer\s/i.test(challenge.trimStart()) && realm !== null) return this.#token(realm, parameters, basic);
+    if (basic !== undefined) return basic;
+    const { origin } = this.#options.image;
+    throw final(this.#failed(new URL(origin), 'it wants a user: set REGISTRY_USERNAME and REGISTRY_PASSWORD'));
+  }
+
+  async #token(realm: URL, parameters: ReadonlyMap<string, string>, basic: string | undefined): Promise<string> {
+    const { image } = this.#options;
+    if (realm.protocol !== 'https:' && !image.origin.startsWith('http:')) {
+      throw final(this.#failed(realm, 'the registry sends passwords there, and it has no TLS'));
+    }
+    const service = parameters.get('service');
+    if (service !== undefined) realm.searchParams.set('service', service);
+    realm.searchParams.set('scope', parameters.get('scope') ?? `repository:${image.repository}:pull`);
+    const response = await this.#get(realm, basic);
+    if (response.status !== 200) {
+      response.destroy();
+      const error = this.#failed(realm, `it answered ${response.status} to the wish for a token`);
+      throw response.status < 500 && response.status !== 429 ? final(error) : error;
+    }
+    const document: unknown = JSON.parse((await readBody(response)).toString('utf8'));
+    const token: unknown = Reflect.get(Object(document), 'token') ?? Reflect.get(Object(document), 'access_token');
+    if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) throw this.#failed(realm, 'it gave no token');
+    return `Bearer ${token}`;
+  }
+
+  /** Again after network and server errors; blobs have a patience of their own. */
+  async #retrying<T>(work: () => Promise<T>): Promise<T> {
+    const { signal, log } = this.#options;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await work();
+      } catch (thrown) {
+        signal.throwIfAborted();
+        if (thrown instanceof FinalDownloadError) throw thrown.error;
+        const error = this.#failed(new URL(this.#options.image.origin), messageOf(thrown), thrown);
+        if (attempt === TRIES) throw thrown instanceof TinsmithError ? thrown : error;
+        log(`try ${attempt} of ${TRIES}: ${messageOf(thrown)}`);
+        await pause(PAUSE_MS * attempt, signal);
+      }
+    }
+  }
+
+  #failed(url: URL, fact: string, cause?: unknown): TinsmithError {
+    return new TinsmithError('download_failed', `cannot fetch ${shown(url)}: ${fact}`, { cause });
+  }
+}
+
+function final(error: TinsmithError): FinalDownloadError {
+  return new FinalDownloadError(error);
+}
+
+function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
+function basicAuthorization({ username, password }: { username: string; password: string }): string {
+  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+}
+
+async function readBody(response: HttpResponse): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  let length = 0;
+  const deadline = setTimeout(
+    () => response.destroy(new TinsmithError('timed_out', 'the answer does not end')),
+    ANSWER_MS,
+  );
+  try {
+    for await (const part of response) {
+      parts.push(Buffer.from(part));
+      length += part.length;
+      if (length > LONGEST_DOCUMENT) throw new TinsmithError('download_failed', 'the registry sends no end of text');
+    }
+  } finally {
+    clearTimeout(deadline);
+  }
+  return Buffer.concat(parts);
+}
