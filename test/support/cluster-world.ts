@@ -172,6 +172,7 @@ const recordingBootstrapper: Bootstrapper = {
     readyBy: 'metadata',
   }),
   kubeconfig: async () => undefined,
+  access: () => undefined,
 };
 
 /** A machine that boots the agent while it is told to boot from the network, and its disk otherwise. */

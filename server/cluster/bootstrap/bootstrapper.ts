@@ -1,6 +1,7 @@
 import type { ClusterDefinition } from '../../manifests/cluster-kind.ts';
 import type { HardwareManifest } from '../../manifests/hardware-kind.ts';
 import type { NodeGroup } from '../node-groups.ts';
+import type { KeyPair } from './cluster-pki.ts';
 
 /** `init` makes the control plane, once in a cluster's life; everything after it joins. */
 export type BootstrapStep = 'init' | 'joinControlPlane' | 'joinWorker';
@@ -36,6 +37,20 @@ export interface BootstrapToken {
 /** PEM texts and tokens by name, of the bootstrapper's own choice. */
 export type ClusterSecrets = Readonly<Record<string, string>>;
 
+/** How the running cluster is spoken to, by what the server kept of it. */
+export interface ClusterAccess {
+  /** `https://10.0.0.10:6443` */
+  readonly url: string;
+  /** What the API server's certificate is from, PEM. */
+  readonly serverAuthority: string;
+  /** What the API server knows its clients by. */
+  readonly clientAuthority: KeyPair;
+  /** What etcd's members and clients are from; absent: members leave by themselves when their node is deleted. */
+  readonly etcd?: KeyPair;
+  /** Nodes join with tokens that Kubernetes is told of. */
+  readonly joinsByToken: boolean;
+}
+
 /** How the system on a node becomes part of its cluster. One file each below `bootstrap/`. */
 export interface Bootstrapper {
   readonly name: string;
@@ -47,4 +62,6 @@ export interface Bootstrapper {
   userData(node: NodeBootstrap): NodeUserData | undefined;
   /** The administrator's kubeconfig, its client certificate issued now; undefined: this bootstrapper has none to give. */
   kubeconfig(definition: ClusterDefinition, secrets: ClusterSecrets, at: Date): Promise<string | undefined>;
+  /** Undefined: there is no Kubernetes to speak to. */
+  access(definition: ClusterDefinition, secrets: ClusterSecrets): ClusterAccess | undefined;
 }

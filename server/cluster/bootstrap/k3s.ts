@@ -51,4 +51,10 @@ export const k3s: Bootstrapper = {
       at,
     });
   },
+  access: ({ cluster }, secrets) => ({
+    url: apiUrl(cluster),
+    serverAuthority: secretOf(secrets, 'server-ca.crt'),
+    clientAuthority: keyPairOf(secrets, 'client-ca'),
+    joinsByToken: false,
+  }),
 };

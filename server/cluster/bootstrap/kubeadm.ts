@@ -50,4 +50,11 @@ export const kubeadm: Bootstrapper = {
       at,
     });
   },
+  access: ({ cluster }, secrets) => ({
+    url: apiUrl(cluster),
+    serverAuthority: secretOf(secrets, 'ca.crt'),
+    clientAuthority: keyPairOf(secrets, 'ca'),
+    etcd: keyPairOf(secrets, 'etcd/ca'),
+    joinsByToken: true,
+  }),
 };

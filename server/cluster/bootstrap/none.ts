@@ -20,4 +20,5 @@ export const none: Bootstrapper = {
     };
   },
   kubeconfig: () => Promise.resolve(undefined),
+  access: () => undefined,
 };
