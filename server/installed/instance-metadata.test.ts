@@ -62,7 +62,7 @@ describe('instance metadata', () => {
   });
 
   it('lists only what there is, folders with a slash, with or without one asked for', () => {
-    assert.equal(valueAt(SPEC, ''), 'instance-id\nhostname\nlocal-hostname\nlocal-ipv4');
+    assert.equal(valueAt(SPEC, ''), 'instance-id\nhostname\nlocal-hostname\nlocal-ipv4\nnetwork/');
     assert.equal(valueAt(EKSA, 'operating-system/'), 'slug\nversion');
     assert.ok(valueAt(EKSA, '')?.split('\n').includes('operating-system/'));
     assert.equal(valueAt(EKSA, 'hostname/'), 'eksa-cp01');
@@ -74,7 +74,7 @@ describe('instance metadata', () => {
     }
   });
 
-  it('has EC2’s tree of interfaces in the latest version only', () => {
+  it('has EC2’s tree of interfaces, in the oldest version only of the one that asks', () => {
     const latest = instanceMetadata({ name: 'machine', spec: SPEC }, '10.1.0.5', 'latest');
     const folder = 'network/interfaces/macs/52:54:00:77:00:02';
 
@@ -83,7 +83,8 @@ describe('instance metadata', () => {
     assert.equal(metadataAt(latest, folder), 'device-number\nlocal-hostname\nlocal-ipv4s\nmac');
     assert.equal(metadataAt(latest, `${folder}/device-number`), '1');
     assert.equal(metadataAt(latest, `${folder}/local-ipv4s`), '10.1.0.5');
-    assert.equal(valueAt(SPEC, 'network'), undefined);
+    assert.equal(valueAt(SPEC, 'network/interfaces/macs', '10.1.0.5'), '52:54:00:77:00:02/');
+    assert.equal(valueAt(SPEC, 'mac'), undefined);
   });
 
   it('is not disturbed by metadata of other types', () => {
@@ -92,7 +93,7 @@ describe('instance metadata', () => {
       metadata: { instance: { id: 5, hostname: null, ips: 'x', tags: {}, operating_system: [] }, facility: 'f' },
     };
 
-    assert.equal(valueAt(odd, ''), 'instance-id\nhostname\nlocal-hostname\nlocal-ipv4');
+    assert.equal(valueAt(odd, ''), 'instance-id\nhostname\nlocal-hostname\nlocal-ipv4\nnetwork/');
     assert.equal(valueAt(odd, 'hostname'), 'first');
   });
 });

@@ -5,8 +5,9 @@ import type { Hardware } from '../store/store.ts';
 export type InstanceMetadata = ReadonlyMap<string, string>;
 
 /**
- * `2009-04-04` is what EKS Anywhere's templates and cloud-init's Ec2 source ask; `latest` has EC2's tree of interfaces besides. No
- * version between them: cloud-init would take its newer form, and make a network configuration of its own from that tree.
+ * `2009-04-04` is what EKS Anywhere's templates and cloud-init's Ec2 source ask, `latest` is for tools that know today's EC2.
+ * The first has of EC2's tree of interfaces only the one that asks: cloud-init warns, and then calls itself degraded, where there
+ * is no tree; and where it may set up the network, it asks for DHCP on every interface in it.
  */
 export const METADATA_VERSIONS = ['2009-04-04', 'latest'] as const;
 export type MetadataVersion = (typeof METADATA_VERSIONS)[number];
@@ -39,7 +40,8 @@ export function instanceMetadata(
       (key) => [`operating-system/${key}`, textAt(system, key)] as const,
     ),
     ['operating-system/license_activation/state', textAt(objectAt(system, 'license_activation'), 'state')],
-    ...(version === 'latest' ? interfaceTree(spec, mac) : []),
+    ...(version === 'latest' ? [['mac', mac] as const] : []),
+    ...interfaceTree(spec, version === 'latest' ? undefined : mac),
   ];
   return new Map(
     entries.flatMap(([path, value]) => (value === undefined || value === '' ? [] : [[path, value] as const])),
@@ -59,10 +61,10 @@ function interfaceOf(spec: Hardware['spec'], address: string): Partial<HardwareD
   return (asking ?? spec.interfaces[0])?.dhcp ?? {};
 }
 
-/** EC2's `mac` and `network/interfaces/macs/MAC/…`. */
-function interfaceTree(spec: Hardware['spec'], mac: string | undefined): (readonly [string, string | undefined])[] {
-  const macs = spec.interfaces.flatMap(({ dhcp }, index) => {
-    if (dhcp === undefined) return [];
+/** EC2's `network/interfaces/macs/MAC/…`, of one interface or of all. */
+function interfaceTree(spec: Hardware['spec'], only: string | undefined): (readonly [string, string | undefined])[] {
+  return spec.interfaces.flatMap(({ dhcp }, index) => {
+    if (dhcp === undefined || (only !== undefined && dhcp.mac !== only)) return [];
     const folder = `network/interfaces/macs/${dhcp.mac}`;
     const isIpv4 = dhcp.ip !== undefined && dhcp.ip.family !== 6;
     return [
@@ -72,7 +74,6 @@ function interfaceTree(spec: Hardware['spec'], mac: string | undefined): (readon
       [`${folder}/mac`, dhcp.mac],
     ] as const;
   });
-  return [['mac', mac], ...macs];
 }
 
 /**

@@ -136,10 +136,10 @@ describe('metadata', () => {
       assert.deepEqual(await site.get(`/${version}/meta-data/hostname`), [200, 'mine.example']);
       assert.deepEqual(await site.get(`/${version}/`), [200, 'meta-data/\nuser-data']);
       for (const path of ['meta-data', 'meta-data/']) {
-        const more = version === 'latest' ? '\nmac\nnetwork/' : '';
+        const more = version === 'latest' ? '\nmac' : '';
         assert.deepEqual(await site.get(`/${version}/${path}`), [
           200,
-          `instance-id\nhostname\nlocal-hostname\nlocal-ipv4${more}`,
+          `instance-id\nhostname\nlocal-hostname\nlocal-ipv4${more}\nnetwork/`,
         ]);
       }
     }
