@@ -1,5 +1,5 @@
 /**
- * `scripts/build.sh [all|agent|initramfs|test-os]...`: builds into build/ what is not fresh, and says how long it took and
+ * `scripts/build.sh [all|agent|initramfs|test-os|debian]...`: builds into build/ what is not fresh, and says how long it took and
  * how large it became. TINSMITH_COMPRESSION (default zstd:12) is the initramfs' compression; zstd:19 takes a minute and
  * saves 3 MB.
  */
@@ -10,13 +10,20 @@ import { buildAgentExecutable } from '#images/agent/agent-executable.ts';
 import { buildInitramfs } from '#images/initramfs/build-initramfs.ts';
 import { parseCompression } from '#images/initramfs/compression.ts';
 import { buildBottlerocketLike } from '#images/test-os/bottlerocket-like.ts';
+import { buildDebianImage } from '#images/test-os/debian-image.ts';
+import type { TestSystemOptions } from '#images/test-os/guest-system.ts';
 import { buildTestOs } from '#images/test-os/test-os.ts';
 
 const root = join(import.meta.dirname, '..');
 const cacheDirectory = join(root, '.cache', 'debs');
 const log = (line: string): void => console.log(`  ${line}`);
 
-const TARGETS = { agent: buildAgents, initramfs: buildBootEnvironment, 'test-os': buildTestSystems };
+const TARGETS = {
+  agent: buildAgents,
+  initramfs: buildBootEnvironment,
+  'test-os': buildTestSystems,
+  debian: buildDebian,
+};
 
 async function buildAgents(): Promise<void> {
   for (const architecture of ['x64', 'arm64'] as const) {
@@ -43,16 +50,23 @@ async function buildBootEnvironment(): Promise<void> {
 }
 
 async function buildTestSystems(): Promise<void> {
-  const sources = [join(root, 'images/test-os'), join(root, 'images/packages')];
-  for (const [name, build] of Object.entries({ 'test-os': buildTestOs, 'bottlerocket-like': buildBottlerocketLike })) {
-    await step(name, async () => {
-      const outDirectory = join(root, 'build/test-os');
-      const files = ['.img', '.img.gz', '.img.zst'].map((ending) => join(outDirectory, `${name}${ending}`));
-      return once(files, await inputKey(sources, name), async () => {
-        await build({ outDirectory, cacheDirectory, log });
-      });
+  await testSystem('test-os', buildTestOs);
+  await testSystem('bottlerocket-like', buildBottlerocketLike);
+}
+
+async function buildDebian(): Promise<void> {
+  await testSystem('debian-12', buildDebianImage);
+}
+
+async function testSystem(name: string, build: (options: TestSystemOptions) => Promise<string>): Promise<void> {
+  await step(name, async () => {
+    const outDirectory = join(root, 'build/test-os');
+    const files = ['.img', '.img.gz', '.img.zst'].map((ending) => join(outDirectory, `${name}${ending}`));
+    const key = await inputKey([join(root, 'images/test-os'), join(root, 'images/packages')], name);
+    return once(files, key, async () => {
+      await build({ outDirectory, cacheDirectory, log });
     });
-  }
+  });
 }
 
 interface StepResult {

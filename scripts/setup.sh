@@ -8,10 +8,12 @@ packages=(
   # building the boot environment and the test systems
   dpkg bzip2 binutils binutils-aarch64-linux-gnu xz-utils gdisk mtools dosfstools e2fsprogs
   grub-common grub-pc-bin grub-efi-amd64-bin
+  # the Debian image of the end-to-end tests
+  mmdebstrap debian-archive-keyring util-linux
   # boot loaders that the server hands out
   ipxe
   # virtual machines and their network
-  qemu-system-x86 ovmf iproute2 radvd procps
+  qemu-system-x86 ovmf iproute2 radvd procps openssh-client
   # what benchmarks compare with
   curl zstd gzip
 )

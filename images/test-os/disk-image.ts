@@ -18,10 +18,11 @@ export interface PartitionPlan {
   readonly sizeMiB: number;
   /** A file that fills the partition from its start; absent: zeros. */
   readonly content?: string;
+  /** 1-based, as in /dev/sda1. Absent: its place in the order on the disk. */
+  readonly number?: number;
 }
 
 export interface PlacedPartition extends PartitionPlan {
-  /** 1-based, as in /dev/sda1. */
   readonly number: number;
   readonly firstSector: number;
 }
@@ -32,7 +33,7 @@ export function placePartitions(plans: readonly PartitionPlan[]): readonly Place
   return plans.map((plan, index) => {
     const firstSector = (nextMiB * MIB) / SECTOR;
     nextMiB += plan.sizeMiB;
-    return { ...plan, number: index + 1, firstSector };
+    return { number: index + 1, ...plan, firstSector };
   });
 }
 
@@ -85,8 +86,13 @@ export async function installBiosLoader(file: string, core: string, partition: P
   await image.write(loader, 0, loader.length, partition.firstSector * SECTOR);
 }
 
-/** A GRUB image that runs `config` and nothing else: no menu, no waiting. */
-export async function makeGrub(format: 'i386-pc' | 'x86_64-efi', config: string, output: string): Promise<void> {
+/** A GRUB image that runs `config` and nothing else; with the module `normal` it goes on with grub.cfg in its prefix. */
+export async function makeGrub(
+  format: 'i386-pc' | 'x86_64-efi',
+  config: string,
+  output: string,
+  more: readonly 'normal'[] = [],
+): Promise<void> {
   const modules = [
     'part_gpt',
     'ext2',
@@ -94,6 +100,7 @@ export async function makeGrub(format: 'i386-pc' | 'x86_64-efi', config: string,
     'search',
     'search_label',
     ...(format === 'i386-pc' ? ['biosdisk'] : []),
+    ...more,
   ];
   await runProgram(['grub-mkimage', '-O', format, '-o', output, '-c', config, '-p', '/boot/grub', ...modules]);
 }
