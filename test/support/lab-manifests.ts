@@ -8,9 +8,11 @@ export interface LabMachine {
   /** Default /dev/vda. */
   readonly disk?: string;
   readonly userData?: string;
+  /** Keys of the instance's metadata: a cloud's way to let somebody in as the image's own user. */
+  readonly sshKeys?: readonly string[];
 }
 
-export function hardwareYaml({ name, mac, address, disk = '/dev/vda', userData }: LabMachine): string {
+export function hardwareYaml({ name, mac, address, disk = '/dev/vda', userData, sshKeys }: LabMachine): string {
   return `apiVersion: tinkerbell.org/v1alpha1
 kind: Hardware
 metadata:
@@ -27,7 +29,8 @@ spec:
         lease_time: 3600
         name_servers: [10.77.0.1]
         ip: { address: ${address}, netmask: 255.255.255.0, gateway: 10.77.0.1, family: 4 }
-${userData === undefined ? '' : `  userData: ${JSON.stringify(userData)}\n`}`;
+${userData === undefined ? '' : `  userData: ${JSON.stringify(userData)}\n`}\
+${sshKeys === undefined ? '' : `  metadata: ${JSON.stringify({ instance: { ssh_keys: sshKeys } })}\n`}`;
 }
 
 export interface LabTemplate {

@@ -18,8 +18,13 @@ export function bottlerocketImage(): string {
   return built('bottlerocket-like.img.gz');
 }
 
-function built(name: string): string {
+/** Path of Debian 12 with cloud-init, in the layout of EKS Anywhere's Ubuntu images, that `npm run build -- debian` makes. */
+export function debianImage(): string {
+  return built('debian-12.img.zst', 'debian');
+}
+
+function built(name: string, target = 'test-os'): string {
   const path = join(FOLDER, name);
-  if (!existsSync(path)) throw new Error(`${path} is missing: run npm run build -- test-os`);
+  if (!existsSync(path)) throw new Error(`${path} is missing: run npm run build -- ${target}`);
   return path;
 }
