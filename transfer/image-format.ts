@@ -45,7 +45,7 @@ const COMPRESSIONS: readonly (readonly [RegExp, ImageFormat])[] = [
   [/^425a683[1-9](314159|177245)/, 'bz2'],
 ];
 
-const CONVERT = 'convert it to a raw image, for example with qemu-img convert -O raw';
+const CONVERT = 'use the action qemuimg2disk, or convert it with qemu-img convert -O raw';
 
 const FOREIGN_BYTES: readonly (readonly [string, string, string])[] = [
   ['514649fb', 'a qcow2 file', CONVERT],

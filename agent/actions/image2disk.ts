@@ -78,7 +78,7 @@ async function writeFromLibrary(
   return { ...written, how: `from the library, ${receivedBytes} bytes fetched, ${keptBytes} were on the disk already` };
 }
 
-function progressLine({ done, total, written }: ImageProgress): string {
+export function progressLine({ done, total, written }: ImageProgress): string {
   const share = total === undefined || total === 0 ? '' : ` (${Math.floor((done / total) * 100)} %)`;
   return `downloaded ${done} bytes${share}, written ${written}`;
 }

@@ -6,6 +6,7 @@ import { image2disk } from './image2disk.ts';
 import { kexec } from './kexec.ts';
 import { oci2disk } from './oci2disk.ts';
 import { poweroff } from './poweroff.ts';
+import { qemuimg2disk } from './qemuimg2disk.ts';
 import { reboot } from './reboot.ts';
 import { rootio } from './rootio.ts';
 import { wipe } from './wipe.ts';
@@ -14,6 +15,7 @@ import { writefile } from './writefile.ts';
 /** Every declared action has its function here, or this file does not compile. */
 export const registry: { readonly [N in ActionName]: Action<ActionParams[N]> } = {
   image2disk,
+  qemuimg2disk,
   writefile,
   cexec,
   archive2disk,

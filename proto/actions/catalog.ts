@@ -6,6 +6,7 @@ import { type Image2diskParams, image2disk } from './image2disk.ts';
 import { type KexecParams, kexec } from './kexec.ts';
 import { type Oci2diskParams, oci2disk } from './oci2disk.ts';
 import { type PoweroffParams, poweroff } from './poweroff.ts';
+import { type Qemuimg2diskParams, qemuimg2disk } from './qemuimg2disk.ts';
 import { type RebootParams, reboot } from './reboot.ts';
 import { type RootioParams, rootio } from './rootio.ts';
 import { type WipeParams, wipe } from './wipe.ts';
@@ -14,6 +15,7 @@ import { type WritefileParams, writefile } from './writefile.ts';
 /** Built-in action → its parameters. The agent's registry is complete over this type or does not compile. */
 export interface ActionParams {
   readonly image2disk: Image2diskParams;
+  readonly qemuimg2disk: Qemuimg2diskParams;
   readonly writefile: WritefileParams;
   readonly cexec: CexecParams;
   readonly archive2disk: Archive2diskParams;
@@ -29,6 +31,7 @@ export type ActionName = keyof ActionParams;
 
 export const catalog: { readonly [N in ActionName]: ActionDeclaration<ActionParams[N]> } = {
   image2disk,
+  qemuimg2disk,
   writefile,
   cexec,
   archive2disk,

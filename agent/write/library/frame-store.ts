@@ -4,6 +4,9 @@ import type { Disk } from '../../machine/machine.ts';
 import { alignedBuffers } from '../aligned-buffers.ts';
 import { END_BYTES } from '../disk-writer.ts';
 
+/** A piece of an image, and where it belongs. */
+type ImagePart = Pick<LibraryFrame, 'imageOffset' | 'imageBytes'>;
+
 /**
  * Puts frames where they belong on a disk, in any order, but for both ends of the disk: what belongs there is collected in `head`
  * and `tail` and written last, by somebody else. It also tells which frames lie on the disk already.
@@ -25,7 +28,7 @@ export class FrameStore {
   }
 
   /** `raw` is aligned and at least as long as the frame; behind the frame it may be filled up with zeros to a whole block. */
-  async put({ imageOffset, imageBytes }: LibraryFrame, raw: Buffer<ArrayBuffer>): Promise<void> {
+  async put({ imageOffset, imageBytes }: ImagePart, raw: Buffer<ArrayBuffer>): Promise<void> {
     const block = this.#disk.logicalBlockBytes;
     const padded = Math.ceil(imageBytes / block) * block;
     raw.fill(0, imageBytes, padded);
@@ -36,7 +39,7 @@ export class FrameStore {
   }
 
   /** Makes zeros of neighbouring frames. The ends are zeros already. */
-  async putZeros(frames: readonly LibraryFrame[], signal: AbortSignal): Promise<void> {
+  async putZeros(frames: readonly ImagePart[], signal: AbortSignal): Promise<void> {
     const [first, last] = [frames[0], frames.at(-1)];
     if (first === undefined || last === undefined) return;
     const block = this.#disk.logicalBlockBytes;
