@@ -6,21 +6,24 @@ import { parseArgs } from 'node:util';
 import { hardwareYaml, templateYaml, workflowYaml } from '#test/support/lab-manifests.ts';
 import { GIBIBYTE, testImage } from '#test/support/test-images.ts';
 import { startWorld, type World } from '#test/support/world.ts';
+import { demoCluster } from './demo-cluster.ts';
 
-const HELP = `npm run demo [-- OPTIONS]
+const HELP = `npm run demo [-- [cluster] [OPTIONS]]
 
-Sets up, builds, and provisions an emulated machine in a private network namespace.
+Sets up, builds, and provisions an emulated machine in a private network namespace; with "cluster" the two machines of
+the cluster that was published for EKS Anywhere, control plane first.
 
   --uefi          UEFI firmware instead of BIOS
   --memory MIB    memory of the machine (default 512)
-  --console       show everything the machine prints
+  --console       show everything the machines print
   --help          this text
 `;
 
 const LIMIT_MS = 300_000;
 const machine = { name: 'node-1', mac: '52:54:00:77:00:01', address: '10.77.0.21' };
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     uefi: { type: 'boolean', default: false },
     memory: { type: 'string', default: '512' },
@@ -28,8 +31,13 @@ const { values } = parseArgs({
     help: { type: 'boolean', default: false },
   },
 });
+const [what] = positionals;
 if (values.help) process.stdout.write(HELP);
-else
+else if (what === 'cluster') await demoCluster({ showConsole: values.console });
+else if (what !== undefined) {
+  process.stderr.write(`there is no demo "${what}": use cluster, or nothing\n`);
+  process.exitCode = 64;
+} else
   await demo({
     firmware: values.uefi ? 'uefi' : 'bios',
     memoryMiB: Number(values.memory),

@@ -53,6 +53,7 @@ describe('what a node waits for', () => {
     const booting = { run: 'pending', machine: { stage: 'booting' } } as const;
     assert.equal(waits('provisioning', booting), 'it is booting');
     assert.match(waits('provisioning', { ...booting, afterMs: 180_000 }), /^operator: power-cycle m2/);
+    assert.equal(waits('provisioning', { run: 'pending', machine: { stage: 'enrolled' } }), 'its agent begins');
     const early = { run: 'pending', machine: { stage: 'enrolled' }, hasAgent: true } as const;
     assert.equal(waits('provisioning', early), 'its agent is there and begins its installation');
     assert.match(waits('provisioning', { ...early, afterMs: 180_000 }), /^operator: power-cycle m2/);

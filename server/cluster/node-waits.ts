@@ -67,8 +67,9 @@ export function machineWait({ hardware, hasAgent, now, since }: MachineFacts, wh
   const machine = `${hardware.name}${macText(hardware)}`;
   const waited = now.getTime() - since.getTime();
   if (hasAgent && waited < START_TIME_MS) return { text: `its agent is there and begins ${what}`, forOperator: false };
-  if (hardware.stage === 'booting' && now.getTime() - hardware.stageAt.getTime() < START_TIME_MS) {
-    return { text: 'it is booting', forOperator: false };
+  const isComing = hardware.stage === 'booting' || hardware.stage === 'enrolled';
+  if (isComing && now.getTime() - hardware.stageAt.getTime() < START_TIME_MS) {
+    return { text: hardware.stage === 'booting' ? 'it is booting' : 'its agent begins', forOperator: false };
   }
   const verb = hardware.stage === 'discovered' ? 'power on' : 'power-cycle';
   return { text: `${verb} ${machine} now: it boots from the network and begins ${what}`, forOperator: true };

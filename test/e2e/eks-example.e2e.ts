@@ -1,13 +1,14 @@
 /** The example that was published for EKS Anywhere: its hardware CSV and its template provision a machine. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { rewrittenExample } from '#test/support/example-cluster.ts';
 import { listPartitions, readFileFromDisk, statFileOnDisk } from '#test/support/lab/disk-reader.ts';
 import { hardwareYaml } from '#test/support/lab-manifests.ts';
 import { bottlerocketImage, GIBIBYTE } from '#test/support/test-images.ts';
-import { PROJECT, startWorld, type World } from '#test/support/world.ts';
+import { PROJECT, startWorld } from '#test/support/world.ts';
 
 const FIXTURES = join(PROJECT, 'test/fixtures/eksa-example');
 const NAME = 'eksabmhp1-dp-n-1';
@@ -54,8 +55,8 @@ describe('the published example', () => {
       }),
     });
     await world.apply({
-      'hardware-fixed.csv': await rewritten(world, 'hardware-fixed.csv'),
-      'cluster.yaml': await rewritten(world, 'cluster.yaml'),
+      'hardware-fixed.csv': await rewrittenExample(world, 'hardware-fixed.csv'),
+      'cluster.yaml': await rewrittenExample(world, 'cluster.yaml'),
       'workflow.yaml': WORKFLOW,
     });
     assert.deepEqual((await world.record('workflow', 'install-dp'))['hardware'], [NAME]);
@@ -104,15 +105,6 @@ describe('the published example', () => {
     assert.equal((await world.cli('get', 'hardware', '-o', 'name')).stdout.trim(), '', 'nothing may be half applied');
   });
 });
-
-/** Addresses and image URL of the article → those of the lab. */
-async function rewritten(world: World, name: string): Promise<string> {
-  const text = await readFile(join(FIXTURES, name), 'utf8');
-  return text
-    .replaceAll(/https:\S+\.img\.gz/g, `http://${world.lab.address}:7171/images/bottlerocket-like.img.gz`)
-    .replaceAll('http://192.168.10.64:50061', `http://${world.lab.address}:7172`)
-    .replaceAll('192.168.10.', '10.77.0.');
-}
 
 function littleEndian(value: number): Buffer {
   const bytes = Buffer.alloc(4);

@@ -1,0 +1,79 @@
+/** The published two-node cluster: its files, one command, two machines powered on. */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import {
+  CONTROL_PLANE_NODE,
+  EXAMPLE_CLUSTER,
+  exampleFiles,
+  powerOnExample,
+  WORKER_NODE,
+} from '#test/support/example-cluster.ts';
+import { readFileFromDisk } from '#test/support/lab/disk-reader.ts';
+import { bottlerocketImage } from '#test/support/test-images.ts';
+import { startWorld, type World } from '#test/support/world.ts';
+
+const INSTALL_MS = 240_000;
+
+describe('the published cluster', () => {
+  it('is made by one command: control plane first, while a worker that is on already waits', async () => {
+    await using world = await startWorld({ name: 'ekscluster', images: [bottlerocketImage()] });
+    const create = startCreate(world, await exampleFiles(world));
+    await create.printed(`power on ${CONTROL_PLANE_NODE.name} (MAC ${CONTROL_PLANE_NODE.mac}) now`);
+
+    await using worker = await powerOnExample(world, WORKER_NODE);
+    await world.waitForEvent({ name: 'agent.connected', hardware: WORKER_NODE.name }, INSTALL_MS);
+    assert.equal(await nodeState(world, WORKER_NODE.name), 'claimed', 'it waits for its turn');
+    await using controlPlane = await powerOnExample(world, CONTROL_PLANE_NODE);
+    await world.waitForEvent({ name: 'node.ready', hardware: CONTROL_PLANE_NODE.name }, INSTALL_MS);
+    await world.waitForEvent({ name: 'node.ready', hardware: WORKER_NODE.name }, INSTALL_MS);
+    await Promise.all(
+      [controlPlane, worker].map((vm) => vm.waitForConsole(/INSTALLED-OS-UP/, { timeoutMs: INSTALL_MS })),
+    );
+
+    assert.equal(await create.exited, 0, create.output());
+    assert.match(create.output(), /cluster\/mgmt ready\n$/);
+    await Promise.all([controlPlane.powerOff(), worker.powerOff()]);
+    const [first, second] = await Promise.all(
+      [CONTROL_PLANE_NODE, WORKER_NODE].map(async ({ name }) => {
+        return (await readFileFromDisk(join(world.folder, `${name}.img`), 12, '/user-data.toml')).toString();
+      }),
+    );
+    assert.match(first ?? '', /^\[settings\.kubernetes\]$/m);
+    assert.match(second ?? '', /api-server = "https:\/\/10\.77\.0\.41:6443"/);
+    const served = await world.cli('cluster', 'kubeconfig', EXAMPLE_CLUSTER);
+    assert.match(served.stdout, /server: https:\/\/10\.77\.0\.41:6443/);
+    const inOrder = world.seen.filter(({ name }) => name === 'node.ready').map(({ hardware }) => hardware);
+    assert.deepEqual(inOrder, [CONTROL_PLANE_NODE.name, WORKER_NODE.name]);
+  });
+});
+
+function startCreate(world: World, files: readonly string[]) {
+  let output = '';
+  const waiting: { readonly text: string; readonly done: () => void }[] = [];
+  const command = world.startCli(['cluster', 'create', ...files, '--yes'], (text) => {
+    output += text;
+    for (const { text: wanted, done } of waiting) if (output.includes(wanted)) done();
+  });
+  return {
+    exited: command.exited,
+    output: () => output,
+    /** Resolves once the command said `text`; fails if it ends before. */
+    async printed(text: string): Promise<void> {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      waiting.push({ text, done: resolve });
+      if (output.includes(text)) return;
+      const ended = command.exited.then((code) => {
+        throw new Error(`cluster create ended with ${code} before it said "${text}": ${output}`);
+      });
+      await Promise.race([promise, ended]);
+      ended.catch(() => undefined); // later its end is what is waited for
+    },
+  };
+}
+
+async function nodeState(world: World, name: string): Promise<unknown> {
+  const cluster = await world.record('cluster', EXAMPLE_CLUSTER);
+  const nodes = cluster['nodes'] as readonly { readonly hardware: string; readonly state: string }[];
+  return nodes.find(({ hardware }) => hardware === name)?.state;
+}
