@@ -31,6 +31,7 @@ import { makeFolder } from './make-folder.ts';
 import { startAgentService } from './provision/agent-service.ts';
 import type { WorkflowEngine } from './provision/engine.ts';
 import { SWEEP_INTERVAL_MS, workflowEngine } from './provision/workflow-engine.ts';
+import { slurpRoutes } from './slurp/slurp-routes.ts';
 import { openSqliteStore } from './store/sqlite-store.ts';
 import type { Store } from './store/store.ts';
 import type { Transitions } from './store/transitions-contract.ts';
@@ -272,7 +273,12 @@ function neighboursOf(facing: FacingInterface): Neighbours {
 async function startBoot(parts: Parts, stack: AsyncDisposableStack): Promise<number> {
   const { store, transitions, config, facing, ca, clock, folders } = parts;
   const log = parts.log.child({ part: 'boot' });
-  const server = machineFacingServer(log);
+  const slurpFolder = config['slurp.dir'];
+  const server = machineFacingServer(log, { uploads: slurpFolder !== '' });
+  if (slurpFolder !== '') {
+    const limitBytes = config['slurp.max'] * 1024 ** 3;
+    await server.register(slurpRoutes({ store, clock, folder: slurpFolder, limitBytes }));
+  }
   await server.register(
     bootRoutes({
       store,
@@ -336,13 +342,14 @@ function dhcpMode(config: Config): 'reservation' | 'proxy' | 'off' {
   throw new TinsmithError('invalid_input', `cannot start DHCP in mode "${mode}": use reservation, proxy or off`);
 }
 
-function machineFacingServer(log: FastifyBaseLogger): FastifyInstance {
+function machineFacingServer(log: FastifyBaseLogger, { uploads = false } = {}): FastifyInstance {
   // Request logging is off: a boot script is a request like any other, and its token belongs in no log.
   const server = fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 64 * 1024,
-    requestTimeout: 60_000,
+    // A disk takes as long as it takes; the route ends senders that stall, and connections are limited.
+    requestTimeout: uploads ? 0 : 60_000,
   });
   limitConnections(server.server, MAX_MACHINE_CONNECTIONS);
   return server;

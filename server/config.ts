@@ -104,6 +104,12 @@ export const SETTINGS = {
     default: '',
     summary: 'Folder served at /images/; empty: `images` in the data folder.',
   },
+  'slurp.dir': {
+    type: 'string',
+    default: '',
+    summary: 'Folder for what the action slurp sends to `/slurp`, one folder a machine; empty: nothing is taken.',
+  },
+  'slurp.max': { type: 'number', default: '1024', summary: 'Longest file that slurp may send, in GiB.' },
   'library.dir': {
     type: 'string',
     default: '',

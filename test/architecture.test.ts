@@ -39,6 +39,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'server/config.ts',
     'server/connection-limit.ts',
   ],
+  'server/slurp': ['proto', 'server/store', 'server/make-folder.ts', 'server/life'],
   'server/installed': ['proto', 'server/life', 'server/manifests', 'server/store', 'server/config.ts'],
   'server/cluster': ['proto', 'server/life', 'server/manifests', 'server/store', 'server/config.ts'],
   'server/library': ['proto', 'transfer', 'server/store', 'server/config.ts'],

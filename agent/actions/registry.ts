@@ -9,6 +9,7 @@ import { poweroff } from './poweroff.ts';
 import { qemuimg2disk } from './qemuimg2disk.ts';
 import { reboot } from './reboot.ts';
 import { rootio } from './rootio.ts';
+import { slurp } from './slurp.ts';
 import { wipe } from './wipe.ts';
 import { writefile } from './writefile.ts';
 
@@ -20,6 +21,7 @@ export const registry: { readonly [N in ActionName]: Action<ActionParams[N]> } =
   cexec,
   archive2disk,
   oci2disk,
+  slurp,
   rootio,
   wipe,
   reboot,

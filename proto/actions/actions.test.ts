@@ -183,6 +183,28 @@ describe('oci2disk parameters', () => {
   });
 });
 
+describe('slurp parameters', () => {
+  const disk = { SOURCE_DISK: '/dev/sda', DEST_URL: 'http://x:7171/slurp', IMG_NAME: 'a.raw' };
+
+  it('compresses as it was published, or as it is told', () => {
+    const compression = (more: Record<string, string>) => catalog.slurp.parse({ ...disk, ...more }, []).compression;
+
+    assert.deepEqual(
+      [{}, { COMPRESSED: 'true' }, { COMPRESSION: 'zstd' }, { COMPRESSED: 'true', COMPRESSION: 'none' }].map(
+        compression,
+      ),
+      ['none', 'gzip', 'zstd', 'none'],
+    );
+    assert.match(refusal(catalog.slurp, { ...disk, COMPRESSION: 'lz4' }), /COMPRESSION is "lz4"/);
+  });
+
+  it('sends files by plain names only', () => {
+    for (const name of ['', '../x', 'a/b', '.hidden', 'x'.repeat(300)]) {
+      assert.match(refusal(catalog.slurp, { ...disk, IMG_NAME: name }), /IMG_NAME/);
+    }
+  });
+});
+
 describe('cexec parameters', () => {
   it('splits at semicolons and spaces without choking on doubled or trailing ones', () => {
     const { commands } = catalog.cexec.parse({ ...EXEC, CMD_LINE: 'grub-install  /dev/sda; update-grub ;' }, []);

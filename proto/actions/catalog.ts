@@ -9,6 +9,7 @@ import { type PoweroffParams, poweroff } from './poweroff.ts';
 import { type Qemuimg2diskParams, qemuimg2disk } from './qemuimg2disk.ts';
 import { type RebootParams, reboot } from './reboot.ts';
 import { type RootioParams, rootio } from './rootio.ts';
+import { type SlurpParams, slurp } from './slurp.ts';
 import { type WipeParams, wipe } from './wipe.ts';
 import { type WritefileParams, writefile } from './writefile.ts';
 
@@ -20,6 +21,7 @@ export interface ActionParams {
   readonly cexec: CexecParams;
   readonly archive2disk: Archive2diskParams;
   readonly oci2disk: Oci2diskParams;
+  readonly slurp: SlurpParams;
   readonly rootio: RootioParams;
   readonly wipe: WipeParams;
   readonly reboot: RebootParams;
@@ -36,6 +38,7 @@ export const catalog: { readonly [N in ActionName]: ActionDeclaration<ActionPara
   cexec,
   archive2disk,
   oci2disk,
+  slurp,
   rootio,
   wipe,
   reboot,
