@@ -12,6 +12,7 @@ import { missingBootFiles } from './boot/missing-boot-files.ts';
 import { startTftpServer } from './boot/tftp-server.ts';
 import { candidates } from './cluster/assign-machines.ts';
 import { bootstrapperFor } from './cluster/bootstrap/bootstrappers.ts';
+import { kubernetesOf } from './cluster/bootstrap/kubernetes-api.ts';
 import { runClusterController } from './cluster/cluster-controller.ts';
 import { renderNode } from './cluster/render-node.ts';
 import type { Config } from './config.ts';
@@ -226,7 +227,7 @@ function startClusters(parts: Parts, metadataPort: number, stack: AsyncDisposabl
       candidates,
       renderNode: (node) => renderNode(node, site),
       bootstrapperFor,
-      kubernetesOf: () => undefined,
+      kubernetesOf: (cluster, secrets) => kubernetesOf(cluster, secrets, { clock }),
     },
     stopping.signal,
   );

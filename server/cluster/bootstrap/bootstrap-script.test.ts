@@ -9,6 +9,7 @@ import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { readCloudConfig } from '#test/support/cloud-config-reader.ts';
 import { type ExampleChanges, exampleDefinition, exampleNode } from '#test/support/example-node.ts';
+import { phoneCall } from '../../installed/phone-call.ts';
 import { shellText } from './bootstrap-script.ts';
 import type { Bootstrapper, BootstrapStep } from './bootstrapper.ts';
 import { k3s } from './k3s.ts';
@@ -52,7 +53,14 @@ async function runNode(run: NodeRun, look: (outcome: NodeOutcome) => Promise<voi
       let body = '';
       request.on('data', (chunk) => (body += chunk));
       request.on('end', () => {
-        calls.push(`${request.method} ${request.url} ${body}`);
+        const call = phoneCall(
+          new URL(request.url ?? '', 'http://home').searchParams,
+          body,
+          request.headers['content-type'] ?? '',
+        );
+        calls.push(
+          `${request.method} ${request.url} ${call.status}${call.status === 'failed' ? `: ${call.detail}` : ''}`,
+        );
         response.end('ok');
       });
     }),
@@ -208,19 +216,26 @@ controlPlaneEndpoint:`),
     await runNode({ step: 'joinWorker', programs }, ({ status, output, calls }) => {
       assert.equal(status, 7);
       assert.match(output, /no etcd\ntinsmith: failed with status 7 at: kubeadm join\n/);
-      assert.deepEqual(calls, ['POST /phone-home/failed failed with status 7 at: kubeadm join']);
+      assert.deepEqual(calls, ['POST /phone-home failed: kubeadm join (status 7)']);
     });
   });
 
   it('says what is wrong with an image without kubeadm or with another one', async () => {
     await runNode({ step: 'init', programs: {} }, ({ status, calls }) => {
       assert.equal(status, 1);
-      assert.match(calls[0] ?? '', /look for kubeadm: this image has no kubeadm; choose one for Kubernetes 1\.31$/);
+      assert.match(
+        calls[0] ?? '',
+        /look for kubeadm: this image has no kubeadm; choose one for Kubernetes 1\.31 \(status 1\)$/,
+      );
     });
     await runNode({ step: 'init', programs: { kubeadm: 'echo v1.3.1' } }, ({ status, calls, commands }) => {
       assert.equal(status, 1);
-      assert.match(calls[0] ?? '', /this image has kubeadm v1\.3\.1 and the cluster wants 1\.31$/);
+      assert.match(calls[0] ?? '', /this image has kubeadm v1\.3\.1 and the cluster wants 1\.31 \(status 1\)$/);
       assert.ok(!commands.includes('kubeadm init'));
+    });
+    // What a program says may be anything; the call stays one that can be read.
+    await runNode({ step: 'init', programs: { kubeadm: `echo 'v1"\\\\ü'` } }, ({ calls }) => {
+      assert.match(calls[0] ?? '', /^POST \/phone-home failed: .*this image has kubeadm v1 and the cluster/);
     });
   });
 
@@ -305,7 +320,7 @@ esac`;
     const changes = { cluster: { kubernetesVersion: '1.30' } };
     await runNode({ bootstrapper: k3s, step: 'init', changes, programs: k3sProgram }, ({ status, calls }) => {
       assert.equal(status, 1);
-      assert.match(calls[0] ?? '', /this image has k3s v1\.31\.4\+k3s1 and the cluster wants 1\.30$/);
+      assert.match(calls[0] ?? '', /this image has k3s v1\.31\.4\+k3s1 and the cluster wants 1\.30 \(status 1\)$/);
     });
   });
 });
