@@ -4,6 +4,7 @@ import { archive2disk } from './archive2disk.ts';
 import { cexec } from './cexec.ts';
 import { image2disk } from './image2disk.ts';
 import { kexec } from './kexec.ts';
+import { network } from './network.ts';
 import { oci2disk } from './oci2disk.ts';
 import { poweroff } from './poweroff.ts';
 import { qemuimg2disk } from './qemuimg2disk.ts';
@@ -22,6 +23,7 @@ export const registry: { readonly [N in ActionName]: Action<ActionParams[N]> } =
   archive2disk,
   oci2disk,
   slurp,
+  network,
   rootio,
   wipe,
   reboot,

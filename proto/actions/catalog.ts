@@ -4,6 +4,7 @@ import { type CexecParams, cexec } from './cexec.ts';
 import type { ActionDeclaration } from './declaration.ts';
 import { type Image2diskParams, image2disk } from './image2disk.ts';
 import { type KexecParams, kexec } from './kexec.ts';
+import { type NetworkParams, network } from './network.ts';
 import { type Oci2diskParams, oci2disk } from './oci2disk.ts';
 import { type PoweroffParams, poweroff } from './poweroff.ts';
 import { type Qemuimg2diskParams, qemuimg2disk } from './qemuimg2disk.ts';
@@ -22,6 +23,7 @@ export interface ActionParams {
   readonly archive2disk: Archive2diskParams;
   readonly oci2disk: Oci2diskParams;
   readonly slurp: SlurpParams;
+  readonly network: NetworkParams;
   readonly rootio: RootioParams;
   readonly wipe: WipeParams;
   readonly reboot: RebootParams;
@@ -39,6 +41,7 @@ export const catalog: { readonly [N in ActionName]: ActionDeclaration<ActionPara
   archive2disk,
   oci2disk,
   slurp,
+  network,
   rootio,
   wipe,
   reboot,

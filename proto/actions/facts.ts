@@ -1,9 +1,12 @@
 import type { DiskHints } from '../disk-hints.ts';
+import type { NetworkSpec } from '../network/network-spec.ts';
 
 /** What the server tells the agent about its own machine, so that actions need not ask the network. */
 export interface HardwareFacts {
   readonly hardware: string;
   readonly interfaces: readonly InterfaceFacts[];
+  /** How its installed system is to be connected, where the record says more than `interfaces`. */
+  readonly network?: NetworkSpec;
   readonly library?: LibraryFacts;
   /** In the record's order: what `/dev/disk/by-hint/<index>` counts. A server that is older than this agent leaves it out. */
   readonly disks?: readonly DiskFacts[];
@@ -26,6 +29,8 @@ export interface DiskFacts {
 export interface InterfaceFacts {
   /** Lower case, colons. */
   readonly mac: string;
+  /** In the installed system, if the record names it. */
+  readonly name?: string;
   readonly hostname?: string;
   readonly address?: string;
   readonly netmask?: string;

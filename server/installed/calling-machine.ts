@@ -60,5 +60,10 @@ async function foreignMac(
 /** Those of its record, and those that its agent reported: a bond may show the MAC of any of its cards. */
 function macsOf({ spec, inventory }: Hardware): ReadonlySet<string> {
   const written = spec.interfaces.flatMap(({ dhcp }) => (dhcp === undefined ? [] : [dhcp.mac.toLowerCase()]));
-  return new Set([...written, ...(inventory?.interfaces.map(({ mac }) => mac.toLowerCase()) ?? [])]);
+  const { ethernets = {}, bonds = {} } = spec.network ?? {};
+  const described = [
+    ...Object.values(ethernets).map(({ macaddress }) => macaddress),
+    ...Object.values(bonds).flatMap(({ interfaces }) => interfaces),
+  ];
+  return new Set([...written, ...described, ...(inventory?.interfaces.map(({ mac }) => mac.toLowerCase()) ?? [])]);
 }

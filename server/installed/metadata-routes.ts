@@ -4,7 +4,7 @@ import type { Transitions } from '../store/transitions-contract.ts';
 import { type Caller, type CallerParts, callingMachine, plainAddress } from './calling-machine.ts';
 import { instanceMetadata, METADATA_VERSIONS, type MetadataVersion, metadataAt } from './instance-metadata.ts';
 import { LONGEST_TOKEN_SECONDS, type MetadataTokens, metadataTokens } from './metadata-token.ts';
-import { nocloudMetadata } from './nocloud-seed.ts';
+import { nocloudMetadata, nocloudNetworkConfig } from './nocloud-seed.ts';
 import { phoneCall } from './phone-call.ts';
 
 export interface MetadataRoutesOptions extends CallerParts {
@@ -64,6 +64,7 @@ function addNocloudRoutes(server: FastifyInstance, desk: MetadataDesk): void {
     'meta-data': async ({ hardware, address }) => nocloudMetadata(hardware, address),
     // cloud-init drops the whole source, and takes the machine for a new one, if this file is missing: empty is its "none".
     'user-data': async (caller) => (await desk.userData(caller)) ?? '',
+    'network-config': async ({ hardware }) => nocloudNetworkConfig(hardware),
     'vendor-data': async ({ hardware: { spec } }) => spec.vendorData ?? '',
   };
   for (const [name, find] of Object.entries(files)) {

@@ -1,3 +1,7 @@
+import { TinsmithError } from '#proto/errors.ts';
+import { networkConfigText } from '#proto/network/netplan-text.ts';
+import { networkLinks } from '#proto/network/network-links.ts';
+import { hardwareFacts } from '../manifests/hardware-facts.ts';
 import type { Hardware } from '../store/store.ts';
 import { instanceMetadata, publicKeys } from './instance-metadata.ts';
 
@@ -13,4 +17,14 @@ export function nocloudMetadata(hardware: Pick<Hardware, 'name' | 'spec'>, addre
   const lines = ['instance-id', 'local-hostname'].map((name) => `${name}: ${JSON.stringify(values.get(name) ?? '')}`);
   const list = keys.length === 0 ? [] : ['public-keys:', ...keys.map((key) => `  - ${JSON.stringify(key)}`)];
   return `${[...lines, ...list].join('\n')}\n`;
+}
+
+/** The file `network-config`, version 2; undefined where the record has no address, so that the system does as it likes. */
+export function nocloudNetworkConfig(hardware: Pick<Hardware, 'name' | 'spec'>): string | undefined {
+  try {
+    return networkConfigText(networkLinks(hardwareFacts(hardware)));
+  } catch (thrown) {
+    if (thrown instanceof TinsmithError && thrown.code === 'invalid_params') return undefined;
+    throw thrown;
+  }
 }

@@ -1,4 +1,5 @@
 import type { DiskHints } from '#proto/disk-hints.ts';
+import type { NetworkSpec } from '#proto/network/network-spec.ts';
 
 /**
  * Hardware, `tinkerbell.org/v1alpha1`: the record of a machine. Field names are Tinkerbell's; what we add is optional.
@@ -16,6 +17,8 @@ export interface HardwareSpec {
   readonly agentID?: string;
   readonly interfaces: readonly HardwareInterface[];
   readonly disks: readonly HardwareDisk[];
+  /** How the installed system is to be connected, where `interfaces` do not say enough (ours). */
+  readonly network?: NetworkSpec;
   /** Served to the machine; free form (Tinkerbell's `metadata`). */
   readonly metadata?: JsonObject;
   readonly resources?: JsonObject;

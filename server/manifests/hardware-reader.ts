@@ -1,6 +1,7 @@
 import { readDisk } from './disk-reader.ts';
 import type { HardwareDhcp, HardwareInterface, HardwareManifest, HardwareSpec } from './hardware-kind.ts';
 import { faultOfIp, faultOfMac, faultsOfAddressPlan, normaliseMac } from './network-address.ts';
+import { readNetwork } from './network-reader.ts';
 import { objectFrame } from './object-metadata.ts';
 import { faultOfObjectName } from './object-names.ts';
 import {
@@ -121,6 +122,7 @@ const specFields = object({
   bmcRef: optional(jsonObject()),
   interfaces: optional(list(readInterface)),
   disks: optional(list(readDisk)),
+  network: optional(readNetwork),
   metadata: optional(jsonObject()),
   references: optional(jsonObject()),
   resources: optional(jsonObject()),

@@ -2,17 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { hardwareManifest, plannedWorkflow } from '#test/support/records.ts';
 import type { ActionState } from '../life/action-life.ts';
+import { hardwareFacts } from '../manifests/hardware-facts.ts';
 import type { Hardware, Workflow } from '../store/store.ts';
-import {
-  factsOf,
-  isCurrent,
-  isLostAtHello,
-  isSpent,
-  nextStep,
-  overdue,
-  repeatFault,
-  runTask,
-} from './workflow-decisions.ts';
+import { isCurrent, isLostAtHello, isSpent, nextStep, overdue, repeatFault, runTask } from './workflow-decisions.ts';
 
 const now = new Date('2026-01-01T01:00:00Z');
 const accepted = { session: 's', at: now };
@@ -271,7 +263,7 @@ describe('the command for a task', () => {
         ['writefile', 60_000],
       ],
     );
-    assert.deepEqual(factsOf(hardware), {
+    assert.deepEqual(hardwareFacts(hardware), {
       hardware: 'm1',
       disks: [{ device: '/dev/vda' }],
       interfaces: [{ mac: '02:00:00:00:00:07', nameServers: [], vlanId: '12' }],
@@ -280,7 +272,7 @@ describe('the command for a task', () => {
 
   it('tells what the record says of its disks, hints apart from paths', () => {
     const disks = [{ device: '/dev/sda' }, { device: '/dev/disk/by-hint/1', serial: 'X', minSize: 5 }];
-    const facts = factsOf({ ...hardware, spec: { ...hardware.spec, disks } });
+    const facts = hardwareFacts({ ...hardware, spec: { ...hardware.spec, disks } });
 
     assert.deepEqual(facts.disks, [
       { device: '/dev/sda' },

@@ -1,8 +1,9 @@
 import { actionNameOf } from '#proto/actions/catalog.ts';
-import type { HardwareFacts, LibraryFacts } from '#proto/actions/facts.ts';
+import type { LibraryFacts } from '#proto/actions/facts.ts';
 import { type ErrorCode, TinsmithError } from '#proto/errors.ts';
 import { actionLife, isRepeatable } from '../life/action-life.ts';
 import { workflowLife } from '../life/workflow-life.ts';
+import { hardwareFacts } from '../manifests/hardware-facts.ts';
 import type { RenderedTask } from '../manifests/template-kind.ts';
 import type { Hardware, Workflow } from '../store/store.ts';
 import type { AgentCommand, TaskRef } from './engine.ts';
@@ -186,26 +187,6 @@ export function runTask(workflow: Workflow, hardware: Hardware, library?: Librar
       command,
       retries,
     })),
-    facts: { ...factsOf(hardware), ...(library && { library }) },
-  };
-}
-
-/** What the record says of a machine, for its agent. */
-export function factsOf({ name, spec }: Hardware): HardwareFacts {
-  return {
-    hardware: name,
-    disks: spec.disks.map(({ device, ...hints }) => (Object.keys(hints).length === 0 ? { device } : { device, hints })),
-    interfaces: spec.interfaces.flatMap(({ dhcp }) => {
-      if (dhcp === undefined) return [];
-      const { mac, hostname, ip, name_servers: nameServers = [], vlan_id: vlanId } = dhcp;
-      return {
-        mac,
-        ...(hostname === undefined ? {} : { hostname }),
-        ...(ip === undefined ? {} : { address: ip.address, netmask: ip.netmask }),
-        ...(ip?.gateway === undefined ? {} : { gateway: ip.gateway }),
-        nameServers,
-        ...(vlanId === undefined ? {} : { vlanId }),
-      };
-    }),
+    facts: { ...hardwareFacts(hardware), ...(library && { library }) },
   };
 }

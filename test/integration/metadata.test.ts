@@ -423,6 +423,10 @@ describe('NoCloud', () => {
       'public-keys': ['ssh-ed25519 AAAA a@b'],
     });
     assert.deepEqual(await site.get('/latest/meta-data/instance-id'), [200, 'i: "1"']);
+    assert.deepEqual(parse((await site.get('/nocloud/network-config'))[1]), {
+      version: 2,
+      ethernets: { id0: { match: { macaddress: '52:54:00:00:00:01' }, addresses: ['127.0.0.1/8'] } },
+    });
   });
 
   it('has empty files where there is nothing to say, and none for strangers', LIMIT, async () => {
