@@ -1,6 +1,6 @@
 import { TinsmithError } from '#proto/errors.ts';
 import { candidates } from '../cluster/assign-machines.ts';
-import { checkIntent } from '../cluster/check-intent.ts';
+import { checkChange } from '../cluster/check-change.ts';
 import { type ClusterOptions, DEFAULT_CLUSTER_OPTIONS } from '../cluster/cluster-options.ts';
 import { type ClusterFiles, knownRecords, readClusterFiles } from '../cluster/cluster-request.ts';
 import {
@@ -153,7 +153,7 @@ async function change(deps: ApiDeps, wanted: Change): Promise<ClusterChangeAnswe
       `cannot change cluster ${before.name}: the files describe cluster ${definition.cluster.name}`,
     );
   }
-  checkIntent(before.definition, definition, intent);
+  checkChange({ before: before.definition, after: definition, intent, placeOf: read?.placeOf });
   // What concerns one change only is not kept from an earlier one.
   const options = optionsOf({ ...before.options, skipDrain: false, loseState: false }, request.options);
   const isDryRun = request.dryRun === true;

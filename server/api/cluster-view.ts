@@ -53,7 +53,15 @@ export async function nodeWaitOf(store: Store, node: ClusterNode, now: Date): Pr
   const workflow = node.workflow === undefined ? undefined : await store.workflow(node.workflow);
   const hasAgent = (await store.connectedAgents()).includes(node.hardware);
   const nodes = await store.nodes(node.cluster);
-  return nodeWait({ cluster, node, nodes, hardware, hasAgent, now, ...(workflow && { workflow }) });
+  const facts = { cluster, node, nodes, hardware, hasAgent, now, ...startupOf(cluster, node) };
+  return nodeWait({ ...facts, ...(workflow && { workflow }) });
+}
+
+/** EKS Anywhere would install a node anew after this time; here somebody is asked to look. */
+function startupOf({ definition }: Cluster, { group }: ClusterNode): { readonly startupMs?: number } {
+  const { controlPlane, workerGroups } = definition.cluster;
+  const { healthCheck } = workerGroups.find(({ name }) => name === group) ?? controlPlane;
+  return healthCheck === undefined ? {} : { startupMs: healthCheck.nodeStartupTimeoutMs };
 }
 
 async function nodeView(store: Store, context: NodeContext): Promise<NodeView | undefined> {
@@ -62,7 +70,8 @@ async function nodeView(store: Store, context: NodeContext): Promise<NodeView | 
   if (hardware === undefined) return undefined; // deleted between two questions
   const workflow = node.workflow === undefined ? undefined : await store.workflow(node.workflow);
   const hasAgent = agents.has(node.hardware);
-  const wait = nodeWait({ cluster, node, nodes, hardware, hasAgent, now, ...(workflow && { workflow }) });
+  const facts = { cluster, node, nodes, hardware, hasAgent, now, ...startupOf(cluster, node) };
+  const wait = nodeWait({ ...facts, ...(workflow && { workflow }) });
   const dhcp = hardware.spec.interfaces.find((each) => each.dhcp !== undefined)?.dhcp;
   return {
     hardware: node.hardware,

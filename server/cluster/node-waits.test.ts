@@ -10,10 +10,11 @@ const a = node('m1', CONTROL_PLANE, 'provisioning');
 
 interface Case extends NodeSituation {
   readonly hasAgent?: boolean;
+  readonly startupMs?: number;
   readonly afterMs?: number;
 }
 
-function waits(state: NodeState, { hasAgent = false, afterMs = 1_000, ...more }: Case = {}): string {
+function waits(state: NodeState, { hasAgent = false, afterMs = 1_000, startupMs, ...more }: Case = {}): string {
   const each = node('m2', 'md-0', state, more);
   const facts: WaitFacts = {
     cluster,
@@ -21,6 +22,7 @@ function waits(state: NodeState, { hasAgent = false, afterMs = 1_000, ...more }:
     hardware: each.hardware,
     nodes: [a.node, each.node],
     hasAgent,
+    ...(startupMs !== undefined && { startupMs }),
     now: new Date(AT.getTime() + afterMs),
     ...(each.workflow && { workflow: each.workflow }),
   };
@@ -62,6 +64,7 @@ describe('what a node waits for', () => {
   it('is its system, which deserves a look when it stays silent', () => {
     assert.equal(waits('installed'), 'waits for its system to come up');
     assert.match(waits('installed', { afterMs: 700_000 }), /^operator: its system is silent for 11 minutes: look at/);
+    assert.equal(waits('installed', { afterMs: 700_000, startupMs: 1_200_000 }), 'waits for its system to come up');
     const machine = { bootstrapFailure: 'kubeadm init: exit code 1' };
     assert.match(waits('installed', { machine }), /^operator: its first start failed: kubeadm init: exit code 1/);
   });

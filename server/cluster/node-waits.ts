@@ -14,12 +14,14 @@ export interface WaitFacts {
   readonly workflow?: Workflow;
   /** All nodes of its cluster. */
   readonly nodes: readonly ClusterNode[];
+  /** How long a node may take to come up, as its cluster says. */
+  readonly startupMs?: number;
   /** An agent of the machine is connected. */
   readonly hasAgent: boolean;
   readonly now: Date;
 }
 
-/** An installed system that is silent for longer deserves a look. */
+/** An installed system that is silent for longer deserves a look, where its cluster names no other time. */
 const BOOT_TIME_MS = 10 * 60_000;
 /** A connected agent begins within seconds; one that does not is a machine that was switched off while nobody listened. */
 const START_TIME_MS = 2 * 60_000;
@@ -75,13 +77,13 @@ export function machineWait({ hardware, hasAgent, now, since }: MachineFacts, wh
   return { text: `${verb} ${machine} now: it boots from the network and begins ${what}`, forOperator: true };
 }
 
-function startOf({ hardware, node, now }: WaitFacts): NodeWait {
+function startOf({ hardware, node, now, startupMs = BOOT_TIME_MS }: WaitFacts): NodeWait {
   if (hardware.bootstrapFailure !== undefined) {
     const text = `its first start failed: ${hardware.bootstrapFailure}; look at the console of ${hardware.name}`;
     return { text, forOperator: true };
   }
   const waited = now.getTime() - node.stateAt.getTime();
-  if (waited < BOOT_TIME_MS) return { text: 'waits for its system to come up', forOperator: false };
+  if (waited < startupMs) return { text: 'waits for its system to come up', forOperator: false };
   const minutes = Math.floor(waited / 60_000);
   const text = `its system is silent for ${minutes} minutes: look at the console of ${hardware.name}, or power-cycle it${macText(hardware)}`;
   return { text, forOperator: true };

@@ -144,6 +144,23 @@ describe('clusters in the admin API', () => {
     assert.equal((await show(world)).kubernetesVersion, '1.31');
   });
 
+  it('are not changed into what they cannot become: every reason, with its place in the files', async () => {
+    await using world = await ready();
+    const refused = async (path: string, cluster: Parameters<typeof clusterYaml>[0]) =>
+      (await world.call('POST', `/api/v1/clusters/c1/${path}`, { body: { files: filesOf(cluster) } })).error();
+
+    const lowered = await refused('upgrade', { version: '1.29' });
+    assert.equal(lowered.code, 'invalid_input');
+    assert.match(lowered.problems[0]?.message ?? '', /a version cannot be lowered/);
+    assert.equal(lowered.problems[0]?.file, 'cluster.yaml');
+    assert.ok((lowered.problems[0]?.line ?? 0) > 0);
+    assert.match((await refused('upgrade', { workers: 2 })).message, /changes how many nodes it has .*; scale it/);
+    assert.match((await refused('scale', { version: '1.31' })).message, /that is an upgrade/);
+    const both = await refused('upgrade', { version: '1.31', workers: 2 });
+    assert.match(both.problems[0]?.message ?? '', /scale before or after the upgrade/);
+    assert.equal((await show(world)).state, 'ready');
+  });
+
   it('are resumed and deleted', async () => {
     await using world = await created();
     await world.transitions.blockCluster('c1', 'no machine', operator);

@@ -6,7 +6,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import type { TaskRunOptions } from '#agent/task-run.ts';
 import { TinsmithError } from '#proto/errors.ts';
-import type { Bootstrapper } from '#server/cluster/bootstrap/bootstrapper.ts';
+import type { Bootstrapper, ClusterSecrets } from '#server/cluster/bootstrap/bootstrapper.ts';
+import { bootstrapperFor } from '#server/cluster/bootstrap/bootstrappers.ts';
+import { kubernetesApi } from '#server/cluster/bootstrap/kubernetes-api.ts';
 import { runClusterController } from '#server/cluster/cluster-controller.ts';
 import type { ClusterOptions } from '#server/cluster/cluster-options.ts';
 import type { ClusterParts } from '#server/cluster/cluster-parts.ts';
@@ -56,13 +58,18 @@ export interface PoweredMachine {
   readonly ran: string[];
 }
 
-export async function startClusterWorld(): Promise<ClusterWorld> {
+export interface ClusterWorldOptions {
+  /** The product's own bootstrappers; `kubernetesUrl` names the API server that takes the endpoint's place. */
+  readonly real?: { readonly kubernetesUrl: (secrets: ClusterSecrets) => Promise<string> | string };
+}
+
+export async function startClusterWorld({ real }: ClusterWorldOptions = {}): Promise<ClusterWorld> {
   await using stack = new AsyncDisposableStack();
   const agents = stack.use(await startAgentWorld({ decides: true }));
   const { store, transitions } = agents.opened;
   const asked: string[] = [];
   const kubernetes = { isUp: true };
-  const parts = clusterParts(agents, asked, kubernetes);
+  const parts = { ...clusterParts(agents, asked, kubernetes), ...(real && realParts(agents, real)) };
   let controller = startController(parts);
   stack.defer(() => controller.stop());
   const machines = new AbortController();
@@ -82,7 +89,12 @@ export async function startClusterWorld(): Promise<ClusterWorld> {
       const hardware = numbers.map((number) => ({ ...hardwareManifest(`m${number}`, number), labels: { type } }));
       await transitions.apply({ hardware, templates: [], workflows: [] }, OPERATOR);
     },
-    createCluster: (definition, options) => transitions.createCluster(newCluster(definition, options), OPERATOR),
+    async createCluster(definition, options) {
+      const made = newCluster(definition, options);
+      const at = new Date();
+      const secrets = real === undefined ? made.secrets : await bootstrapperFor(definition).makeSecrets(definition, at);
+      await transitions.createCluster({ ...made, secrets }, OPERATOR);
+    },
     async changeCluster(definition, options = {}) {
       const before = await store.cluster(definition.cluster.name);
       if (before === undefined) throw new Error('there is no such cluster');
@@ -161,6 +173,26 @@ function clusterParts(agents: AgentWorld, asked: string[], kubernetes: { readonl
   };
 }
 
+/** Its own bootstrappers and its own client of Kubernetes, which is sent to a server of the test. */
+function realParts(
+  { clock }: AgentWorld,
+  { kubernetesUrl }: NonNullable<ClusterWorldOptions['real']>,
+): Pick<ClusterParts, 'bootstrapperFor' | 'kubernetesOf'> {
+  const now = (): Date => new Date(Date.now() + clock.offsetMs);
+  return {
+    bootstrapperFor,
+    kubernetesOf({ definition }, secrets) {
+      const access = bootstrapperFor(definition).access(definition, secrets);
+      if (access === undefined) return undefined;
+      const api = async () => kubernetesApi({ ...access, url: await kubernetesUrl(secrets) }, { clock: now });
+      return {
+        addToken: async (token, signal) => (await api()).addToken(token, signal),
+        removeNode: async (node, signal) => (await api()).removeNode(node, signal),
+      };
+    },
+  };
+}
+
 /** User data that tells what it was made for. */
 const recordingBootstrapper: Bootstrapper = {
   name: 'recording',
@@ -211,7 +243,10 @@ class SimulatedMachine implements PoweredMachine {
         isOn = end !== 'poweroff';
         if (isOn && end !== 'pressed') return;
       } else if (isOn) {
-        await transitions.noteReady(name, 'metadata', { actor: 'machine' });
+        // As cloud-init does: it asks for its data, and at its end it calls home.
+        for (const how of ['metadata', 'phoneHome'] as const) {
+          await transitions.noteReady(name, how, { actor: 'machine' });
+        }
       }
       if ((await Promise.race([pressed, off])) === 'off') return;
       this.#button = Promise.withResolvers();
