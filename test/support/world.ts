@@ -90,11 +90,11 @@ export class World implements AsyncDisposable {
     for (const image of this.#options.images ?? []) await this.addImage(image);
   }
 
-  /** Makes a file available at `http://<server>:7171/images/<its name>`. */
-  async addImage(file: string): Promise<string> {
-    const target = join(this.imagesFolder, basename(file));
+  /** Makes a file available at `http://<server>:7171/images/<name>`. */
+  async addImage(file: string, name = basename(file)): Promise<string> {
+    const target = join(this.imagesFolder, name);
     await link(file, target).catch(() => copyFile(file, target)); // Another file system: copied instead.
-    return `http://${this.lab.address}:7171/images/${basename(file)}`;
+    return `http://${this.lab.address}:7171/images/${name}`;
   }
 
   get tokenFile(): string {
@@ -157,13 +157,16 @@ export class World implements AsyncDisposable {
   /** Applies manifests given as text; throws with everything the CLI said when it refuses. */
   async apply(files: Readonly<Record<string, string>>): Promise<void> {
     const paths: string[] = [];
-    for (const [name, text] of Object.entries(files)) {
-      const path = join(this.folder, name);
-      await writeFile(path, text);
-      paths.push('-f', path);
-    }
+    for (const [name, text] of Object.entries(files)) paths.push('-f', await this.write(name, text));
     const answer = await this.cli('apply', ...paths);
     assert.equal(answer.code, 0, answer.stderr);
+  }
+
+  /** Writes a file for the CLI to read, and returns its path. */
+  async write(name: string, text: string): Promise<string> {
+    const path = join(this.folder, name);
+    await writeFile(path, text);
+    return path;
   }
 
   /** A record as `get -o json` shows it. */
