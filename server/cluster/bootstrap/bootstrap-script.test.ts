@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
+import { parse } from 'yaml';
 import { readCloudConfig } from '#test/support/cloud-config-reader.ts';
 import { type ExampleChanges, exampleDefinition, exampleNode } from '#test/support/example-node.ts';
 import { phoneCall } from '../../installed/phone-call.ts';
@@ -20,7 +21,7 @@ interface NodeRun {
   readonly bootstrapper?: Bootstrapper;
   readonly step: BootstrapStep;
   readonly changes?: ExampleChanges;
-  /** Name → lines of sh. */
+  /** Name → lines of sh, in which `$root` is the node's. */
   readonly programs: Readonly<Record<string, string>>;
   /** Programs of the system that the script may not find. */
   readonly without?: readonly string[];
@@ -37,7 +38,7 @@ interface NodeOutcome {
 }
 
 const SYSTEM = ['awk', 'bash', 'cat', 'chmod', 'curl', 'grep', 'mkdir', 'mv', 'python3', 'rm', 'sed', 'sha256sum'];
-const ALSO = ['sleep', 'timeout', 'uname', 'wget'];
+const ALSO = ['head', 'mktemp', 'sort', 'tail', 'sleep', 'timeout', 'uname', 'wget'];
 const KUBEADM_31 = 'if [ "$1" = version ]; then echo v1.31.14; fi';
 const NODE_FILES = [
   /\/etc\/(?=kubernetes|containerd|rancher)/g,
@@ -118,7 +119,7 @@ async function programFolder(root: string, log: string, { programs, without = []
   for (const [name, lines] of Object.entries({ systemctl: '', ...programs })) {
     const path = name.startsWith('/') ? join(root, name) : join(bin, name);
     await mkdir(dirname(path), { recursive: true });
-    await writeFile(path, `#!/bin/sh\necho "${name} $*" >>'${log}'\n${lines}\n`);
+    await writeFile(path, `#!/bin/sh\nroot='${root}'\necho "${name} $*" >>'${log}'\n${lines}\n`);
     await chmod(path, 0o755);
   }
   assert.equal(bin.includes(delimiter), false);
@@ -210,6 +211,36 @@ controlPlaneEndpoint:`),
     }
   });
 
+  it('raises the version in the cluster’s configuration before a newer control-plane node joins, and never lowers it', async () => {
+    const identity = `[ "$1" != kubeconfig ] || { cat "$4" >"$root/identity.yaml"; echo admin; }`;
+    for (const { was, raised } of [
+      { was: 'v1.30.9', raised: true },
+      { was: 'v1.31.4', raised: true },
+      { was: 'v1.31.14', raised: false },
+      { was: 'v1.32.0', raised: false },
+    ]) {
+      const configuration = `apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: ${was}\nscheduler: {}`;
+      const kubectl = `
+case "$*" in
+  *' get configmap kubeadm-config '*) printf '%s' ${shellText(configuration)} ;;
+  *' create configmap kubeadm-config '*) cat "$2"; for word in "$@"; do echo "$word"; done ;;
+  *' replace '*) cat >"$root/replaced" ;;
+esac`;
+      const programs = { kubeadm: `${KUBEADM_31}\n${identity}`, kubectl };
+
+      await runNode({ step: 'joinControlPlane', programs }, async ({ status, output, file, commands }) => {
+        assert.equal(status, 0, output);
+        const replaced = await file('replaced');
+        assert.equal(replaced !== undefined, raised, was);
+        if (raised) assert.ok(replaced?.includes(configuration.replace(was, 'v1.31.14')), replaced);
+        assert.equal(parse((await file('identity.yaml')) ?? '').clusterName, 'mgmt');
+        assert.match(commands.at(-1) ?? '', /^kubeadm join/);
+        const scratch = /--config (\S+)\/cluster\.yaml/.exec(commands.join('\n'))?.[1] ?? '';
+        await assert.rejects(readFile(join(scratch, 'admin.conf')), { code: 'ENOENT' }, 'the administrator is gone');
+      });
+    }
+  });
+
   it('never counts as ready when kubeadm failed, and says where', async () => {
     const programs = { kubeadm: `${KUBEADM_31}\n[ "$1" = version ] || { echo 'no etcd' >&2; exit 7; }` };
 
@@ -258,9 +289,9 @@ controlPlaneEndpoint:`),
       { before: `version = 2\n${table}\n  ${own}\n`, after: `version = 2\n${table}\n  ${own}\n` },
     ];
     for (const { before, after } of cases) {
-      const config = '"$(dirname "$(dirname "$0")")"/etc/containerd/config.toml';
+      const config = '$root/etc/containerd/config.toml';
       const lay = before === undefined ? '' : `printf '%s' '${before}' >${config}.new; mv ${config}.new ${config}`;
-      const containerd = `PATH=/usr/bin:/bin\n[ -e ${config} ] || { ${lay || ':'}; }\nsed "s#\\"/etc#\\"$(dirname "$(dirname "$0")")/etc#" ${config} 2>/dev/null || true`;
+      const containerd = `PATH=/usr/bin:/bin\n[ -e ${config} ] || { ${lay || ':'}; }\nsed "s#\\"/etc#\\"$root/etc#" ${config} 2>/dev/null || true`;
       const run: NodeRun = {
         step: 'joinWorker',
         changes: { cluster: { registryMirror } },

@@ -19,6 +19,8 @@ set -Eeuo pipefail
 umask 022
 readonly phone_home=${shellText(`${metadataUrl}/phone-home`)}
 current='begin'
+scratch=$(mktemp -d)
+readonly scratch
 
 step() { current="$*"; echo "tinsmith: $current"; }
 fail() { current="$current: $*"; exit 1; }
@@ -46,6 +48,7 @@ r.build_opener(r.ProxyHandler({})).open(r.Request(sys.argv[1], sys.argv[2].encod
 finish() {
   local status=$?
   trap - EXIT
+  rm -rf "$scratch"
   if [ "$status" -ne 0 ]; then
     echo "tinsmith: failed with status $status at: $current" >&2
     call_home failed "$current (status $status)" || true

@@ -1,5 +1,8 @@
 import type { ClusterManifest } from '../../manifests/cluster-kind.ts';
+import type { NodeBootstrap } from './bootstrapper.ts';
 import { API_PORT, endpointPrefixLength } from './cluster-endpoint.ts';
+import { supportedVersion } from './kubeadm-config.ts';
+import { isAtLeast } from './kubernetes-version.ts';
 import { yamlText } from './yaml-text.ts';
 
 /** It knows `vip_cidr`, which 0.9 renamed. */
@@ -7,6 +10,9 @@ export const KUBE_VIP_IMAGE = 'ghcr.io/kube-vip/kube-vip:v0.8.9';
 
 /** Where kube-vip looks for its kubeconfig, inside of its container. */
 const KUBECONFIG_INSIDE = '/etc/kubernetes/admin.conf';
+
+/** From here on admin.conf may do nothing until kubeadm has made its role binding; super-admin.conf may. */
+const SUPER_ADMIN_MINOR = 29;
 
 /**
  * The static pod that holds the control plane's endpoint by ARP, or undefined where the operator brings the address. No
@@ -52,4 +58,10 @@ export function kubeVipPod(cluster: ClusterManifest, kubeconfig: string): string
       volumes: [{ name: 'kubeconfig', hostPath: { path: kubeconfig, type: 'File' } }],
     },
   });
+}
+
+/** The kubeconfig of the first kube-vip of a cluster, below `folder`; all others use admin.conf. */
+export function kubeVipKubeconfig({ group, step }: NodeBootstrap, folder: string): string {
+  const needsMore = step === 'init' && isAtLeast(supportedVersion(group.kubernetesVersion), SUPER_ADMIN_MINOR);
+  return `${folder}/${needsMore ? 'super-admin.conf' : 'admin.conf'}`;
 }

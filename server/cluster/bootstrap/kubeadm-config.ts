@@ -90,6 +90,18 @@ export function initConfiguration(node: NodeBootstrap, paths: KubeadmPaths): str
   return `${yamlText(clusterConfiguration)}---\n${yamlText(configuration)}`;
 }
 
+/** What `kubeadm kubeconfig user` has to know of the cluster to issue an administrator by the authority on the node. */
+export function identityConfiguration({ definition, group }: Pick<NodeBootstrap, 'definition' | 'group'>): string {
+  const version = supportedVersion(group.kubernetesVersion);
+  return yamlText({
+    apiVersion: apiVersion(version),
+    kind: 'ClusterConfiguration',
+    clusterName: definition.cluster.name,
+    kubernetesVersion: `v${version.major}.${version.minor}.0`,
+    controlPlaneEndpoint: apiEndpoint(definition.cluster),
+  });
+}
+
 /** The file for `kubeadm join`, of control-plane nodes and workers. `caHash`: see publicKeyHash. */
 export function joinConfiguration(node: NodeBootstrap, caHash: string, paths: KubeadmPaths): string {
   const version = supportedVersion(node.group.kubernetesVersion);
