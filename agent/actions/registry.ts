@@ -11,6 +11,7 @@ import { qemuimg2disk } from './qemuimg2disk.ts';
 import { reboot } from './reboot.ts';
 import { rootio } from './rootio.ts';
 import { slurp } from './slurp.ts';
+import { users } from './users.ts';
 import { wipe } from './wipe.ts';
 import { writefile } from './writefile.ts';
 
@@ -25,6 +26,7 @@ export const registry: { readonly [N in ActionName]: Action<ActionParams[N]> } =
   slurp,
   network,
   rootio,
+  users,
   wipe,
   reboot,
   poweroff,

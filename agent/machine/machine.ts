@@ -116,6 +116,8 @@ export interface TargetRoot {
    * are made. Throws `write_failed`.
    */
   writeFile(path: string, contents: Uint8Array, attributes: FileAttributes): Promise<void>;
+  /** Makes a directory that is missing; what is above it and missing belongs to root, mode 0755. Throws `write_failed`. */
+  makeDirectory(path: string, attributes: Omit<FileAttributes, 'directoryMode'>): Promise<void>;
   /** Owner and permission bits; undefined when there is no such file. */
   attributes(path: string): Promise<Omit<FileAttributes, 'directoryMode'> | undefined>;
   /** The path in the agent's own tree, symbolic links followed inside the target. Throws `not_found`. */

@@ -62,6 +62,17 @@ export class MountedRoot implements TargetRoot {
     }
   }
 
+  async makeDirectory(path: string, attributes: Omit<FileAttributes, 'directoryMode'>): Promise<void> {
+    try {
+      const place = await this.#follow(path);
+      if ((await statOf(place)) !== undefined) return;
+      await this.#makeDirectories(dirname(place), { uid: 0, gid: 0, mode: 0o755, directoryMode: 0o755 });
+      await this.#makeDirectories(place, { ...attributes, directoryMode: attributes.mode });
+    } catch (thrown) {
+      throw this.#failed('make', path, thrown instanceof Error ? thrown.message : String(thrown), thrown);
+    }
+  }
+
   async stage(path: string, { signal }: Waiting): Promise<StagedTree> {
     const destinationPath = latin1(path);
     const follow = (inside: string): Promise<string> => this.#follow(inside, 'latin1');

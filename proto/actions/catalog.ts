@@ -11,6 +11,7 @@ import { type Qemuimg2diskParams, qemuimg2disk } from './qemuimg2disk.ts';
 import { type RebootParams, reboot } from './reboot.ts';
 import { type RootioParams, rootio } from './rootio.ts';
 import { type SlurpParams, slurp } from './slurp.ts';
+import { type UsersParams, users } from './users.ts';
 import { type WipeParams, wipe } from './wipe.ts';
 import { type WritefileParams, writefile } from './writefile.ts';
 
@@ -25,6 +26,7 @@ export interface ActionParams {
   readonly slurp: SlurpParams;
   readonly network: NetworkParams;
   readonly rootio: RootioParams;
+  readonly users: UsersParams;
   readonly wipe: WipeParams;
   readonly reboot: RebootParams;
   readonly poweroff: PoweroffParams;
@@ -43,6 +45,7 @@ export const catalog: { readonly [N in ActionName]: ActionDeclaration<ActionPara
   slurp,
   network,
   rootio,
+  users,
   wipe,
   reboot,
   poweroff,
