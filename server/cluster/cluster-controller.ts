@@ -79,6 +79,7 @@ async function reconcileSafely(parts: ClusterParts, name: string, signal: AbortS
 
 /** Passes over one cluster until nothing can be done at once. Throws the first failure that is no node's own. */
 export async function reconcileCluster(parts: ClusterParts, name: string, signal: AbortSignal): Promise<void> {
+  await dropExpiredToken(parts, name);
   for (let pass = 0; pass < MOST_PASSES && !signal.aborted; pass += 1) {
     const cluster = await parts.store.cluster(name);
     if (cluster === undefined) return; // it was deleted
@@ -91,4 +92,11 @@ export async function reconcileCluster(parts: ClusterParts, name: string, signal
     }
     if (!isMoved) return;
   }
+}
+
+/** It lets nobody in any more: keeping it helps nobody. */
+async function dropExpiredToken({ store, transitions, clock }: ClusterParts, name: string): Promise<void> {
+  if ((await store.cluster(name)) === undefined) return;
+  const token = await store.clusterToken(name);
+  if (token !== undefined && token.expiresAt <= clock()) await transitions.putClusterToken(name, undefined);
 }

@@ -26,6 +26,7 @@ function shortOf(step: ClusterStep): string {
 
 const FAILED = 'workflow w2-install-1 failed: no disk';
 const failed = (tries: number) => node('w', 'md-0', 'failed', { tries, failure: 'no disk', run: 'failed' });
+const cancelled = (tries: number) => node('w', 'md-0', 'failed', { tries, run: 'cancelled' });
 const wiping = (tries: number) => node('w2', 'md-0', 'releasing', { run: 'failed', tries, note: FAILED });
 
 describe('a new cluster', () => {
@@ -146,6 +147,19 @@ describe('a node that failed', () => {
     const [stopped = '', ...more] = steps(situation(wanted));
     assert.match(stopped, /^block w failed 2 times \(no disk\): repair it and resume \(tinsmith cluster resume c1\)/);
     assert.deepEqual(more, [], 'nothing new is begun');
+  });
+
+  it('is taken up again when an operator retries its workflow', () => {
+    for (const run of ['pending', 'running', 'succeeded'] as const) {
+      const again = node('w', 'md-0', 'failed', { tries: 2, run });
+      assert.deepEqual(steps(situation({ workers, nodes: [a, again] })), ['retried w']);
+    }
+  });
+
+  it('is not tried again by itself when an operator cancelled it', () => {
+    const [blocked = ''] = steps(situation({ workers, nodes: [a, cancelled(1)] }));
+    assert.match(blocked, /^block w failed once/);
+    assert.deepEqual(steps(situation({ workers, nodes: [a, cancelled(0)] })), ['provision w joinWorker'], 'resumed');
   });
 
   it('that was to make the control plane gives that to the spare that takes its place', () => {

@@ -26,12 +26,31 @@ export function decideCluster(facts: ClusterFacts): ClusterDecision {
 }
 
 function whatHappened(each: NodeFacts): readonly ClusterStep[] {
-  const { hardware, state } = each.node;
-  const isDone = each.workflow?.state === 'succeeded';
-  if (state === 'installed') return isUp(each) ? [{ kind: 'ready', hardware }] : [];
-  if (state === 'provisioning' && isDone) return [{ kind: 'installed', hardware, workflow: each.node.workflow ?? '' }];
-  if (state === 'releasing' && (isDone || each.node.workflow === undefined)) return [{ kind: 'giveBack', hardware }];
-  return state === 'provisioning' || state === 'releasing' ? failed(each) : [];
+  switch (each.node.state) {
+    case 'provisioning':
+      return installed(each);
+    case 'installed':
+      return isUp(each) ? [{ kind: 'ready', hardware: each.node.hardware }] : [];
+    case 'failed':
+      return retried(each);
+    case 'releasing':
+      return givenBack(each);
+    case 'claimed':
+    case 'ready':
+      return [];
+  }
+}
+
+function installed(each: NodeFacts): readonly ClusterStep[] {
+  const { node, workflow } = each;
+  if (workflow?.state !== 'succeeded') return failed(each);
+  return [{ kind: 'installed', hardware: node.hardware, workflow: workflow.name }];
+}
+
+function givenBack(each: NodeFacts): readonly ClusterStep[] {
+  const { node, workflow } = each;
+  if (node.workflow !== undefined && workflow?.state !== 'succeeded') return failed(each);
+  return [{ kind: 'giveBack', hardware: node.hardware }];
 }
 
 /** A machine that cannot tell by itself is up as soon as it is installed. */
@@ -45,9 +64,15 @@ function failed({ node, workflow }: NodeFacts): readonly ClusterStep[] {
   return [{ kind: 'failed', hardware: node.hardware, workflow: node.workflow ?? '', reason }];
 }
 
+/** An operator started the workflow of a failed node again. */
+function retried({ node, workflow }: NodeFacts): readonly ClusterStep[] {
+  if (workflow === undefined || failureOf(workflow) !== undefined) return [];
+  return [{ kind: 'retried', hardware: node.hardware, workflow: workflow.name }];
+}
+
 function failureOf(workflow: NodeFacts['workflow']): string | undefined {
   if (workflow === undefined) return 'its workflow was deleted';
-  if (!workflowLife.isFinal(workflow.state)) return undefined;
+  if (!workflowLife.isFinal(workflow.state) || workflow.state === 'succeeded') return undefined;
   return `workflow ${workflow.name} ${workflow.state}: ${workflow.error?.message ?? 'no reason is known'}`;
 }
 
@@ -104,7 +129,7 @@ function decideMembers(facts: ClusterFacts): ClusterDecision {
   const claims = decisions.flatMap(({ claims: names, wanted }) =>
     names.map((hardware): ClusterStep => ({ kind: 'claim', hardware, wanted })),
   );
-  const isStopped = cluster.options.onFailure === 'stop' && nodes.some((each) => isSpent(each.node, cluster.options));
+  const isStopped = cluster.options.onFailure === 'stop' && nodes.some((each) => isSpent(each, cluster.options));
   const installs = isStopped ? [] : [...installSteps(facts), ...replaceSteps(decisions)];
   const going = new Set([...leaving.steps, ...releases].map((step) => ('hardware' in step ? step.hardware : '')));
   const staying = installs.filter(({ hardware }) => !going.has(hardware));
@@ -166,7 +191,9 @@ function installSteps(facts: ClusterFacts): readonly ProvisionStep[] {
   const wantedOf = new Map(groups.map((wanted) => [wanted.group.name, wanted]));
   const withdrawn = new Set(cluster.released.map(({ hardware }) => hardware));
   const ofRole = (role: NodeRole): readonly NodeFacts[] =>
-    nodes.filter(({ node }) => node.role === role && node.state !== 'releasing' && !isSpent(node, cluster.options));
+    nodes.filter(
+      (each) => each.node.role === role && each.node.state !== 'releasing' && !isSpent(each, cluster.options),
+    );
   const provision = (each: NodeFacts, step: ProvisionStep['step']): readonly ProvisionStep[] => {
     const wanted = wantedOf.get(each.node.group);
     if (wanted === undefined || withdrawn.has(each.node.hardware)) return [];

@@ -27,9 +27,10 @@ export interface GroupDecision {
   readonly hasOthers: boolean;
 }
 
-/** No installation of it is tried any more. */
-export function isSpent({ state, tries }: ClusterNode, { retries }: Pick<ClusterOptions, 'retries'>): boolean {
-  return state === 'failed' && tries > retries;
+/** No installation of it is tried any more: that was often enough, or an operator cancelled it and did not resume the cluster since. */
+export function isSpent({ node, workflow }: NodeFacts, { retries }: Pick<ClusterOptions, 'retries'>): boolean {
+  if (node.state !== 'failed') return false;
+  return node.tries > retries || (node.tries > 0 && workflow?.state === 'cancelled');
 }
 
 /** Who joins a group, who leaves it and who is made anew; pure. */
@@ -38,8 +39,8 @@ export function decideGroup(facts: GroupFacts): GroupDecision {
   const { group, revision } = wanted;
   const withdrawn = new Set(cluster.released.map(({ hardware }) => hardware));
   const present = members.filter(({ node }) => node.state !== 'releasing' && !withdrawn.has(node.hardware));
-  const spent = present.filter(({ node }) => isSpent(node, cluster.options));
-  const living = present.filter(({ node }) => !isSpent(node, cluster.options));
+  const spent = present.filter((each) => isSpent(each, cluster.options));
+  const living = present.filter((each) => !isSpent(each, cluster.options));
   const ready = living.filter(({ node }) => node.state === 'ready');
   const outdated = living.filter(({ node }) => node.revision !== revision && node.state !== 'claimed');
   const state: GroupState = { ...facts, living, ready, outdated, spent };

@@ -4,7 +4,15 @@ import type { Cause, Cluster, ClusterNode, Hardware } from '../store/store.ts';
 import type { BootstrapToken, ClusterSecrets } from './bootstrap/bootstrapper.ts';
 import { makeToken } from './bootstrap-token.ts';
 import type { ClusterParts } from './cluster-parts.ts';
-import type { ClusterStep, ProvisionStep, ReleaseStep } from './cluster-step.ts';
+import {
+  type ClusterStep,
+  type FactStep,
+  isFactStep,
+  isStateStep,
+  type ProvisionStep,
+  type ReleaseStep,
+  type StateStep,
+} from './cluster-step.ts';
 import { wipeWorkflow } from './wipe-workflow.ts';
 import { nextWorkflowName } from './workflow-names.ts';
 
@@ -26,43 +34,46 @@ export async function executeStep(
   step: ClusterStep,
   signal: AbortSignal,
 ): Promise<Outcome> {
-  const { transitions } = parts;
+  if (isStateStep(step)) await moveCluster(parts, cluster.name, step);
+  else if (isFactStep(step)) await noteFact(parts, step);
+  else if (step.kind === 'claim') {
+    const { group, revision } = step.wanted;
+    const claim = { cluster: cluster.name, hardware: step.hardware, group: group.name, role: group.role, revision };
+    await parts.transitions.claimNode(claim, SERVER);
+  } else if (step.kind === 'provision') {
+    return noted(parts, step.hardware, () => provision(parts, cluster, step, signal));
+  } else {
+    return noted(parts, step.hardware, () => release(parts, cluster, step, signal));
+  }
+  return 'done';
+}
+
+async function noteFact({ transitions }: ClusterParts, step: FactStep): Promise<void> {
   switch (step.kind) {
     case 'installed':
-      await transitions.installNode(step.hardware, step.workflow, SERVER);
-      return 'done';
+      return transitions.installNode(step.hardware, step.workflow, SERVER);
     case 'ready':
-      await transitions.readyNode(step.hardware, SERVER);
-      return 'done';
+      return transitions.readyNode(step.hardware, SERVER);
     case 'failed':
-      await transitions.failNode(step.hardware, step.workflow, step.reason, SERVER);
-      return 'done';
+      return transitions.failNode(step.hardware, step.workflow, step.reason, SERVER);
+    case 'retried':
+      return transitions.retryNode(step.hardware, step.workflow, SERVER);
     case 'giveBack':
-      await transitions.releaseNode(step.hardware, SERVER);
-      return 'done';
-    case 'claim': {
-      const { group, revision } = step.wanted;
-      const claim = { cluster: cluster.name, hardware: step.hardware, group: group.name, role: group.role, revision };
-      await transitions.claimNode(claim, SERVER);
-      return 'done';
-    }
-    case 'provision':
-      return noted(parts, step.hardware, () => provision(parts, cluster, step, signal));
-    case 'release':
-      return noted(parts, step.hardware, () => release(parts, cluster, step, signal));
+      return transitions.releaseNode(step.hardware, SERVER);
+  }
+}
+
+async function moveCluster({ transitions }: ClusterParts, name: string, step: StateStep): Promise<void> {
+  switch (step.kind) {
     case 'settle':
-      await parts.transitions.putClusterToken(cluster.name, undefined); // nobody joins any more
-      await transitions.settleCluster(cluster.name, SERVER);
-      return 'done';
+      await transitions.putClusterToken(name, undefined); // nobody joins any more
+      return transitions.settleCluster(name, SERVER);
     case 'block':
-      await transitions.blockCluster(cluster.name, step.reason, SERVER);
-      return 'done';
+      return transitions.blockCluster(name, step.reason, SERVER);
     case 'resume':
-      await transitions.resumeCluster(cluster.name, { afresh: false }, SERVER);
-      return 'done';
+      return transitions.resumeCluster(name, { afresh: false }, SERVER);
     case 'remove':
-      await transitions.deleteCluster(cluster.name, SERVER);
-      return 'done';
+      return transitions.deleteCluster(name, SERVER);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { ClusterNode, Hardware } from '../store/store.ts';
 import type { ClusterFacts, NodeFacts, WantedGroup } from './cluster-facts.ts';
-import type { ClusterStep } from './cluster-step.ts';
+import { type ClusterStep, type FactStep, isFactStep, isStateStep } from './cluster-step.ts';
 import { decideCluster } from './decide-cluster.ts';
 
 /** What will happen to a cluster if every step succeeds, in order, and what will then stop it. */
@@ -62,29 +62,26 @@ function sentenceOf({ cluster }: ClusterFacts, step: ClusterStep): string | unde
 
 /** The facts once a step has succeeded. */
 function after(facts: ClusterFacts, step: ClusterStep): ClusterFacts {
+  if (isStateStep(step)) return facts;
+  if (isFactStep(step)) return afterFact(facts, step);
+  if (step.kind === 'release') return withSpare(facts, step.hardware);
+  if (step.kind === 'claim') {
+    return { ...withoutSpare(facts, step.hardware), nodes: [...facts.nodes, claimed(facts, step)] };
+  }
+  const { revision } = step.wanted;
+  return withNode(facts, step.hardware, { state: 'ready', revision, initialises: step.step === 'init' });
+}
+
+function afterFact(facts: ClusterFacts, step: FactStep): ClusterFacts {
   switch (step.kind) {
-    case 'claim':
-      return { ...withoutSpare(facts, step.hardware), nodes: [...facts.nodes, claimed(facts, step)] };
-    case 'provision':
-      return withNode(facts, step.hardware, {
-        state: 'ready',
-        revision: step.wanted.revision,
-        initialises: step.step === 'init',
-      });
-    case 'release':
-      return withSpare(facts, step.hardware);
     case 'giveBack':
       return { ...facts, nodes: facts.nodes.filter(({ node }) => node.hardware !== step.hardware) };
     case 'ready':
     case 'installed':
+    case 'retried':
       return withNode(facts, step.hardware, { state: 'ready' });
     case 'failed':
       return withNode(facts, step.hardware, { state: 'failed', failure: step.reason });
-    case 'settle':
-    case 'block':
-    case 'resume':
-    case 'remove':
-      return facts;
   }
 }
 

@@ -105,7 +105,10 @@ async function applyHardware(change: Change, manifest: HardwareManifest): Promis
     labels_json: JSON.stringify(manifest.labels),
     annotations_json: JSON.stringify(manifest.annotations),
     spec_json: JSON.stringify(specWithoutUserData(manifest.spec)),
-    user_data_sealed: sealedUserData(change, manifest, row),
+    // A node's user data is its cluster's: files that are applied again must not take its keys away.
+    user_data_sealed: (await findNodeRow(change.trx, name))
+      ? (row?.user_data_sealed ?? null)
+      : sealedUserData(change, manifest, row),
   };
   if (row === undefined) {
     await change.trx

@@ -40,6 +40,8 @@ export interface ClusterTransitions {
   readyNode(hardware: string, cause: Cause): Promise<void>;
   /** Nothing if `workflow` is not its newest any more. */
   failNode(hardware: string, workflow: string, reason: string, cause: Cause): Promise<void>;
+  /** An operator started the failed node's newest workflow again. Nothing if `workflow` is not that. */
+  retryNode(hardware: string, workflow: string, cause: Cause): Promise<void>;
   /** What it waits for, where its state does not tell; undefined: nothing. */
   noteNode(hardware: string, note: string | undefined, cause: Cause): Promise<void>;
   /** It leaves its cluster: what was still to run on it is cancelled, its user data is dropped, and the wipe is ordered. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { clusterDefinition, newCluster, nodeClaim, nodeStart, nodeWorkflow } from '#test/support/cluster-records.ts';
-import { plannedWorkflow, succeededAt } from '#test/support/records.ts';
+import { hardwareManifest, plannedWorkflow, succeededAt } from '#test/support/records.ts';
 import { operator, type StoreWorld, startStoreWorld } from '#test/support/store-world.ts';
 import { DEFAULT_CLUSTER_OPTIONS } from '../cluster/cluster-options.ts';
 
@@ -122,6 +122,15 @@ describe('installing a node', () => {
     assert.equal((await made.store.template('c1-install'))?.name, 'c1-install');
   });
 
+  it('is not undone by a Hardware that is applied again with user data of its own', async () => {
+    await using made = await worldWithNode();
+    const hardware = [hardwareManifest('m1', 1, { userData: '#of-a-file' })];
+
+    await made.transitions.apply({ hardware, templates: [], workflows: [] }, operator);
+
+    assert.equal(await made.store.userData('m1'), '#cloud-config of m1');
+  });
+
   it('leaves nothing of it where a part is refused', async () => {
     await using made = await world();
     await made.transitions.claimNode(nodeClaim('m1'), operator);
@@ -176,6 +185,20 @@ describe('installing a node', () => {
       const node = await made.store.node('m1');
       assert.deepEqual([node?.state, node?.tries, node?.failure], ['provisioning', to === 'w2' ? 2 : 1, undefined]);
     }
+  });
+
+  it('is taken up again when an operator retries its workflow', async () => {
+    await using made = await worldWithNode();
+    await made.transitions.failWorkflow('w1', { code: 'write_failed', message: 'no disk' }, operator);
+    await made.transitions.failNode('m1', 'w1', 'no disk', operator);
+    await made.transitions.retryWorkflow('w1', operator);
+
+    await made.transitions.retryNode('m1', 'an older one', operator);
+    assert.equal((await made.store.node('m1'))?.state, 'failed');
+    for (let twice = 0; twice < 2; twice += 1) await made.transitions.retryNode('m1', 'w1', operator);
+
+    const node = await made.store.node('m1');
+    assert.deepEqual([node?.state, node?.workflow, node?.failure], ['provisioning', 'w1', undefined]);
   });
 
   it('has one node that makes the control plane', async () => {

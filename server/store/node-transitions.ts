@@ -21,6 +21,7 @@ type Verbs =
   | 'installNode'
   | 'readyNode'
   | 'failNode'
+  | 'retryNode'
   | 'noteNode'
   | 'startRelease'
   | 'releaseNode'
@@ -53,6 +54,13 @@ export function nodeTransitions(changes: Changes): Pick<ClusterTransitions, Verb
         if (row.state === 'releasing') await noteNode(change, row, reason);
         else if (nodeLife.allows(row.state, 'fail'))
           await moveNode(change, row, 'fail', { set: { failure: reason }, data: { reason } });
+      }),
+
+    retryNode: (hardware, workflow, cause) =>
+      changes.run(cause, async (change) => {
+        const row = await nodeRow(change.trx, hardware);
+        if (row.workflow !== workflow || row.state !== 'failed') return; // late, or told before
+        await moveNode(change, row, 'provision', { data: { workflow, tries: row.tries } });
       }),
 
     noteNode: (hardware, note, cause) =>

@@ -14,7 +14,7 @@ import type { Cause, Hardware, Workflow } from './store.ts';
 export interface Transitions extends ClusterTransitions {
   /**
    * Creates or replaces records, all or none. Unchanged records make no event. A Hardware without `userData` keeps what is
-   * stored (a CSV has no such column), an empty one drops it. Throws `conflict` as described at PlannedWorkflow, and if a
+   * stored (a CSV has no such column), an empty one drops it; that of a node stays whatever is applied: it is its cluster's. Throws `conflict` as described at PlannedWorkflow, and if a
    * MAC or address belongs to another Hardware.
    */
   apply(change: ApplyChange, cause: Cause): Promise<readonly AppliedRecord[]>;

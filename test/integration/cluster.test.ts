@@ -74,6 +74,25 @@ describe('creating a cluster', () => {
     assert.deepEqual(world.asked, []);
   });
 
+  it('forgets a token that has expired, and lets late nodes join by a new one that Kubernetes is told of', async () => {
+    await using world = await startClusterWorld();
+    await world.addMachines('cp', 1);
+    await world.addMachines('dp', 2);
+    world.agents.clock.offsetMs = -25 * 3_600_000;
+    await world.createCluster(clusterDefinition());
+    await world.reach('m1 provisioning, m2 claimed');
+    const first = (await world.store.clusterToken('c1'))?.token;
+    world.agents.clock.offsetMs = 0;
+
+    world.powerOn(1);
+    await world.reach('m1 ready, m2 provisioning');
+
+    const second = (await world.store.clusterToken('c1'))?.token;
+    assert.notEqual(second, first);
+    assert.ok((await world.store.userData('m2'))?.includes(second ?? 'none'));
+    assert.deepEqual(world.asked, ['add token']);
+  });
+
   it('goes on where it was after the server was restarted, at any point', async () => {
     await using world = await startClusterWorld();
     await world.addMachines('cp', 1);
