@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { qemuArguments, type VmOptions } from './qemu-arguments.ts';
 
-const place = { tap: 'tap0', qmpSocket: '/run/lab/tap0.qmp', firmwareVariables: '/run/lab/vars.fd' };
+const place = {
+  tap: 'tap0',
+  qmpSocket: '/run/lab/tap0.qmp',
+  firmwareVariables: '/run/lab/vars.fd',
+  accelerator: 'tcg',
+} as const;
 
 function commandLine(options: Partial<VmOptions>): string {
   return qemuArguments({ firmware: 'bios', mac: '52:54:00:77:00:01', disk: '/d.img', ...options }, place).join(' ');
@@ -29,6 +34,12 @@ describe('qemuArguments', () => {
 
   it('doubles commas in paths, which would end QEMU’s option', () => {
     assert.match(commandLine({ disk: '/a,b.img' }), /file=\/a,,b\.img,format=raw/);
+  });
+
+  it('emulates the processor unless KVM is asked for', () => {
+    assert.match(commandLine({}), /-accel tcg,thread=multi -cpu max /);
+    const [...argv] = qemuArguments({ firmware: 'bios', mac: '52:54:00:77:00:01' }, { ...place, accelerator: 'kvm' });
+    assert.match(argv.join(' '), /-accel kvm -cpu host /);
   });
 
   it('makes a machine without a disk', () => {

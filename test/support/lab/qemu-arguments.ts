@@ -27,6 +27,8 @@ export interface VmPlace {
   readonly qmpSocket: string;
   /** A copy of its own of OVMF_VARS.fd; used by UEFI machines only. */
   readonly firmwareVariables: string;
+  /** tcg is software emulation: it works everywhere, and nested KVM often hangs. */
+  readonly accelerator: 'tcg' | 'kvm';
 }
 
 export const OVMF_CODE = '/usr/share/OVMF/OVMF_CODE.fd';
@@ -39,6 +41,11 @@ const DISK_DEVICES: Readonly<Record<DiskKind, readonly string[]>> = {
   scsi: ['virtio-scsi-pci,id=scsi0', 'scsi-hd,bus=scsi0.0,drive=d0,serial=tinsmith-disk'],
 };
 
+const ENGINES = {
+  tcg: ['-accel', 'tcg,thread=multi', '-cpu', 'max'],
+  kvm: ['-accel', 'kvm', '-cpu', 'host'],
+} as const;
+
 /**
  * QEMU's command line. One processor: with software emulation a second one costs more than it gives. `graphics=off` puts
  * SeaBIOS, iPXE and the boot loaders on the serial console. The IPv6 settings keep OVMF from minutes of IPv6 attempts.
@@ -48,7 +55,7 @@ export function qemuArguments(options: VmOptions, place: VmPlace): readonly [str
   const rom = options.firmware === 'uefi' && (options.uefiRom ?? 'firmware') === 'firmware' ? ',romfile=' : '';
   const console = ['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'];
   const control = ['-qmp', `unix:${escapeCommas(place.qmpSocket)},server=on,wait=off`];
-  const processor = ['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '1', '-m', String(options.memoryMiB ?? 512)];
+  const processor = [...ENGINES[place.accelerator], '-smp', '1', '-m', String(options.memoryMiB ?? 512)];
   const card = `virtio-net-pci,netdev=n0,mac=${options.mac},bootindex=${isDiskFirst ? 2 : 1}${rom}`;
   return [
     'qemu-system-x86_64',

@@ -40,6 +40,7 @@ export class VirtualMachine implements AsyncDisposable {
       tap,
       qmpSocket: join(lab.directory, `${tap}.qmp`),
       firmwareVariables: join(lab.directory, `${tap}.vars.fd`),
+      accelerator: process.env['TINSMITH_LAB_ACCEL'] === 'kvm' ? 'kvm' : 'tcg',
     };
     if (options.firmware === 'uefi') await copyFile(OVMF_VARIABLES, place.firmwareVariables);
     const vm = new VirtualMachine(lab, options, place);
