@@ -4,7 +4,14 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { text } from 'node:stream/consumers';
 import { TinsmithError } from '#proto/errors.ts';
-import type { CommandParts, InitramfsRequest, InitramfsResult, ManifestFile, Validation } from './cli/command.ts';
+import type {
+  CommandParts,
+  GenerateParts,
+  InitramfsRequest,
+  InitramfsResult,
+  ManifestFile,
+  Validation,
+} from './cli/command.ts';
 import { runCli } from './cli/run-cli.ts';
 import { openTerminal } from './cli/terminal.ts';
 import { flagOf, readConfig, SETTINGS, variableOf } from './config.ts';
@@ -60,6 +67,7 @@ async function commandParts(): Promise<CommandParts> {
     serve: (flags, signal) => serve(flags, version, signal),
     validate,
     buildInitramfs: buildBootEnvironment,
+    generate: generateParts(),
   };
 }
 
@@ -101,6 +109,28 @@ async function validate(files: readonly ManifestFile[]): Promise<Validation> {
       hardware: loaded.hardware.length,
       templates: loaded.templates.length,
       workflows: loaded.workflows.length,
+      clusters: loaded.clusters.length,
+    },
+  };
+}
+
+function generateParts(): GenerateParts {
+  return {
+    schemas: async () => {
+      const { combinedSchema, manifestSchemas } = await import('./manifests/manifest-schemas.ts');
+      return { combined: combinedSchema(), kinds: manifestSchemas() };
+    },
+    clusterConfig: async (options) => {
+      const { generateClusterConfig } = await import('./manifests/generate-cluster-config.ts');
+      return generateClusterConfig(options);
+    },
+    hardware: async (file) => {
+      const { generateHardware } = await import('./manifests/generate-hardware.ts');
+      return generateHardware(file);
+    },
+    templates: async (files, options) => {
+      const { generateTemplates } = await import('./cluster/generate-templates.ts');
+      return generateTemplates(files, { ...options, metadataPort: Number(SETTINGS['metadata.port'].default) });
     },
   };
 }

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import { TinsmithError } from '#proto/errors.ts';
-import { loadManifests } from '../manifests/load-manifests.ts';
+import { type Problem, TinsmithError } from '#proto/errors.ts';
+import { type LoadedManifests, loadManifests } from '../manifests/load-manifests.ts';
 import { planApply } from '../manifests/plan-apply.ts';
 import type { Cause, Hardware, Store, Template, Workflow } from '../store/store.ts';
 import type { AppliedRecord, ApplyChange, Transitions } from '../store/transitions-contract.ts';
@@ -39,7 +39,17 @@ export async function applyManifests(request: ApplyRequest, parts: ApplyParts): 
   }
   const dryRun = request.dryRun ?? false;
   const records = dryRun ? foreseen(plan.change, known) : await transitions.apply(plan.change, cause);
-  return { dryRun, records, warnings: [...loaded.warnings, ...plan.warnings] };
+  return { dryRun, records, warnings: [...loaded.warnings, ...plan.warnings, ...notApplied(loaded)] };
+}
+
+/** A cluster is more than a record: making it claims machines and erases disks, so it is a command of its own. */
+function notApplied({ clusters }: LoadedManifests): readonly Problem[] {
+  const how = 'is checked and not made by apply';
+  return clusters.map(({ value: { name }, at }) => {
+    const { file, line, column } = at;
+    const message = `Cluster ${name} ${how}: use tinsmith cluster create -f ${file === '-' ? 'FILE' : file}`;
+    return { file, line, column, message };
+  });
 }
 
 /** What an apply would answer. Throws the `conflict` that it would throw. */

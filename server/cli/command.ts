@@ -62,6 +62,35 @@ export interface CommandParts {
   /** Checks manifests by themselves, without a server. */
   validate(files: readonly ManifestFile[]): Promise<Validation>;
   buildInitramfs(request: InitramfsRequest, signal: AbortSignal): Promise<InitramfsResult>;
+  readonly generate: GenerateParts;
+}
+
+/** Makes files to begin with; needs no server. Throws `invalid_input` where the result would not be valid. */
+export interface GenerateParts {
+  /** JSON Schemas: of all kinds in one, and of each kind by its name. */
+  schemas(): Promise<{ readonly combined: object; readonly kinds: ReadonlyMap<string, object> }>;
+  clusterConfig(options: ClusterConfigOptions): Promise<string>;
+  /** The text may hold passwords. */
+  hardware(file: ManifestFile): Promise<{ readonly text: string; readonly warnings: readonly Problem[] }>;
+  templates(files: readonly ManifestFile[], options: TemplateOptions): Promise<string>;
+}
+
+export interface ClusterConfigOptions {
+  readonly name: string;
+  readonly endpoint: string;
+  readonly tinkerbellIP: string;
+  readonly osFamily?: string;
+  readonly kubernetesVersion?: string;
+  readonly controlPlaneCount?: string;
+  readonly workerCount?: string;
+  readonly image?: string;
+  readonly sshKey?: string;
+}
+
+export interface TemplateOptions {
+  readonly osFamily?: string;
+  readonly group?: string;
+  readonly metadataUrl?: string;
 }
 
 export interface SettingSpec {
@@ -81,7 +110,12 @@ export interface ManifestFile {
 export interface Validation {
   readonly problems: readonly Problem[];
   readonly warnings: readonly Problem[];
-  readonly counts: { readonly hardware: number; readonly templates: number; readonly workflows: number };
+  readonly counts: {
+    readonly hardware: number;
+    readonly templates: number;
+    readonly workflows: number;
+    readonly clusters: number;
+  };
 }
 
 export interface InitramfsRequest {

@@ -12,6 +12,12 @@ import {
 import { completionCommand } from './commands/completion.ts';
 import { deleteCommand } from './commands/delete.ts';
 import { describeCommand } from './commands/describe.ts';
+import {
+  generateClusterConfigCommand,
+  generateHardwareCommand,
+  generateSchemaCommand,
+  generateTemplateCommand,
+} from './commands/generate.ts';
 import { getCommand } from './commands/get.ts';
 import { hardwareNetbootCommand } from './commands/hardware-netboot.ts';
 import { hardwareReleaseCommand } from './commands/hardware-release.ts';
@@ -37,6 +43,10 @@ export function listCommands(settings: readonly SettingSpec[]): readonly Command
   return [
     serveCommand(settings),
     validateCommand,
+    generateClusterConfigCommand,
+    generateHardwareCommand,
+    generateTemplateCommand,
+    generateSchemaCommand,
     applyCommand,
     getCommand,
     describeCommand,

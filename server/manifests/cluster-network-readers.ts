@@ -13,6 +13,7 @@ import {
   refined,
   refuse,
   refuseAt,
+  refusedField,
   required,
   scalarText,
   secretText,
@@ -53,14 +54,12 @@ const cilium = object({
   ipv6NativeRoutingCIDR: optional(text()),
 });
 
-function kindnetdIsForDocker(value: YamlValue): undefined {
-  return refuse(value, `${value.path} is for clusters in Docker: write cilium: {}`);
-}
+const kindnetd = refusedField('is for clusters in Docker: write cilium: {}');
 
 export const readClusterNetwork: Reader<ClusterNetwork> = refined(
   object({
     cni: optional(word(['cilium', 'cilium-enterprise'])),
-    cniConfig: optional(object({ cilium: optional(cilium), kindnetd: optional(kindnetdIsForDocker) })),
+    cniConfig: optional(object({ cilium: optional(cilium), kindnetd: optional(kindnetd) })),
     dns: optional(object({ resolvConf: optional(object({ path: optional(text()) })) })),
     nodes: optional(object({ cidrMaskSize: optional(integer(1, 32)) })),
     pods: optional(noted(readCidr)),
@@ -149,7 +148,10 @@ function faultOfPort(port: string): string | undefined {
 export function faultOfCertificates(pem: string): string | undefined {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
   if (blocks.length === 0) return 'holds no certificate: write it in PEM, from BEGIN CERTIFICATE to END CERTIFICATE';
-  return blocks.every(isCertificate) ? undefined : 'holds a certificate that cannot be read: copy the whole of it';
+  const begun = pem.split('-----BEGIN CERTIFICATE-----').length - 1;
+  return blocks.length === begun && blocks.every(isCertificate)
+    ? undefined
+    : 'holds a certificate that cannot be read: copy the whole of it';
 }
 
 function isCertificate(pem: string): boolean {

@@ -24,6 +24,7 @@ import {
   refined,
   refuse,
   refuseAt,
+  refusedField,
   required,
   scalarText,
   secretText,
@@ -106,7 +107,7 @@ function clusterOf({ metadata, spec }: NonNullable<ReturnType<typeof clusterFiel
 type GivenSpec = NonNullable<ReturnType<typeof specFields>>;
 
 function unsupported(what: string): Reader<undefined> {
-  return (value) => refuse(value, `${value.path} is not possible on bare metal: ${what} is not supported, remove it`);
+  return refusedField(`is not possible on bare metal: ${what} is not supported, remove it`);
 }
 
 /** The rules inside of one spec. */

@@ -1,7 +1,7 @@
 import type { DatacenterManifest } from './cluster-kind.ts';
 import { faultOfIpv4 } from './network-address.ts';
 import { clusterFrame } from './object-metadata.ts';
-import { faultOfUrl } from './url-fault.ts';
+import { faultOfImageUrl, faultOfUrl } from './url-fault.ts';
 import {
   boolean,
   noted,
@@ -21,7 +21,7 @@ const specFields = object({
   hookIsoURL: optional(text(faultOfIsoUrl)),
   isoBoot: optional(boolean()),
   loadBalancerInterface: optional(text()),
-  osImageURL: optional(noted(text(faultOfUrl))),
+  osImageURL: optional(noted(text(faultOfImageUrl))),
   skipLoadBalancerDeployment: optional(boolean()),
   tinkerbellIP: required(noted(text(faultOfIpv4))),
 });

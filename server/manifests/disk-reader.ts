@@ -1,5 +1,6 @@
 import { DISK_TRANSPORTS } from '#proto/disk-hints.ts';
 import type { HardwareDisk } from './hardware-kind.ts';
+import { withSchema } from './json-schema.ts';
 import {
   boolean,
   entry,
@@ -7,32 +8,12 @@ import {
   object,
   optional,
   type Reader,
+  refined,
   refuse,
   text,
   word,
   type YamlValue,
 } from './yaml-reader.ts';
-
-/**
- * One entry of a Hardware's `spec.disks`: the path of a disk, or hints that say what the disk is. A disk by hints gets a path
- * of its own, which templates see and the agent resolves; an entry that was read before is read again to the same.
- */
-export const readDisk: Reader<HardwareDisk> = (value) => {
-  const fields = diskFields(value);
-  if (fields === undefined) return undefined;
-  const { device, ...hints } = fields;
-  const { minSize, maxSize } = hints;
-  const count = Object.keys(hints).filter((name) => name !== 'allowSeveral').length;
-  const hintPath = `/dev/disk/by-hint/${/\[(\d+)\]$/.exec(value.path)?.[1] ?? '0'}`;
-  if (device !== undefined && (device !== hintPath || count === 0))
-    return withoutHints(value, device, Object.keys(hints));
-  if (count === 0)
-    return refuse(value, `${value.path} names no disk: add device, or a hint such as serial, wwn or byId`);
-  if (minSize !== undefined && maxSize !== undefined && minSize > maxSize) {
-    return refuse(entry(value, 'maxSize') ?? value, `${value.path}.maxSize is less than minSize: swap the two`);
-  }
-  return { device: hintPath, ...hints };
-};
 
 /** Says what is wrong with the path of a disk, and the fix. */
 export function faultOfDisk(device: string): string | undefined {
@@ -65,21 +46,28 @@ const UNITS: Readonly<Record<string, number>> = {
   tib: 2 ** 40,
 };
 
-/** Bytes as a number, or a text with a unit: 480GB, 1.92TB, 500GiB. */
-const readSize: Reader<number> = (value) => {
-  const node: unknown = 'value' in value.node ? value.node.value : undefined;
-  if (typeof node !== 'string') return integer(1, Number.MAX_SAFE_INTEGER)(value);
-  const size = text((written) =>
-    bytesOf(written) === undefined ? 'is not a size: write it like 480GB, 1.92TB or 500GiB' : undefined,
-  )(value);
-  return size === undefined ? undefined : bytesOf(size);
-};
-
 function bytesOf(written: string): number | undefined {
   const [, number, unit = ''] = /^(\d+(?:\.\d+)?) ?([KMGT]i?B)$/i.exec(written.trim()) ?? [];
   const bytes = Math.round(Number(number) * (UNITS[unit.toLowerCase()] ?? Number.NaN));
   return Number.isSafeInteger(bytes) && bytes > 0 ? bytes : undefined;
 }
+
+const readByteCount = integer(1, Number.MAX_SAFE_INTEGER);
+const readSizeText = refined(
+  text((written) =>
+    bytesOf(written) === undefined ? 'is not a size: write it like 480GB, 1.92TB or 500GiB' : undefined,
+  ),
+  bytesOf,
+);
+
+/** Bytes as a number, or a text with a unit: 480GB, 1.92TB, 500GiB. */
+const readSize: Reader<number> = withSchema(
+  (value: YamlValue) => {
+    const isText = 'value' in value.node && typeof value.node.value === 'string';
+    return isText ? readSizeText(value) : readByteCount(value);
+  },
+  { type: ['integer', 'string'] },
+);
 
 const filled = (): Reader<string> =>
   text((written) =>
@@ -105,4 +93,22 @@ const diskFields = object({
   minSize: optional(readSize),
   maxSize: optional(readSize),
   allowSeveral: optional(boolean()),
+});
+
+/**
+ * One entry of a Hardware's `spec.disks`: the path of a disk, or hints that say what the disk is. A disk by hints gets a path
+ * of its own, which templates see and the agent resolves; an entry that was read before is read again to the same.
+ */
+export const readDisk: Reader<HardwareDisk> = refined(diskFields, ({ device, ...hints }, value) => {
+  const { minSize, maxSize } = hints;
+  const count = Object.keys(hints).filter((name) => name !== 'allowSeveral').length;
+  const hintPath = `/dev/disk/by-hint/${/\[(\d+)\]$/.exec(value.path)?.[1] ?? '0'}`;
+  if (device !== undefined && (device !== hintPath || count === 0))
+    return withoutHints(value, device, Object.keys(hints));
+  if (count === 0)
+    return refuse(value, `${value.path} names no disk: add device, or a hint such as serial, wwn or byId`);
+  if (minSize !== undefined && maxSize !== undefined && minSize > maxSize) {
+    return refuse(entry(value, 'maxSize') ?? value, `${value.path}.maxSize is less than minSize: swap the two`);
+  }
+  return { device: hintPath, ...hints };
 });

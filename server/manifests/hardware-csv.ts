@@ -19,6 +19,16 @@ export interface LoadedCsv {
   readonly hardware: readonly Located<HardwareManifest>[];
   /** Host names of rows that were refused; of a table without a usable header a word for its machines. */
   readonly refused: readonly string[];
+  /** The BMCs of the rows that are fine; nothing keeps them but `generate hardware`. */
+  readonly bmcs: readonly BmcCells[];
+}
+
+/** How a machine is switched on; the password is a secret. */
+export interface BmcCells {
+  readonly hostname: string;
+  readonly address: string;
+  readonly username: string;
+  readonly password: string;
 }
 
 /**
@@ -31,11 +41,12 @@ export function readHardwareCsv(
   claims: Claims,
 ): LoadedCsv {
   const [header, ...rows] = readCsvTable(file, findings);
-  if (header === undefined) return { hardware: [], refused: [] };
+  if (header === undefined) return { hardware: [], refused: [], bmcs: [] };
   const columns = readHeader(header, findings);
-  if (columns === undefined) return { hardware: [], refused: ['of a table that cannot be read'] };
+  if (columns === undefined) return { hardware: [], refused: ['of a table that cannot be read'], bmcs: [] };
   const hardware: Located<HardwareManifest>[] = [];
   const refused: string[] = [];
+  const bmcs: BmcCells[] = [];
   const fitting: CsvCells[] = [];
   for (const cells of rows) {
     const before = findings.problemCount;
@@ -46,11 +57,24 @@ export function readHardwareCsv(
   for (const row of fitting) {
     const before = findings.problemCount;
     checkCsvRow(row, findings, claims);
-    if (findings.problemCount > before) refused.push(textOf(row, 'hostname'));
-    else hardware.push(hardwareFromCsv(row));
+    if (findings.problemCount > before) {
+      refused.push(textOf(row, 'hostname'));
+      continue;
+    }
+    hardware.push(hardwareFromCsv(row));
+    if (hasBmc(row)) bmcs.push(bmcOf(row));
   }
   warnAboutBmcs(fitting, findings);
-  return { hardware, refused };
+  return { hardware, refused, bmcs };
+}
+
+function bmcOf(row: CsvCells): BmcCells {
+  return {
+    hostname: textOf(row, 'hostname'),
+    address: textOf(row, 'bmc_ip'),
+    username: textOf(row, 'bmc_username'),
+    password: textOf(row, 'bmc_password'),
+  };
 }
 
 const BMC_COLUMNS = ['bmc_ip', 'bmc_username', 'bmc_password'] as const;

@@ -15,23 +15,12 @@ import {
   object,
   optional,
   type Reader,
+  refined,
   refuse,
   required,
   secretText,
   text,
-  type YamlValue,
 } from './yaml-reader.ts';
-
-/** Hardware, `tinkerbell.org/v1alpha1`: MACs in any notation become lower case with colons. */
-export const readHardware: Reader<HardwareManifest> = (value) => {
-  const made = hardwareObject(value);
-  if (made === undefined) return undefined;
-  const { metadata, spec } = made;
-  if (spec.agentID === undefined && !spec.interfaces.some((nic) => nic.dhcp !== undefined)) {
-    return refuse(value, 'the machine has no identity: add spec.interfaces[0].dhcp.mac, or spec.agentID');
-  }
-  return { ...metadata, spec };
-};
 
 /** The longest lease of DHCP, in seconds: 32 bits, all ones, is "forever" (RFC 2131 §3.3). */
 export const LONGEST_LEASE = 0xffff_ffff;
@@ -41,33 +30,28 @@ export function faultOfVlan(vlan: string): string | undefined {
   return /^[1-9]\d{0,3}$/.test(vlan) && Number(vlan) <= 4094 ? undefined : 'is not a VLAN: use a number from 1 to 4094';
 }
 
-const readMac: Reader<string> = (value) => {
-  const written = text(faultOfMac)(value);
-  return written === undefined ? undefined : normaliseMac(written);
-};
+const readMac: Reader<string> = refined(text(faultOfMac), normaliseMac);
 
-const readAddressPlan: Reader<NonNullable<HardwareDhcp['ip']>> = (value) => {
-  const plan = addressPlanFields(value);
-  // Only IPv4 has netmasks and is leased; another family's addresses are kept for templates and metadata.
-  if (plan === undefined || plan.family === 6) return plan;
-  const faults = faultsOfAddressPlan(plan);
-  for (const { part, fault } of faults) {
-    refuse(entry(value, part) ?? value, `${value.path}.${part} ${plan[part]} ${fault}`, plan[part]);
-  }
-  return faults.length > 0 ? undefined : plan;
-};
+const readFamily: Reader<number> = refined(integer(4, 6), (family, value) =>
+  family === 5 ? refuse(value, `${value.path} is 5: write 4 or 6`, '5') : family,
+);
 
 const addressPlanFields = object({
   address: required(noted(text())),
   netmask: required(text()),
   gateway: optional(text()),
-  family: optional(familyOf),
+  family: optional(readFamily),
 });
 
-function familyOf(value: YamlValue): number | undefined {
-  const family = integer(4, 6)(value);
-  return family === 5 ? refuse(value, `${value.path} is 5: write 4 or 6`, '5') : family;
-}
+const readAddressPlan: Reader<NonNullable<HardwareDhcp['ip']>> = refined(addressPlanFields, (plan, value) => {
+  // Only IPv4 has netmasks and is leased; another family's addresses are kept for templates and metadata.
+  if (plan.family === 6) return plan;
+  const faults = faultsOfAddressPlan(plan);
+  for (const { part, fault } of faults) {
+    refuse(entry(value, part) ?? value, `${value.path}.${part} ${plan[part]} ${fault}`, plan[part]);
+  }
+  return faults.length > 0 ? undefined : plan;
+});
 
 const readDhcp: Reader<HardwareDhcp> = object({
   mac: required(noted(readMac)),
@@ -131,12 +115,19 @@ const specFields = object({
   vendorData: optional(secretText()),
 });
 
-const readSpec: Reader<HardwareSpec> = (value) => {
-  const spec = specFields(value);
-  return spec === undefined ? undefined : { ...spec, interfaces: spec.interfaces ?? [], disks: spec.disks ?? [] };
-};
+const readSpec: Reader<HardwareSpec> = refined(specFields, (spec) => {
+  return { ...spec, interfaces: spec.interfaces ?? [], disks: spec.disks ?? [] };
+});
 
-const hardwareObject = object({ ...objectFrame, spec: required(readSpec) });
+const hardwareFields = object({ ...objectFrame, spec: required(readSpec) });
+
+/** Hardware, `tinkerbell.org/v1alpha1`: MACs in any notation become lower case with colons. */
+export const readHardware: Reader<HardwareManifest> = refined(hardwareFields, ({ metadata, spec }, value) => {
+  if (spec.agentID === undefined && !spec.interfaces.some((nic) => nic.dhcp !== undefined)) {
+    return refuse(value, 'the machine has no identity: add spec.interfaces[0].dhcp.mac, or spec.agentID');
+  }
+  return { ...metadata, spec };
+});
 
 function faultOfAgentId(id: string): string | undefined {
   return /^\S{1,253}$/.test(id) ? undefined : 'is not an agent identity: use 1 to 253 characters without spaces';

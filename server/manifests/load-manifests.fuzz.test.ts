@@ -10,6 +10,8 @@ import { planApply } from './plan-apply.ts';
 const FIXTURES = new URL('../../test/fixtures/eksa-example/', import.meta.url);
 const CSV = readFileSync(new URL('hardware.csv', FIXTURES), 'utf8');
 const CLUSTER = readFileSync(new URL('cluster.yaml', FIXTURES), 'utf8');
+/** Every field of the kinds of a cluster. */
+const FULL = readFileSync(new URL('../eksa-full/cluster.yaml', FIXTURES), 'utf8');
 const WORKFLOW = `apiVersion: tinkerbell.org/v1alpha1
 kind: Workflow
 metadata: {name: w}
@@ -118,6 +120,40 @@ test('damaged fixtures are read or refused, never more', () => {
   assert.ok(refused > 70, `only ${refused} of 120 were refused`);
 });
 
+test('damaged cluster files with every field are read or refused, never more', () => {
+  let refused = 0;
+  for (let seed = 1; seed <= 200; seed++) {
+    const random = randomFrom(seed);
+    try {
+      if (digest([{ name: 'c.yaml', text: damaged(FULL, random) }]) > 0) refused++;
+    } catch (thrown) {
+      assert.fail(`seed ${seed}: ${thrown instanceof Error ? thrown.stack : String(thrown)}`);
+    }
+  }
+  assert.ok(refused > 70, `only ${refused} of 200 were refused`);
+});
+
+test('a cluster file with every field has no fault, and with any of its values exchanged is read or refused', () => {
+  const lines = FULL.split('\n');
+  const values = [...new Set(lines.flatMap((line) => /: (\S.*)$/.exec(line)?.[1] ?? []))];
+  assert.equal(digest([{ name: 'c.yaml', text: FULL }]), 0);
+  for (const [index, line] of lines.entries()) {
+    const random = randomFrom(index);
+    const value = values[random(values.length)] ?? '';
+    const text = lines
+      .with(
+        index,
+        line.replace(/: \S.*$/, () => `: ${value}`),
+      )
+      .join('\n');
+    try {
+      digest([{ name: 'c.yaml', text }]);
+    } catch (thrown) {
+      assert.fail(`line ${index + 1}: ${value}: ${thrown instanceof Error ? thrown.stack : String(thrown)}`);
+    }
+  }
+});
+
 test('random text is read or refused, never more', () => {
   for (let seed = 1; seed <= 400; seed++) {
     const random = randomFrom(seed);
@@ -156,6 +192,17 @@ const BOMBS: Readonly<Record<string, string>> = {
   'a label that backtracks': CSV.replace('type=cp', `${'a-'.repeat(30_000)}=`),
   'a disk that backtracks': CSV.replace('/dev/sda', `/dev/${'a/'.repeat(30_000)}`),
   'an image that backtracks': CLUSTER.replace(/image: .*/, `image: ${'a-'.repeat(200)}!`),
+  'a key that backtracks': CLUSTER.replace(/ssh-ed25519 .*/, `ssh-ed25519 ${'A'.repeat(60_000)}!`),
+  'a certificate that backtracks': FULL.replace(
+    /-----BEGIN CERTIFICATE-----/g,
+    '-----BEGIN CERTIFICATE-----'.repeat(5000),
+  ),
+  'a duration that backtracks': FULL.replace('20m', `${'1m'.repeat(30_000)}!`),
+  'a network that is long': FULL.replace('172.16.0.0/16', `${'1.'.repeat(30_000)}/16`),
+  'thousands of worker groups': CLUSTER.replace(
+    '    - count: 1\n      name: md-0\n',
+    `${'    - {count: 2, machineGroupRef: {kind: TinkerbellMachineConfig, name: mc2}}\n'.repeat(5000)}    - count: 1\n      name: md-0\n`,
+  ),
   'dots in a host name': CSV.replace('eksabmhp1-cp-n-1', `${'a.'.repeat(30_000)}!`),
 };
 

@@ -3,7 +3,7 @@ import { readHostOs } from './host-os-reader.ts';
 import type { AffinityTerm, HardwareAffinity, LabelExpression, MachineConfigManifest } from './machine-config-kind.ts';
 import { clusterFrame, readLabels } from './object-metadata.ts';
 import { faultOfLabelKey, faultOfLabelValue } from './object-names.ts';
-import { faultOfUrl } from './url-fault.ts';
+import { faultOfImageUrl } from './url-fault.ts';
 import {
   entry,
   integer,
@@ -16,6 +16,7 @@ import {
   refuse,
   refuseAt,
   required,
+  secretText,
   text,
   warnAt,
   word,
@@ -70,7 +71,7 @@ const readAffinity: Reader<HardwareAffinity> = refined(
 
 const readUser = object({
   name: required(noted(text(faultOfUserName))),
-  sshAuthorizedKeys: optional(list(readKey)),
+  sshAuthorizedKeys: optional(list(refined(secretText(), publicKey))),
 });
 
 type User = NonNullable<ReturnType<typeof readUser>>;
@@ -82,9 +83,7 @@ function faultOfUserName(name: string): string | undefined {
 }
 
 /** A public key is no secret; what is written in its place by mistake may be one, and is in no message. */
-function readKey(value: YamlValue): string | undefined {
-  const written = text()(value);
-  if (written === undefined) return undefined;
+function publicKey(written: string, value: YamlValue): string | undefined {
   const key = written.trim();
   if (/PRIVATE KEY/.test(key)) {
     return refuse(value, `${value.path} is a private key: write the public one, from the file that ends in .pub`);
@@ -102,7 +101,7 @@ const specFields = object({
   hardwareSelector: optional(readSelector),
   hostOSConfiguration: optional(noted(readHostOs)),
   osFamily: optional(noted(word(['ubuntu', 'redhat', 'bottlerocket']))),
-  osImageURL: optional(noted(text(faultOfUrl))),
+  osImageURL: optional(noted(text(faultOfImageUrl))),
   templateRef: optional(referenceTo('TinkerbellTemplateConfig')),
   users: optional(list(readUser)),
 });

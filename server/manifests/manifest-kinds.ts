@@ -40,26 +40,48 @@ export function readManifest(document: YamlDocument, basket: ManifestBasket): vo
 
 const LIST = 'v1/List';
 
-const STORED_KINDS: Readonly<Record<string, (value: YamlValue, basket: ManifestBasket) => boolean>> = {
-  'tinkerbell.org/v1alpha1/Hardware': (value, basket) => keep(value, readHardware, basket.hardware),
-  'tinkerbell.org/v1alpha1/Template': (value, basket) => keep(value, readTemplate, basket.templates),
-  'tinkerbell.org/v1alpha1/Workflow': (value, basket) => keep(value, readWorkflow, basket.workflows),
-  'anywhere.eks.amazonaws.com/v1alpha1/Cluster': (value, basket) => keep(value, readCluster, basket.clusters),
-  'anywhere.eks.amazonaws.com/v1alpha1/TinkerbellDatacenterConfig': (value, basket) =>
-    keep(value, readDatacenter, basket.datacenters),
-  'anywhere.eks.amazonaws.com/v1alpha1/TinkerbellMachineConfig': (value, basket) =>
-    keep(value, readMachineConfig, basket.machineConfigs),
-  'anywhere.eks.amazonaws.com/v1alpha1/TinkerbellTemplateConfig': (value, basket) =>
-    keep(value, readTemplateConfig, basket.templates),
+/** A kind whose manifests go into the basket. */
+interface StoredKind {
+  readonly read: Reader<unknown>;
+  keep(value: YamlValue, basket: ManifestBasket): boolean;
+}
+
+function stored<T>(read: Reader<T>, listOf: (basket: ManifestBasket) => Located<T>[]): StoredKind {
+  return { read, keep: (value, basket) => keep(value, read, listOf(basket)) };
+}
+
+const STORED_KINDS: Readonly<Record<string, StoredKind>> = {
+  'tinkerbell.org/v1alpha1/Hardware': stored(readHardware, ({ hardware }) => hardware),
+  'tinkerbell.org/v1alpha1/Template': stored(readTemplate, ({ templates }) => templates),
+  'tinkerbell.org/v1alpha1/Workflow': stored(readWorkflow, ({ workflows }) => workflows),
+  'anywhere.eks.amazonaws.com/v1alpha1/Cluster': stored(readCluster, ({ clusters }) => clusters),
+  'anywhere.eks.amazonaws.com/v1alpha1/TinkerbellDatacenterConfig': stored(
+    readDatacenter,
+    ({ datacenters }) => datacenters,
+  ),
+  'anywhere.eks.amazonaws.com/v1alpha1/TinkerbellMachineConfig': stored(
+    readMachineConfig,
+    ({ machineConfigs }) => machineConfigs,
+  ),
+  'anywhere.eks.amazonaws.com/v1alpha1/TinkerbellTemplateConfig': stored(
+    readTemplateConfig,
+    ({ templates }) => templates,
+  ),
 };
 
-const KNOWN_KINDS = [...Object.keys(STORED_KINDS), ...Object.keys(UNSTORED_KINDS)];
+/** `apiVersion/kind` → what reads it. */
+export const KIND_READERS: Readonly<Record<string, Reader<unknown>>> = {
+  ...Object.fromEntries(Object.entries(STORED_KINDS).map(([head, { read }]) => [head, read])),
+  ...UNSTORED_KINDS,
+};
+
+const KNOWN_KINDS = Object.keys(KIND_READERS);
 
 function readKind(value: YamlValue, head: string, basket: ManifestBasket): void {
   const kind = head.slice(head.lastIndexOf('/') + 1);
-  const stored = STORED_KINDS[head];
-  if (stored !== undefined) {
-    if (!stored(value, basket)) basket.refused.add(`${kind}/${nameOf(value) ?? ''}`);
+  const storedKind = STORED_KINDS[head];
+  if (storedKind !== undefined) {
+    if (!storedKind.keep(value, basket)) basket.refused.add(`${kind}/${nameOf(value) ?? ''}`);
     return;
   }
   const { findings } = value.scope;

@@ -1,5 +1,16 @@
 import { faultOfLabelKey, faultOfLabelValue, faultOfObjectName } from './object-names.ts';
-import { json, noted, object, optional, type Reader, record, required, scalarText, text } from './yaml-reader.ts';
+import {
+  json,
+  noted,
+  object,
+  optional,
+  type Reader,
+  record,
+  refined,
+  required,
+  scalarText,
+  text,
+} from './yaml-reader.ts';
 
 /** What we keep of an object's metadata. */
 export interface ObjectMetadata {
@@ -7,32 +18,6 @@ export interface ObjectMetadata {
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
 }
-
-/** `metadata` of any kind. What a cluster adds when it prints an object (uid, managedFields, …) is accepted and dropped. */
-export const readMetadata: Reader<ObjectMetadata> = (value) => {
-  const metadata = metadataFields(value);
-  if (metadata === undefined) return undefined;
-  return { name: metadata.name, labels: metadata.labels ?? {}, annotations: metadata.annotations ?? {} };
-};
-
-/** As `readMetadata`, with the namespace: the parts of a cluster have to be in one. */
-const readNamespacedMetadata: Reader<ObjectMetadata & { readonly namespace?: string }> = (value) => {
-  const metadata = metadataFields(value);
-  if (metadata === undefined) return undefined;
-  const { name, namespace, labels = {}, annotations = {} } = metadata;
-  return { name, labels, annotations, ...(namespace === undefined ? {} : { namespace }) };
-};
-
-/** The fields that every object has beside its spec: its kind, and a status that only its owner writes. */
-export const objectFrame = {
-  apiVersion: required(text()),
-  kind: required(text()),
-  metadata: required(readMetadata),
-  status: optional(json()),
-} as const;
-
-/** The frame of the kinds that make up a cluster. */
-export const clusterFrame = { ...objectFrame, metadata: required(readNamespacedMetadata) } as const;
 
 export const readLabels: Reader<Readonly<Record<string, string>>> = record(
   noted(text(faultOfLabelValue)),
@@ -55,3 +40,28 @@ const metadataFields = object({
   selfLink: optional(json()),
   uid: optional(json()),
 });
+
+/** `metadata` of any kind. What a cluster adds when it prints an object (uid, managedFields, …) is accepted and dropped. */
+export const readMetadata: Reader<ObjectMetadata> = refined(
+  metadataFields,
+  ({ name, labels = {}, annotations = {} }) => ({ name, labels, annotations }),
+);
+
+/** As `readMetadata`, with the namespace: the parts of a cluster have to be in one. */
+const readNamespacedMetadata: Reader<ObjectMetadata & { readonly namespace?: string }> = refined(
+  metadataFields,
+  ({ name, namespace, labels = {}, annotations = {} }) => {
+    return { name, labels, annotations, ...(namespace === undefined ? {} : { namespace }) };
+  },
+);
+
+/** The fields that every object has beside its spec: its kind, and a status that only its owner writes. */
+export const objectFrame = {
+  apiVersion: required(text()),
+  kind: required(text()),
+  metadata: required(readMetadata),
+  status: optional(json()),
+} as const;
+
+/** The frame of the kinds that make up a cluster. */
+export const clusterFrame = { ...objectFrame, metadata: required(readNamespacedMetadata) } as const;

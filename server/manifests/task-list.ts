@@ -9,6 +9,7 @@ import {
   optional,
   type Reader,
   record,
+  refined,
   required,
   scalarText,
   text,
@@ -40,6 +41,12 @@ export interface Action {
 
 /** The longest time that a timer can wait for, in seconds: 2³¹ milliseconds, 24 days. */
 const LONGEST_TIMEOUT = 2_147_483;
+
+/** Tinkerbell takes these commands in and never runs them; a workflow that counts on them should know. */
+const handler: Reader<readonly string[]> = refined(list(scalarText()), (commands, value) => {
+  if (commands.length > 0) noteHandler(value);
+  return commands;
+});
 
 /** Reads the output of a template: every value is final. Scalars become text as Tinkerbell's decoder makes it. */
 export const readRenderedTaskList: Reader<TaskList> = taskListReader((check) => scalarText(check));
@@ -87,13 +94,6 @@ function taskListReader(leaf: (check: Check) => Reader<string>): Reader<TaskList
 }
 
 type Check = (written: string) => string | undefined;
-
-/** Tinkerbell takes these commands in and never runs them; a workflow that counts on them should know. */
-function handler(value: YamlValue): readonly string[] | undefined {
-  const commands = list(scalarText())(value);
-  if (commands !== undefined && commands.length > 0) noteHandler(value);
-  return commands;
-}
 
 function noteHandler(value: YamlValue): void {
   const { scope, path } = value;

@@ -3,50 +3,43 @@ import { TinsmithError } from '#proto/errors.ts';
 import type { Position } from './findings.ts';
 import { parseTemplate } from './go-template/go-template.ts';
 import type { JsonObject } from './hardware-kind.ts';
+import { schemaOf, withSchema } from './json-schema.ts';
 import { objectFrame } from './object-metadata.ts';
 import { readTaskListWithHoles } from './task-list.ts';
 import { checkTaskList } from './task-list-checks.ts';
 import type { TemplateManifest } from './template-kind.ts';
 import { positionOf } from './yaml-documents.ts';
-import { jsonObject, noted, object, type Reader, required, text, type YamlValue } from './yaml-reader.ts';
+import { jsonObject, noted, object, type Reader, refined, required, text, type YamlValue } from './yaml-reader.ts';
+
+const readTemplateData: Reader<string> = refined(
+  noted(text((written) => (written.trim() === '' ? 'is empty: write a Go template' : undefined))),
+  (data, value) => (parses(data, value) ? data : undefined),
+);
 
 /** Template, `tinkerbell.org/v1alpha1`: its Go template has to parse; what it renders to is checked with each workflow. */
-export const readTemplate: Reader<TemplateManifest> = (value) => {
-  const made = templateObject(value);
-  if (made === undefined) return undefined;
-  return { ...made.metadata, data: made.spec.data, source: 'Template' };
-};
+export const readTemplate: Reader<TemplateManifest> = refined(
+  object({ ...objectFrame, spec: required(object({ data: required(readTemplateData) })) }),
+  ({ metadata, spec }) => ({ ...metadata, data: spec.data, source: 'Template' }),
+);
 
-/** TinkerbellTemplateConfig: the structured template, serialised so that holes inside its texts stay as they are. */
-export const readTemplateConfig: Reader<TemplateManifest> = (value) => {
-  const made = templateConfigObject(value);
-  if (made === undefined) return undefined;
-  return { ...made.metadata, data: made.spec.template, source: 'TinkerbellTemplateConfig' };
-};
+const readPlain = jsonObject();
 
-const readTemplateData: Reader<string> = (value) => {
-  const data = noted(text((written) => (written.trim() === '' ? 'is empty: write a Go template' : undefined)))(value);
-  return data === undefined || !parses(data, value) ? undefined : data;
-};
-
-const templateObject = object({ ...objectFrame, spec: required(object({ data: required(readTemplateData) })) });
-
-const readStructuredTemplate: Reader<string> = (value) => {
+const readStructuredTemplate: Reader<string> = withSchema((value: YamlValue) => {
   const { findings } = value.scope;
   const before = findings.problemCount;
   const taskList = readTaskListWithHoles(value);
-  const plain = jsonObject()(value);
+  const plain = readPlain(value);
   if (taskList === undefined || plain === undefined) return undefined;
   checkTaskList(taskList, value);
   const data = serialise(plain);
-  if (findings.problemCount > before || !parses(data, value)) return undefined;
-  return data;
-};
+  return findings.problemCount > before || !parses(data, value) ? undefined : data;
+}, schemaOf(readTaskListWithHoles));
 
-const templateConfigObject = object({
-  ...objectFrame,
-  spec: required(object({ template: required(readStructuredTemplate) })),
-});
+/** TinkerbellTemplateConfig: the structured template, serialised so that holes inside its texts stay as they are. */
+export const readTemplateConfig: Reader<TemplateManifest> = refined(
+  object({ ...objectFrame, spec: required(object({ template: required(readStructuredTemplate) })) }),
+  ({ metadata, spec }) => ({ ...metadata, data: spec.template, source: 'TinkerbellTemplateConfig' }),
+);
 
 /**
  * Writes the template as EKS Anywhere hands it on: literal blocks, single quotes, no folding. A Go template inside a

@@ -2,6 +2,7 @@ import { isMap, isScalar, isSeq, type Node, Scalar } from 'yaml';
 import { didYouMean } from './did-you-mean.ts';
 import { listed, shown } from './findings.ts';
 import type { JsonObject, JsonValue } from './hardware-kind.ts';
+import { type JsonSchema, schemaOf, type WithSchema, withSchema } from './json-schema.ts';
 import { keyText, nodeOf, positionOf, resolved, type YamlScope } from './yaml-documents.ts';
 
 /** A value of a document, on its way through a reader. */
@@ -13,7 +14,9 @@ export interface YamlValue {
 }
 
 /** Takes a value in; `undefined` after it has put at least one problem among the scope's findings. */
-export type Reader<T> = (value: YamlValue) => T | undefined;
+export interface Reader<T> extends WithSchema {
+  (value: YamlValue): T | undefined;
+}
 
 export interface Field<T, IsRequired extends boolean> {
   readonly read: Reader<T>;
@@ -40,7 +43,7 @@ export function optional<T>(read: Reader<T>): Field<T, false> {
 
 /** A map with exactly these fields; `null` counts as missing, an unknown field is a problem. */
 export function object<S extends Shape>(shape: S): Reader<ObjectOf<S>> {
-  return (value) => {
+  return withSchema((value: YamlValue) => {
     const before = value.scope.findings.problemCount;
     const entries = entriesOf(value);
     if (entries === undefined) return undefined;
@@ -54,6 +57,17 @@ export function object<S extends Shape>(shape: S): Reader<ObjectOf<S>> {
     if (value.scope.findings.problemCount > before) return undefined;
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- each field was read by its own reader, none refused
     return result as ObjectOf<S>;
+  }, objectSchema(shape));
+}
+
+function objectSchema(shape: Shape): JsonSchema {
+  const fields = Object.entries(shape);
+  const needed = fields.filter(([, { isRequired }]) => isRequired).map(([key]) => key);
+  return {
+    type: 'object',
+    properties: Object.fromEntries(fields.map(([key, { read }]) => [key, schemaOf(read)])),
+    additionalProperties: false,
+    ...(needed.length > 0 && { required: needed }),
   };
 }
 
@@ -67,17 +81,20 @@ function refuseMissing(value: YamlValue, shape: Shape, entries: ReadonlyMap<stri
 
 /** A list. */
 export function list<T>(readItem: Reader<T>): Reader<readonly T[]> {
-  return (value) => {
-    const { node } = value;
-    if (!isSeq(node)) return refuse(value, `${value.path} is ${kindOf(node)}: write a list`);
-    const before = value.scope.findings.problemCount;
-    const items: T[] = [];
-    for (const [index, raw] of node.items.entries()) {
-      const made = readItem(descend(value, nodeOf(raw), `${value.path}[${index}]`));
-      if (made !== undefined) items.push(made);
-    }
-    return value.scope.findings.problemCount > before ? undefined : items;
-  };
+  return withSchema(
+    (value: YamlValue) => {
+      const { node } = value;
+      if (!isSeq(node)) return refuse(value, `${value.path} is ${kindOf(node)}: write a list`);
+      const before = value.scope.findings.problemCount;
+      const items: T[] = [];
+      for (const [index, raw] of node.items.entries()) {
+        const made = readItem(descend(value, nodeOf(raw), `${value.path}[${index}]`));
+        if (made !== undefined) items.push(made);
+      }
+      return value.scope.findings.problemCount > before ? undefined : items;
+    },
+    { type: 'array', items: schemaOf(readItem) },
+  );
 }
 
 /** A map from free keys to values of one type. `faultOfKey` says what is wrong with a key, if anything. */
@@ -85,35 +102,41 @@ export function record<T>(
   item: Reader<T>,
   faultOfKey: (key: string) => string | undefined = () => undefined,
 ): Reader<Readonly<Record<string, T>>> {
-  return (value) => {
-    const before = value.scope.findings.problemCount;
-    const entries = entriesOf(value);
-    if (entries === undefined) return undefined;
-    const made: [string, T][] = [];
-    for (const [key, entry] of entries) {
-      const fault = faultOfKey(key);
-      if (fault !== undefined)
-        refuse({ ...value, node: entry.key }, `${value.path}: the key ${shown(key)} ${fault}`, key);
-      const result = item(entry.value);
-      if (result !== undefined) made.push([key, result]);
-    }
-    return value.scope.findings.problemCount > before ? undefined : Object.fromEntries(made);
-  };
+  return withSchema(
+    (value: YamlValue) => {
+      const before = value.scope.findings.problemCount;
+      const entries = entriesOf(value);
+      if (entries === undefined) return undefined;
+      const made: [string, T][] = [];
+      for (const [key, entry] of entries) {
+        const fault = faultOfKey(key);
+        if (fault !== undefined)
+          refuse({ ...value, node: entry.key }, `${value.path}: the key ${shown(key)} ${fault}`, key);
+        const result = item(entry.value);
+        if (result !== undefined) made.push([key, result]);
+      }
+      return value.scope.findings.problemCount > before ? undefined : Object.fromEntries(made);
+    },
+    { type: 'object', additionalProperties: schemaOf(item) },
+  );
 }
 
 /** A string; `check` says what is wrong with it, if anything. */
 export function text(check: (text: string) => string | undefined = () => undefined): Reader<string> {
-  return (value) => {
-    const { node } = value;
-    if (!isScalar(node) || typeof node.value !== 'string') {
-      if (MAYBE_SECRET.test(value.path)) return secretText()(value);
-      const fix = isScalar(node) ? `write it in quotes, "${sourceOf(node)}"` : 'write a text';
-      return refuse(value, `${value.path} is ${kindOf(node)}: ${fix}`);
-    }
-    const fault = check(node.value);
-    if (fault !== undefined) return refuse(value, `${value.path} ${shown(node.value)} ${fault}`, node.value);
-    return node.value;
-  };
+  return withSchema(
+    (value: YamlValue) => {
+      const { node } = value;
+      if (!isScalar(node) || typeof node.value !== 'string') {
+        if (MAYBE_SECRET.test(value.path)) return secretText()(value);
+        const fix = isScalar(node) ? `write it in quotes, "${sourceOf(node)}"` : 'write a text';
+        return refuse(value, `${value.path} is ${kindOf(node)}: ${fix}`);
+      }
+      const fault = check(node.value);
+      if (fault !== undefined) return refuse(value, `${value.path} ${shown(node.value)} ${fault}`, node.value);
+      return node.value;
+    },
+    { type: 'string' },
+  );
 }
 
 /** Environments are free form: a variable of such a name is not quoted. */
@@ -121,43 +144,55 @@ const MAYBE_SECRET = /passw|secret|token|credential/i;
 
 /** A string that may be a secret: it is in no message. */
 export function secretText(): Reader<string> {
-  return (value) => {
-    if (isScalar(value.node) && typeof value.node.value === 'string') return value.node.value;
-    return refuse(value, `${value.path} is ${kindOf(value.node, true)}: write a text, in quotes`);
-  };
+  return withSchema(
+    (value: YamlValue) => {
+      if (isScalar(value.node) && typeof value.node.value === 'string') return value.node.value;
+      return refuse(value, `${value.path} is ${kindOf(value.node, true)}: write a text, in quotes`);
+    },
+    { type: 'string' },
+  );
 }
 
 /** A string, or a number or boolean taken as it is written (`MODE: 0644`), as Go's YAML decoder does for strings. */
 export function scalarText(check: (text: string) => string | undefined = () => undefined): Reader<string> {
   const strict = text(check);
-  return (value) => {
-    const { node } = value;
-    if (!isScalar(node) || typeof node.value === 'string') return strict(value);
-    const written = node.value === null ? '' : writtenOf(node);
-    const fault = check(written);
-    if (fault !== undefined) return refuse(value, `${value.path} ${shown(written)} ${fault}`, written);
-    return written;
-  };
+  return withSchema(
+    (value: YamlValue) => {
+      const { node } = value;
+      if (!isScalar(node) || typeof node.value === 'string') return strict(value);
+      const written = node.value === null ? '' : writtenOf(node);
+      const fault = check(written);
+      if (fault !== undefined) return refuse(value, `${value.path} ${shown(written)} ${fault}`, written);
+      return written;
+    },
+    { type: ['string', 'number', 'boolean'] },
+  );
 }
 
 export function boolean(): Reader<boolean> {
-  return (value) => {
-    const { node } = value;
-    if (isScalar(node) && typeof node.value === 'boolean') return node.value;
-    return refuse(value, `${value.path} is ${kindOf(node)}: write true or false, without quotes`);
-  };
+  return withSchema(
+    (value: YamlValue) => {
+      const { node } = value;
+      if (isScalar(node) && typeof node.value === 'boolean') return node.value;
+      return refuse(value, `${value.path} is ${kindOf(node)}: write true or false, without quotes`);
+    },
+    { type: 'boolean' },
+  );
 }
 
 export function integer(least: number, most: number): Reader<number> {
-  return (value) => {
-    const { node } = value;
-    if (!isScalar(node) || typeof node.value !== 'number') {
-      return refuse(value, `${value.path} is ${kindOf(node)}: write a whole number, without quotes`);
-    }
-    if (Number.isSafeInteger(node.value) && node.value >= least && node.value <= most) return node.value;
-    const written = sourceOf(node);
-    return refuse(value, `${value.path} is ${written}: write a whole number from ${least} to ${most}`, written);
-  };
+  return withSchema(
+    (value: YamlValue) => {
+      const { node } = value;
+      if (!isScalar(node) || typeof node.value !== 'number') {
+        return refuse(value, `${value.path} is ${kindOf(node)}: write a whole number, without quotes`);
+      }
+      if (Number.isSafeInteger(node.value) && node.value >= least && node.value <= most) return node.value;
+      const written = sourceOf(node);
+      return refuse(value, `${value.path} is ${written}: write a whole number from ${least} to ${most}`, written);
+    },
+    { type: 'integer', minimum: least, maximum: most },
+  );
 }
 
 /** One of a closed set of words. */
@@ -165,10 +200,13 @@ export function word<const W extends string>(words: readonly W[]): Reader<W> {
   const check = (text: string) =>
     words.some((word) => word === text) ? undefined : `is not one of ${words.join(', ')}${didYouMean(text, words)}`;
   const read = text(check);
-  return (value) => {
-    const made = read(value);
-    return words.find((word) => word === made);
-  };
+  return withSchema(
+    (value: YamlValue) => {
+      const made = read(value);
+      return words.find((word) => word === made);
+    },
+    { enum: words },
+  );
 }
 
 /** Any value that JSON can hold, as it is. */
@@ -179,23 +217,28 @@ export function json(): Reader<JsonValue> {
 /** Any map that JSON can hold, as it is. */
 export function jsonObject(): Reader<JsonObject> {
   const read = record(jsonOf);
-  return (value) => read(value);
+  return withSchema((value: YamlValue) => read(value), schemaOf(read));
 }
 
 /** What `base` reads, taken further by `then`, which may refuse it. */
 export function refined<A, B>(base: Reader<A>, then: (made: A, value: YamlValue) => B | undefined): Reader<B> {
-  return (value) => {
+  return withSchema((value: YamlValue) => {
     const made = base(value);
     return made === undefined ? undefined : then(made, value);
-  };
+  }, schemaOf(base));
+}
+
+/** For a field that is known and must not be given; `fix` says why, and what to do. */
+export function refusedField(fix: string): Reader<undefined> {
+  return withSchema((value: YamlValue) => refuse(value, `${value.path} ${fix}`), { not: {}, description: fix });
 }
 
 /** Accepts the first reader's values, and notes where the value stands under its path for later checks. */
 export function noted<T>(read: Reader<T>): Reader<T> {
-  return (value) => {
+  return withSchema((value: YamlValue) => {
     value.scope.fields.set(value.path, positionOf(value.scope, value.node));
     return read(value);
-  };
+  }, schemaOf(read));
 }
 
 /** Refuses a value at its place; made for `return refuse(…)`. */

@@ -25,9 +25,9 @@ export const validateCommand: Command = {
     'tinsmith apply -f site/ --dry-run   # against what the server has',
   ],
   async run(context, input) {
-    const { out, parts } = context;
+    const { out } = context;
     const files = await readManifestFiles(context, input);
-    const { problems, warnings, counts } = await parts.validate(files);
+    const { problems, warnings, counts } = await context.parts.validate(files);
     const isValid = problems.length === 0;
     const format = input.text('output');
     if (format === 'json' || format === 'yaml') {
@@ -40,8 +40,9 @@ export const validateCommand: Command = {
       throw new TinsmithError('invalid_input', `the files have ${count}`, { problems });
     }
     if (format === undefined || format === 'table') {
-      const { hardware, templates, workflows } = counts;
-      out.line(`valid: ${hardware} hardware, ${templates} templates, ${workflows} workflows in ${files.length} files`);
+      const { hardware, templates, workflows, clusters } = counts;
+      const parts = `${hardware} hardware, ${templates} templates, ${workflows} workflows, ${clusters} clusters`;
+      out.line(`valid: ${parts} in ${files.length} files`);
     }
     return 0;
   },
