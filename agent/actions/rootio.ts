@@ -4,6 +4,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import { partitionDisk, wipeDisk } from '../write/partition-disk.ts';
 import type { ActionContext } from './action-context.ts';
 import { requireSuccess } from './program-failure.ts';
+import { makeVolumeGroups, releaseVolumeGroups } from './volume-groups.ts';
 
 const ANSWER_MS = 60_000;
 
@@ -37,7 +38,12 @@ async function fetchLayout(url: string, signal: AbortSignal): Promise<StorageLay
   }
 }
 
-async function partitionAll({ disks }: StorageLayout, context: ActionContext, table: 'gpt' | 'mbr'): Promise<void> {
+async function partitionAll(
+  { disks, volumeGroups }: StorageLayout,
+  context: ActionContext,
+  table: 'gpt' | 'mbr',
+): Promise<void> {
+  await releaseVolumeGroups(volumeGroups, context);
   for (const layout of disks) {
     if (layout.partitions.length === 0) continue;
     {
@@ -48,9 +54,11 @@ async function partitionAll({ disks }: StorageLayout, context: ActionContext, ta
     await context.machine.rereadPartitionTable(layout.device, numbers, context);
     context.log('agent', `made ${numbers.length} ${table} partition(s) on ${layout.device}`);
   }
+  await makeVolumeGroups(volumeGroups, context);
 }
 
-async function wipeAll({ disks }: StorageLayout, context: ActionContext): Promise<void> {
+async function wipeAll({ disks, volumeGroups }: StorageLayout, context: ActionContext): Promise<void> {
+  await releaseVolumeGroups(volumeGroups, context);
   for (const { device } of disks) {
     {
       await using disk = await context.machine.openDisk(device, context);
@@ -67,24 +75,23 @@ async function formatAll(
 ): Promise<void> {
   await machine.releaseMounts();
   for (const [index, fileSystem] of fileSystems.entries()) {
-    const argv = mkfsCommand(fileSystem);
+    const argv = mkfsCommand(fileSystem, await machine.nodeOf(fileSystem.device, { signal }));
     const result = await machine.run({ argv, signal, onLine: (stream, line) => log(stream, line) });
     requireSuccess(`${argv[0]} of ${fileSystem.device}`, result);
+    const found = await machine.probe(fileSystem.device, { signal });
+    if (found !== fileSystem.format) {
+      const sentence = `${argv[0]} ended well, and ${fileSystem.device} holds ${found ?? 'nothing known'}: the disk is faulty`;
+      throw new TinsmithError('write_failed', sentence);
+    }
     progress({ done: index + 1, total: fileSystems.length, unit: 'file systems' });
   }
 }
 
 /** Old contents are no question to ask: the disk is given to us. */
-function mkfsCommand({ device, format, createOptions }: FileSystemLayout): string[] {
-  if (format === 'swap') return ['mkswap', ...createOptions, device];
-  const force: Readonly<Record<string, readonly string[]>> = {
-    ext2: ['-F'],
-    ext3: ['-F'],
-    ext4: ['-F'],
-    xfs: ['-f'],
-    btrfs: ['-f'],
-  };
-  return [`mkfs.${format}`, ...(force[format] ?? []), ...createOptions, device];
+function mkfsCommand({ format, createOptions }: FileSystemLayout, node: string): string[] {
+  if (format === 'swap') return ['mkswap', ...createOptions, node];
+  const force = { ext2: ['-F'], ext3: ['-F'], ext4: ['-F'], xfs: ['-f'], btrfs: ['-f'], vfat: [] }[format];
+  return [`mkfs.${format}`, ...force, ...createOptions, node];
 }
 
 /** The mounts stay for the next actions on the same partitions. */

@@ -10,6 +10,7 @@ import { runProgram } from './program.ts';
 import { waitUntil } from './wait-until.ts';
 
 const SYS = '/sys/class/block';
+const MAPPER = '/dev/mapper/';
 const BY_ID = '/dev/disk/by-id/';
 /** A driver that is still loading, a partition table that was just read. */
 const APPEAR_MS = 30_000;
@@ -38,10 +39,20 @@ async function lookFor(device: string): Promise<string | undefined> {
 /** Links followed. A name of /dev/disk/by-id is known even where no udev makes the link. */
 async function placeOf(device: string): Promise<string | undefined> {
   const place = await realpath(device).catch(() => undefined);
+  if (place?.startsWith(MAPPER) === true) return mappedNode(place);
   if (place !== undefined || !device.startsWith(BY_ID)) return place;
   const name = device.slice(BY_ID.length);
   const disks = await diskInventory(new SysTree('/'));
   return disks.find((disk) => disk.byId?.includes(name) === true)?.device;
+}
+
+/** The kernel's own node of a mapped device: LVM without udev makes another one by its name. */
+async function mappedNode(place: string): Promise<string> {
+  const name = place.slice(MAPPER.length);
+  for (const node of (await readdir(SYS)).filter((found) => found.startsWith('dm-'))) {
+    if ((await readSys(node, 'dm/name').catch(() => '')) === name) return `/dev/${node}`;
+  }
+  return place;
 }
 
 /**

@@ -93,13 +93,15 @@ const GPT_TYPES: Readonly<Record<string, string>> = {
   BIOS: '21686148-6449-6e6f-744e-656564454649',
   EFI: 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b',
   SWAP: '0657fd6d-a4ab-43c4-84e5-0933c84b4f4f',
+  LVM: 'e6d6d379-f507-44c2-a23c-238f2a3df928',
+  RAID: 'a19d880f-05fc-4d3b-a006-743f0f84911e',
 };
 
 function toGpt({ label, firstBlock, lastBlock }: Place): NewPartition {
   return { type: GPT_TYPES[label.toUpperCase()] ?? LINUX, guid: randomUUID(), name: label, firstBlock, lastBlock };
 }
 
-const MBR_TYPES: Readonly<Record<string, number>> = { SWAP: 0x82, FAT32: 0x0c, EFI: 0xef };
+const MBR_TYPES: Readonly<Record<string, number>> = { SWAP: 0x82, FAT32: 0x0c, EFI: 0xef, LVM: 0x8e, RAID: 0xfd };
 
 /** `_ACTIVE` behind a label sets the boot flag. */
 function toMbr({ label, firstBlock, lastBlock }: Place): Parameters<typeof writeMbr>[1][number] {

@@ -35,6 +35,20 @@ export const BOOT_TOOLS: readonly BootTool[] = [
     files: { 'sbin/mkfs.fat': 'usr/sbin/mkfs.fat' },
     links: { 'usr/sbin/mkfs.vfat': 'mkfs.fat', 'usr/sbin/mkdosfs': 'mkfs.fat' },
   },
+  { package: 'xfsprogs', files: { 'sbin/mkfs.xfs': 'usr/sbin/mkfs.xfs' }, links: {} },
+  { package: 'btrfs-progs', files: { 'sbin/mkfs.btrfs': 'usr/sbin/mkfs.btrfs' }, links: {} },
+  {
+    package: 'lvm2',
+    files: { 'sbin/lvm': 'usr/sbin/lvm' },
+    links: {
+      'usr/sbin/pvcreate': 'lvm',
+      'usr/sbin/pvremove': 'lvm',
+      'usr/sbin/vgcreate': 'lvm',
+      'usr/sbin/vgremove': 'lvm',
+      'usr/sbin/vgchange': 'lvm',
+      'usr/sbin/lvcreate': 'lvm',
+    },
+  },
   // What erases disks: by the drive itself (NVMe, ATA), or by the kernel.
   { package: 'nvme-cli', files: { 'usr/sbin/nvme': 'usr/sbin/nvme' }, links: {} },
   { package: 'hdparm', files: { 'sbin/hdparm': 'usr/sbin/hdparm' }, links: {} },

@@ -280,6 +280,59 @@ describe('rootio parameters', () => {
     assert.match(refusal(catalog.rootio, { METADATA: metadata }, ['destroy']), /"destroy"/);
     assert.match(refusal(catalog.rootio, {}, ['wipe']), /MIRROR_HOST/);
   });
+
+  it('refuses file systems, volumes and arrays that it cannot make', () => {
+    const storageOf = (part: object): Record<string, string> => ({ METADATA: JSON.stringify({ storage: part }) });
+    const group = (part: object): Record<string, string> =>
+      storageOf({ volume_groups: [{ name: 'vg0', physical_volumes: ['/dev/sda1'], ...part }] });
+    const cases: readonly (readonly [Record<string, string>, RegExp])[] = [
+      [
+        storageOf({ filesystems: [{ mount: { device: '/dev/sda1', format: 'zfs' } }] }),
+        /format is "zfs": use one of ext2/,
+      ],
+      [storageOf({ disks: [], raid: [{ name: '/dev/md0' }] }), /software RAID is not supported/],
+      [group({ name: '-x' }), /volume_groups\[0\] name is "-x"/],
+      [group({ physical_volumes: [] }), /physical_volumes is \[\]: list at least one/],
+      [
+        group({
+          logical_volumes: [
+            { name: 'a', size: 0 },
+            { name: 'b', size: 1 },
+          ],
+        }),
+        /only the last volume may take the rest/,
+      ],
+      [group({ logical_volumes: [{ name: 'a/b', size: 1 }] }), /logical_volumes\[0\] name is "a\/b"/],
+    ];
+    for (const [environment, pattern] of cases)
+      assert.match(refusal(catalog.rootio, environment, ['partition']), pattern);
+  });
+});
+
+describe('wipe parameters', () => {
+  it('name disks once, or all of them, but not both', () => {
+    const params = catalog.wipe.parse({ DEST_DISK: '/dev/sda,/dev/sdb /dev/sda', VERIFY: 'all' }, []);
+
+    assert.deepEqual(params, { disks: ['/dev/sda', '/dev/sdb'], method: 'auto', verify: 'all' });
+    assert.equal(catalog.wipe.parse({ ALL_DISKS: 'true' }, []).disks, 'internal');
+    assert.equal(catalog.wipe.parse({ DEST_DISK: '' }, []).disks, 'record');
+    assert.match(refusal(catalog.wipe, { ALL_DISKS: 'true', DEST_DISK: '/dev/sda' }), /ALL_DISKS/);
+    assert.match(refusal(catalog.wipe, { DEST_DISK: 'sda' }), /DEST_DISK is "sda"/);
+    assert.match(refusal(catalog.wipe, { METHOD: 'hammer' }), /METHOD is "hammer": use auto or one of nvme-sanitize/);
+    assert.match(refusal(catalog.wipe, { METHOD: 'signatures', VERIFY: 'all' }), /leaves the data/);
+  });
+});
+
+describe('qemuimg2disk parameters', () => {
+  const image = { IMG_URL: 'http://192.0.2.1/x.qcow2', DEST_DISK: '/dev/sda' };
+
+  it('accept what qemu-img was told that changes nothing, and refuse the rest', () => {
+    const params = catalog.qemuimg2disk.parse({ ...image, FORMAT: 'host_device', EXTRA_ARGS: '-W -m 8 -t none' }, []);
+
+    assert.deepEqual(params.ignored, ['-W', '-m', '8', '-t', 'none']);
+    assert.match(refusal(catalog.qemuimg2disk, { ...image, FORMAT: 'qcow2' }), /FORMAT is "qcow2": leave it out/);
+    assert.match(refusal(catalog.qemuimg2disk, { ...image, EXTRA_ARGS: '-p --resize 5G' }), /leave out --resize/);
+  });
 });
 
 describe('the catalog', () => {

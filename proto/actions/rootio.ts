@@ -14,7 +14,7 @@ export type RootioStep = (typeof STEPS)[number];
 const STEPS = ['partition', 'format', 'mount', 'wipe'] as const;
 
 export const rootio: ActionDeclaration<RootioParams> = {
-  summary: 'Partition, format, mount or wipe disks as the storage part of the metadata says.',
+  summary: 'Partition, format, mount or wipe disks and LVM groups as the storage part of the metadata says.',
   // Each step starts over from nothing: a new table, a new file system, a mount that may exist already.
   repeatable: true,
   environment: {

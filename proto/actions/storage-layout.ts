@@ -6,7 +6,25 @@ import { TinsmithError } from '../errors.ts';
  */
 export interface StorageLayout {
   readonly disks: readonly DiskLayout[];
+  readonly volumeGroups: readonly VolumeGroupLayout[];
   readonly fileSystems: readonly FileSystemLayout[];
+}
+
+/** LVM: made after the partitions that it may lie on. */
+export interface VolumeGroupLayout {
+  readonly name: string;
+  readonly physicalVolumes: readonly string[];
+  readonly tags: readonly string[];
+  readonly logicalVolumes: readonly LogicalVolumeLayout[];
+}
+
+export interface LogicalVolumeLayout {
+  readonly name: string;
+  /** Bytes; 0: the rest of the group, only for the last one. */
+  readonly size: number;
+  readonly tags: readonly string[];
+  /** Options for lvcreate. */
+  readonly options: readonly string[];
 }
 
 export interface DiskLayout {
@@ -26,27 +44,31 @@ export interface PartitionLayout {
 
 export interface FileSystemLayout {
   readonly device: string;
-  readonly format: string;
+  readonly format: FileSystemFormat;
   /** Where it is mounted; absent for swap. */
   readonly point?: string;
   /** Options for mkfs. */
   readonly createOptions: readonly string[];
 }
 
+/** What the boot environment has a mkfs for. */
+const FORMATS = ['ext2', 'ext3', 'ext4', 'vfat', 'xfs', 'btrfs', 'swap'] as const;
+type FileSystemFormat = (typeof FORMATS)[number];
+
 /** Parses a metadata document: `{storage}`, `{instance: {storage}}` or `{metadata: {instance: {storage}}}`. Throws `invalid_params`. */
 export function parseStorageLayout(text: string, source: string): StorageLayout {
   const where = new Where(source);
   const storage = findStorage(parseJson(text, where), where);
-  if (list(storage['volumeGroups'] ?? storage['volume_groups'], where.at('volume groups')).length > 0) {
-    throw where
-      .at('volume groups')
-      .fault(storage['volumeGroups'] ?? storage['volume_groups'], 'LVM is not supported, use partitions');
+  if (list(storage['raid'], where.at('raid')).length > 0) {
+    throw where.at('raid').fault(storage['raid'], 'software RAID is not supported, use partitions or volume groups');
   }
   const disks = list(storage['disks'], where.at('disks')).map((disk, i) => parseDisk(disk, where.at(`disks[${i}]`)));
   const fileSystems = list(storage['filesystems'], where.at('filesystems')).map((entry, i) =>
     parseFileSystemLayout(entry, where.at(`filesystems[${i}]`)),
   );
-  return { disks, fileSystems };
+  const volumeGroups = list(storage['volume_groups'] ?? storage['volumeGroups'], where.at('volume_groups'));
+  const groups = volumeGroups.map((group, i) => parseVolumeGroup(group, where.at(`volume_groups[${i}]`)));
+  return { disks, volumeGroups: groups, fileSystems };
 }
 
 /** Names the place in the document in every sentence. */
@@ -83,7 +105,8 @@ function findStorage(document: unknown, where: Where): JsonObject {
     const inner = candidate[key];
     if (inner !== undefined && inner !== null) candidate = object(inner, where.at(key));
   }
-  if (candidate['disks'] !== undefined || candidate['filesystems'] !== undefined) return candidate;
+  if (['disks', 'filesystems', 'volume_groups', 'volumeGroups'].some((key) => candidate[key] !== undefined))
+    return candidate;
   throw where.at('metadata.instance.storage').fault(undefined, 'describe disks or filesystems there');
 }
 
@@ -113,9 +136,9 @@ function parseFileSystemLayout(value: unknown, where: Where): FileSystemLayout {
   const mount = object(object(value, where)['mount'], where.at('mount'));
   const create = object(mount['create'] ?? {}, where.at('mount.create'));
   const point = text(mount['point'] ?? '', where.at('mount.point'));
-  const format = text(mount['format'], where.at('mount.format')).toLowerCase();
-  if (!/^[a-z0-9]+$/.test(format))
-    throw where.at('mount.format').fault(format, 'use ext4, vfat, xfs, swap or another mkfs name');
+  const written = text(mount['format'], where.at('mount.format')).toLowerCase();
+  const format = FORMATS.find((known) => known === written);
+  if (format === undefined) throw where.at('mount.format').fault(written, `use one of ${FORMATS.join(', ')}`);
   if (point.split('/').includes('..')) throw where.at('mount.point').fault(point, 'leave out the ".." parts');
   return {
     device: device(mount['device'], where.at('mount.device')),
@@ -125,6 +148,47 @@ function parseFileSystemLayout(value: unknown, where: Where): FileSystemLayout {
       text(option, where.at(`mount.create.options[${i}]`)),
     ),
   };
+}
+
+function parseVolumeGroup(value: unknown, where: Where): VolumeGroupLayout {
+  const group = object(value, where);
+  const physicalVolumes = list(group['physical_volumes'], where.at('physical_volumes')).map((entry, i) =>
+    device(entry, where.at(`physical_volumes[${i}]`)),
+  );
+  if (physicalVolumes.length === 0) {
+    throw where.at('physical_volumes').fault(group['physical_volumes'], 'list at least one partition or disk');
+  }
+  const logical = list(group['logical_volumes'], where.at('logical_volumes'));
+  const logicalVolumes = logical.map((entry, i) => {
+    const at = where.at(`logical_volumes[${i}]`);
+    const volume = object(entry, at);
+    const size = integer(volume['size'] ?? 0, at.at('size'));
+    if (size === 0 && i < logical.length - 1)
+      throw at.at('size').fault(0, 'only the last volume may take the rest of the group');
+    return {
+      name: volumeName(volume['name'], at.at('name')),
+      size,
+      tags: texts(volume['tags'], at.at('tags')),
+      options: texts(volume['opts'], at.at('opts')),
+    };
+  });
+  return {
+    name: volumeName(group['name'], where.at('name')),
+    physicalVolumes,
+    tags: texts(group['tags'], where.at('tags')),
+    logicalVolumes,
+  };
+}
+
+/** lvm(8), valid names. */
+function volumeName(value: unknown, where: Where): string {
+  const name = text(value, where);
+  if (/^[\w+.][\w+.-]{0,126}$/.test(name) && !['.', '..'].includes(name)) return name;
+  throw where.fault(name, 'use letters, digits and + _ . -, not first a -');
+}
+
+function texts(value: unknown, where: Where): readonly string[] {
+  return list(value, where).map((entry, i) => text(entry, where.at(`[${i}]`)));
 }
 
 function object(value: unknown, where: Where): JsonObject {
