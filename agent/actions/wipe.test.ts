@@ -35,7 +35,7 @@ describe('wipe', () => {
     assert.equal(await isZeroDisk(machine, SATA_DISK), true);
     assert.match(
       world.log,
-      /discard: .*takes no discards.*\n.*erasing by zero\n.*every byte was read back: zeros\nwiped \/dev\/sda \(25165824 bytes\) by zero/,
+      /by discard: .*takes no discards.*\n.*erasing by zero\n.*every byte was read back: zeros\nwiped \/dev\/sda \(25165824 bytes\) by zero/,
     );
     assert.equal(machine.journal.at(-1), 'reread /dev/sda ');
     assert.deepEqual(

@@ -58,7 +58,8 @@ async function readIdentity(tree: SysTree, name: string, devicePath: string) {
     hctl: /\/(\d+(?::\d+){3})$/.exec(devicePath)?.[1],
     transport: transportOf(name, devicePath, vendor),
   });
-  const { transport } = known;
+  // Behind a virtio controller may be a SCSI disk, which has a SCSI disk's names.
+  const transport = name.startsWith('sd') && known.transport === 'virtio' ? 'scsi' : known.transport;
   const byId = byIdNames({ transport, model, vendor, serial: known.serial, wwid, ataModel: ata?.model });
   return { ...(byId.length === 0 ? {} : { byId }), ...known };
 }

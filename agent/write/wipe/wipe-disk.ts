@@ -38,7 +38,8 @@ export async function wipeDisk(target: WipeTarget, params: Omit<WipeParams, 'dis
     }
     target.signal.throwIfAborted();
     if (name === names.at(-1)) throw failure;
-    target.log(`${target.device}: ${name}: ${failure.message}; on to the next method`);
+    const what = failure.code === 'command_failed' ? `${target.device}: ${name}: ` : '';
+    target.log(`${what}${failure.message}; on to the next method`);
   }
   throw new TinsmithError('internal', 'there is no method to wipe a disk with');
 }

@@ -9,6 +9,8 @@ export interface VmOptions {
   readonly disk?: string;
   /** How the disk is attached: /dev/vda, /dev/nvme0n1, and /dev/sda for the other two. Default virtio. */
   readonly diskKind?: DiskKind;
+  /** Beside it, in this order, on controllers of their own. */
+  readonly moreDisks?: readonly VmDisk[];
   /** Default 512. */
   readonly memoryMiB?: number;
   /** What the firmware tries first; an empty disk falls through to the network. Default disk. */
@@ -17,6 +19,14 @@ export interface VmOptions {
   readonly isPoweredOn?: boolean;
   /** `ipxe` gives a UEFI machine a network card with iPXE in its ROM; default is the firmware's own PXE. BIOS is always iPXE. */
   readonly uefiRom?: 'firmware' | 'ipxe';
+}
+
+export interface VmDisk {
+  readonly file: string;
+  readonly kind: DiskKind;
+  readonly serial: string;
+  /** Default 512. */
+  readonly blockBytes?: 512 | 4096;
 }
 
 export type DiskKind = 'virtio' | 'nvme' | 'sata-ide' | 'scsi';
@@ -78,6 +88,25 @@ export function qemuArguments(options: VmOptions, place: VmPlace): readonly [str
     ...(options.disk === undefined
       ? []
       : diskArguments(options.disk, options.diskKind ?? 'virtio', isDiskFirst ? 1 : 2)),
+    ...(options.moreDisks ?? []).flatMap(moreDiskArguments),
+  ];
+}
+
+function moreDiskArguments({ file, kind, serial, blockBytes = 512 }: VmDisk, index: number): readonly string[] {
+  const id = `m${index}`;
+  const blocks = `logical_block_size=${blockBytes},physical_block_size=${blockBytes}`;
+  const about = `drive=${id},serial=${serial}`;
+  const devices: Readonly<Record<DiskKind, readonly string[]>> = {
+    virtio: [`virtio-blk-pci,${about},${blocks}`],
+    nvme: [`nvme,${about},${blocks}`],
+    // IDE knows no other block size.
+    'sata-ide': [`ide-hd,${about}`],
+    scsi: [`virtio-scsi-pci,id=scsi-${id}`, `scsi-hd,bus=scsi-${id}.0,${about},${blocks}`],
+  };
+  return [
+    '-drive',
+    `if=none,id=${id},file=${escapeCommas(file)},format=raw,cache=unsafe,discard=unmap`,
+    ...devices[kind].flatMap((device) => ['-device', device]),
   ];
 }
 
