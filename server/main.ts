@@ -144,6 +144,7 @@ async function buildBootEnvironment(request: InitramfsRequest, signal: AbortSign
     agentFile: request.agent ?? join(root, `build/agent/tinsmith-agent-${architecture}`),
     architecture,
     addDirectories: request.add,
+    omitTools: request.omit,
     log: (line) => request.report(line),
     signal,
     ...kernelOf(request),

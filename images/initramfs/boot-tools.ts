@@ -1,3 +1,5 @@
+import { TinsmithError } from '#proto/errors.ts';
+
 /** The programs of the boot environment besides the agent and the kernel, and the Debian packages that hold them. */
 
 export interface BootTool {
@@ -6,9 +8,11 @@ export interface BootTool {
   readonly files: Readonly<Record<string, string>>;
   /** Further names: link → target. */
   readonly links: Readonly<Record<string, string>>;
+  /** Only some actions need it: a site that does not use them can build without. */
+  readonly isOptional?: true;
 }
 
-export const BOOT_TOOLS: readonly BootTool[] = [
+const BOOT_TOOLS: readonly BootTool[] = [
   {
     package: 'busybox-static',
     files: { 'bin/busybox': 'bin/busybox' },
@@ -35,8 +39,8 @@ export const BOOT_TOOLS: readonly BootTool[] = [
     files: { 'sbin/mkfs.fat': 'usr/sbin/mkfs.fat' },
     links: { 'usr/sbin/mkfs.vfat': 'mkfs.fat', 'usr/sbin/mkdosfs': 'mkfs.fat' },
   },
-  { package: 'xfsprogs', files: { 'sbin/mkfs.xfs': 'usr/sbin/mkfs.xfs' }, links: {} },
-  { package: 'btrfs-progs', files: { 'sbin/mkfs.btrfs': 'usr/sbin/mkfs.btrfs' }, links: {} },
+  { package: 'xfsprogs', files: { 'sbin/mkfs.xfs': 'usr/sbin/mkfs.xfs' }, links: {}, isOptional: true },
+  { package: 'btrfs-progs', files: { 'sbin/mkfs.btrfs': 'usr/sbin/mkfs.btrfs' }, links: {}, isOptional: true },
   {
     package: 'lvm2',
     files: { 'sbin/lvm': 'usr/sbin/lvm' },
@@ -48,10 +52,11 @@ export const BOOT_TOOLS: readonly BootTool[] = [
       'usr/sbin/vgchange': 'lvm',
       'usr/sbin/lvcreate': 'lvm',
     },
+    isOptional: true,
   },
   // What erases disks: by the drive itself (NVMe, ATA), or by the kernel.
-  { package: 'nvme-cli', files: { 'usr/sbin/nvme': 'usr/sbin/nvme' }, links: {} },
-  { package: 'hdparm', files: { 'sbin/hdparm': 'usr/sbin/hdparm' }, links: {} },
+  { package: 'nvme-cli', files: { 'usr/sbin/nvme': 'usr/sbin/nvme' }, links: {}, isOptional: true },
+  { package: 'hdparm', files: { 'sbin/hdparm': 'usr/sbin/hdparm' }, links: {}, isOptional: true },
   { package: 'util-linux', files: { 'sbin/blkdiscard': 'usr/sbin/blkdiscard' }, links: {} },
   // Capabilities, ACLs and SELinux labels of unpacked archives.
   { package: 'attr', files: { 'usr/bin/setfattr': 'usr/bin/setfattr' }, links: {} },
@@ -60,3 +65,13 @@ export const BOOT_TOOLS: readonly BootTool[] = [
 
 /** Libraries of the agent's base binary: node links against nothing else. */
 export const AGENT_LIBRARY_PACKAGES: readonly string[] = ['libc6', 'libstdc++6', 'libgcc-s1'];
+
+/** The tools without those that are named. @throws TinsmithError `invalid_input` for one that cannot be left out. */
+export function bootTools(omitted: readonly string[]): readonly BootTool[] {
+  const optional = BOOT_TOOLS.filter((tool) => tool.isOptional === true).map((tool) => tool.package);
+  const wrong = omitted.find((name) => !optional.includes(name));
+  if (wrong !== undefined) {
+    throw new TinsmithError('invalid_input', `cannot leave out ${wrong}: use one of ${optional.join(', ')}`);
+  }
+  return BOOT_TOOLS.filter((tool) => !omitted.includes(tool.package));
+}

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { UnpackedPackage } from '../packages/debian-packages.ts';
 import { runProgram } from '../packages/run-program.ts';
-import { BOOT_TOOLS } from './boot-tools.ts';
+import { bootTools } from './boot-tools.ts';
 import { type BootTree, type BootTreeOptions, bootTree } from './boot-tree.ts';
 import { writeCpio } from './cpio.ts';
 import { elfFixture } from './elf-fixture.ts';
@@ -30,7 +30,7 @@ async function put(path: string, content: Buffer | string): Promise<string> {
 /** Packages with every tool in them; the agent needs libstdc++, and that needs libc. */
 async function options(change: Partial<BootTreeOptions> = {}): Promise<BootTreeOptions> {
   const packages: UnpackedPackage[] = [];
-  for (const tool of BOOT_TOOLS) {
+  for (const tool of bootTools([])) {
     for (const path of Object.keys(tool.files)) await put(`${tool.package}/${path}`, 'tool');
     packages.push({ name: tool.package, version: '1', sha256: '', root: join(directory, tool.package) });
   }
@@ -47,6 +47,7 @@ async function options(change: Partial<BootTreeOptions> = {}): Promise<BootTreeO
   const agent = elfFixture({ needed: ['libstdc++.so.6'], interpreter: '/lib64/ld-linux-x86-64.so.2' });
   return {
     packages,
+    tools: bootTools([]),
     triplet,
     agentFile: await put('agent', agent),
     kernelRelease: '6.1.0',
@@ -65,6 +66,17 @@ async function digest({ entries }: BootTree): Promise<string> {
 const paths = ({ entries }: BootTree): readonly string[] => entries.map(({ path }) => path);
 
 describe('bootTree', () => {
+  it('goes without optional tools when told to, and without no others', async () => {
+    const tree = await bootTree(await options({ tools: bootTools(['lvm2', 'nvme-cli']) }));
+
+    assert.equal(paths(tree).includes('usr/sbin/nvme') || paths(tree).includes('usr/sbin/vgcreate'), false);
+    assert.equal(paths(tree).includes('usr/sbin/mkfs.xfs'), true);
+    assert.throws(() => bootTools(['e2fsprogs']), {
+      code: 'invalid_input',
+      message: 'cannot leave out e2fsprogs: use one of xfsprogs, btrfs-progs, lvm2, nvme-cli, hdparm',
+    });
+  });
+
   it('holds the agent, its libraries and their libraries, and the loader where the agent looks for it', async () => {
     const tree = await bootTree(await options());
 

@@ -3,13 +3,14 @@ import { lstat, readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { basename, join, relative, sep } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import type { UnpackedPackage } from '../packages/debian-packages.ts';
-import { BOOT_TOOLS } from './boot-tools.ts';
+import type { BootTool } from './boot-tools.ts';
 import { bytesContent, type CpioEntry } from './cpio.ts';
 import { type ModuleSelection, moduleIndexes } from './kernel-modules.ts';
 import { findSharedLibraries } from './shared-libraries.ts';
 
 export interface BootTreeOptions {
   readonly packages: readonly UnpackedPackage[];
+  readonly tools: readonly BootTool[];
   /** Debian's multiarch folder, for example `x86_64-linux-gnu`. */
   readonly triplet: string;
   readonly agentFile: string;
@@ -51,7 +52,7 @@ const ETC = {
  *   that holds something which no archive can (a socket, a device).
  */
 export async function bootTree(options: BootTreeOptions): Promise<BootTree> {
-  const tools = await toolEntries(options.packages);
+  const tools = await toolEntries(options);
   const libraries = await findSharedLibraries(
     [options.agentFile, ...tools.programs],
     options.packages.map(({ root }) => root),
@@ -93,12 +94,13 @@ async function baseEntries(): Promise<readonly CpioEntry[]> {
   ];
 }
 
-async function toolEntries(
-  packages: readonly UnpackedPackage[],
-): Promise<{ readonly entries: readonly CpioEntry[]; readonly programs: readonly string[] }> {
+async function toolEntries({
+  packages,
+  tools,
+}: BootTreeOptions): Promise<{ readonly entries: readonly CpioEntry[]; readonly programs: readonly string[] }> {
   const entries: CpioEntry[] = [];
   const programs: string[] = [];
-  for (const tool of BOOT_TOOLS) {
+  for (const tool of tools) {
     const root = packages.find(({ name }) => name === tool.package)?.root ?? '';
     for (const [from, path] of Object.entries(tool.files)) {
       const source = await locateTool(root, from);

@@ -12,7 +12,7 @@ import {
   resolveKernelPackage,
   type UnpackedPackage,
 } from '../packages/debian-packages.ts';
-import { AGENT_LIBRARY_PACKAGES, BOOT_TOOLS } from './boot-tools.ts';
+import { AGENT_LIBRARY_PACKAGES, bootTools } from './boot-tools.ts';
 import { bootTree } from './boot-tree.ts';
 import { type Compression, compressor } from './compression.ts';
 import { type CpioEntry, writeCpio } from './cpio.ts';
@@ -40,6 +40,8 @@ export interface InitramfsOptions {
   readonly kernel?: KernelSource;
   /** Folders whose content is laid over the boot environment's root, in this order. */
   readonly addDirectories?: readonly string[];
+  /** Packages of optional tools that are left out. */
+  readonly omitTools?: readonly string[];
   /** Default: zstd, level 19. */
   readonly compression?: Compression;
   /** Seconds since 1970 that all files carry (SOURCE_DATE_EPOCH). Default 0. */
@@ -111,12 +113,13 @@ export async function buildInitramfs(options: InitramfsOptions): Promise<BuiltIn
     ...(signal === undefined ? {} : { signal }),
   };
   const kernel = await findKernel(options.kernel ?? { package: PLATFORMS[architecture].kernel }, apt);
-  const names = [...BOOT_TOOLS.map((tool) => tool.package), ...AGENT_LIBRARY_PACKAGES];
+  const tools = bootTools(options.omitTools ?? []);
+  const names = [...tools.map((tool) => tool.package), ...AGENT_LIBRARY_PACKAGES];
   const packages = await fetchDebianPackages({ ...apt, names, withLibraries: true });
   const modules = await selectKernelModules(kernel.modulesDirectory, WANTED_MODULES);
   const { agentFile } = options;
   const { release } = kernel;
-  const tree = await bootTree({ packages, triplet, agentFile, kernelRelease: release, modules, addDirectories });
+  const tree = await bootTree({ packages, tools, triplet, agentFile, kernelRelease: release, modules, addDirectories });
 
   log?.(`packing ${tree.entries.length} files with ${compression.format}`);
   await mkdir(options.outDirectory, { recursive: true });

@@ -282,9 +282,6 @@ describe('rootio parameters', () => {
   });
 
   it('refuses file systems, volumes and arrays that it cannot make', () => {
-    const storageOf = (part: object): Record<string, string> => ({ METADATA: JSON.stringify({ storage: part }) });
-    const group = (part: object): Record<string, string> =>
-      storageOf({ volume_groups: [{ name: 'vg0', physical_volumes: ['/dev/sda1'], ...part }] });
     const cases: readonly (readonly [Record<string, string>, RegExp])[] = [
       [
         storageOf({ filesystems: [{ mount: { device: '/dev/sda1', format: 'zfs' } }] }),
@@ -308,6 +305,14 @@ describe('rootio parameters', () => {
       assert.match(refusal(catalog.rootio, environment, ['partition']), pattern);
   });
 });
+
+function storageOf(part: object): Record<string, string> {
+  return { METADATA: JSON.stringify({ storage: part }) };
+}
+
+function group(part: object): Record<string, string> {
+  return storageOf({ volume_groups: [{ name: 'vg0', physical_volumes: ['/dev/sda1'], ...part }] });
+}
 
 describe('wipe parameters', () => {
   it('name disks once, or all of them, but not both', () => {

@@ -125,6 +125,8 @@ export interface InitramfsRequest {
   readonly modules?: string;
   readonly agent?: string;
   readonly add: readonly string[];
+  /** Packages of optional tools. */
+  readonly omit: readonly string[];
   readonly arch?: string;
   /** `zstd`, `gzip` or `none`, optionally with a level: `zstd:19`. */
   readonly compression?: string;

@@ -14,6 +14,12 @@ export const initramfsBuildCommand: Command = {
     modules: { type: 'string', value: 'DIR', summary: 'Modules of your own kernel: its folder below lib/modules.' },
     agent: { type: 'string', value: 'FILE', summary: 'The agent (build/agent/tinsmith-agent-x64).' },
     add: { type: 'string', value: 'DIR', multiple: true, summary: 'Folder whose content is baked in.' },
+    omit: {
+      type: 'string',
+      value: 'TOOL',
+      multiple: true,
+      summary: 'Leave out lvm2, nvme-cli, hdparm, xfsprogs or btrfs-progs.',
+    },
     arch: { type: 'string', value: 'ARCH', choices: ['x64', 'arm64'], summary: 'Architecture of the machines.' },
     compression: { type: 'string', value: 'NAME', summary: 'zstd, gzip or none; with a level: zstd:12 (zstd:19).' },
   },
@@ -47,6 +53,7 @@ function requestOf(input: CommandInput): Omit<InitramfsRequest, 'report'> {
   return {
     out,
     add: input.texts('add'),
+    omit: input.texts('omit'),
     ...(kernel !== undefined && { kernel }),
     ...(vmlinuz !== undefined && { vmlinuz }),
     ...(modules !== undefined && { modules }),

@@ -85,11 +85,16 @@ export function qemuArguments(options: VmOptions, place: VmPlace): readonly [str
     card,
     '-device',
     'virtio-rng-pci',
-    ...(options.disk === undefined
-      ? []
-      : diskArguments(options.disk, options.diskKind ?? 'virtio', isDiskFirst ? 1 : 2)),
-    ...(options.moreDisks ?? []).flatMap(moreDiskArguments),
+    ...disksArguments(options, isDiskFirst ? 1 : 2),
   ];
+}
+
+function disksArguments(
+  { disk, diskKind = 'virtio', moreDisks = [] }: VmOptions,
+  bootIndex: number,
+): readonly string[] {
+  const first = disk === undefined ? [] : diskArguments(disk, diskKind, bootIndex);
+  return [...first, ...moreDisks.flatMap(moreDiskArguments)];
 }
 
 function moreDiskArguments({ file, kind, serial, blockBytes = 512 }: VmDisk, index: number): readonly string[] {
