@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import type { ClusterManifest, RegistryMirror } from './cluster-kind.ts';
-import { doNetworksOverlap, faultOfCidr, faultOfIpv4, prefixOfCidr } from './network-address.ts';
+import { canonicalCidr, doNetworksOverlap, faultOfCidr, faultOfIpv4, prefixOfCidr } from './network-address.ts';
 import { faultOfObjectName } from './object-names.ts';
 import {
   boolean,
@@ -39,7 +39,11 @@ const readCidr: Reader<string> = refined(
   object({ cidrBlocks: required(list(text(faultOfCidr))) }),
   ({ cidrBlocks }, value) => {
     const [cidr] = cidrBlocks;
-    if (cidr !== undefined && cidrBlocks.length === 1) return cidr;
+    if (cidr !== undefined && cidrBlocks.length === 1) {
+      const network = canonicalCidr(cidr);
+      if (network !== cidr) warnAt(value, 'cidrBlocks', `${value.path}.cidrBlocks ${cidr} is read as ${network}`);
+      return network;
+    }
     const fact = `${value.path}.cidrBlocks has ${cidrBlocks.length} networks`;
     return refuseAt(value, 'cidrBlocks', `${fact}: write exactly one`);
   },

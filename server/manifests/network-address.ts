@@ -104,9 +104,12 @@ export function faultOfCidr(text: string): string | undefined {
   if (!isIPv4(address) || !/^([1-9]|[12]\d|3[0-2])$/.test(length) || text !== `${address}/${length}`) {
     return 'is not a network: write its first address and prefix length, like 192.168.0.0/16';
   }
-  const first = firstOf(text);
-  if (first === toNumber(address)) return undefined;
-  return `does not begin at its first address: write ${toAddress(first)}/${length}`;
+  return undefined;
+}
+
+/** A checked network, written with its first address: 10.96.0.1/12 → 10.96.0.0/12. */
+export function canonicalCidr(cidr: string): string {
+  return `${toAddress(firstOf(cidr))}/${prefixOfCidr(cidr)}`;
 }
 
 /** Length of a checked network's prefix. */

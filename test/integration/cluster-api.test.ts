@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type {
+  ApplyResponse,
   ClusterChangeAnswer,
   ClusterCreateAnswer,
   ClusterView,
@@ -159,6 +160,26 @@ describe('clusters in the admin API', () => {
     const both = await refused('upgrade', { version: '1.31', workers: 2 });
     assert.match(both.problems[0]?.message ?? '', /scale before or after the upgrade/);
     assert.equal((await show(world)).state, 'ready');
+  });
+
+  it('are checked by apply, which stores their machines and names the command that makes them', async () => {
+    await using world = await startApiWorld();
+    const apply = (cluster: Parameters<typeof clusterYaml>[0]) =>
+      world.call('POST', '/api/v1/apply', { body: { files: filesOf(cluster) } });
+
+    const refused = await apply({ controlPlane: 2 });
+    const answer = await apply({});
+
+    assert.match(refused.error().problems[0]?.message ?? '', /count is 2, which is even/);
+    const { records, warnings } = answer.json<ApplyResponse>();
+    assert.ok(records.length > 0 && records.every(({ kind }) => kind === 'Hardware'), JSON.stringify(records));
+    assert.ok(
+      warnings.some(({ message }) =>
+        message.startsWith('Cluster c1 is checked and not made by apply: use tinsmith cluster'),
+      ),
+      JSON.stringify(warnings),
+    );
+    assert.deepEqual(await world.store.listClusters(), []);
   });
 
   it('are resumed and deleted', async () => {
