@@ -45,7 +45,10 @@ describe('what a node waits for', () => {
     const now = 'now: it boots from the network and begins its installation';
     assert.equal(waits('provisioning', { run: 'pending' }), `operator: power on m2 (MAC 02:00:00:00:00:01) ${now}`);
     const installed = { run: 'pending', machine: { stage: 'installed' } } as const;
-    assert.equal(waits('provisioning', installed), `operator: power-cycle m2 (MAC 02:00:00:00:00:01) ${now}`);
+    assert.equal(
+      waits('provisioning', installed),
+      'operator: power-cycle m2 (MAC 02:00:00:00:00:01) now and let it boot from the network: it stops what it runs and begins its installation',
+    );
     assert.match(waits('releasing', installed), /^operator: power-cycle m2 .* begins the wipe of its disks$/);
     const lost = { run: 'waiting', machine: { stage: 'provisioning' } } as const;
     assert.match(waits('provisioning', lost), /^operator: power-cycle m2/);

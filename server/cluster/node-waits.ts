@@ -73,8 +73,12 @@ export function machineWait({ hardware, hasAgent, now, since }: MachineFacts, wh
   if (isComing && now.getTime() - hardware.stageAt.getTime() < START_TIME_MS) {
     return { text: hardware.stage === 'booting' ? 'it is booting' : 'its agent begins', forOperator: false };
   }
-  const verb = hardware.stage === 'discovered' ? 'power on' : 'power-cycle';
-  return { text: `${verb} ${machine} now: it boots from the network and begins ${what}`, forOperator: true };
+  // What holds no system boots from the network by itself; a disk that boots would come first.
+  const todo =
+    hardware.stage === 'discovered'
+      ? `power on ${machine} now: it boots from the network`
+      : `power-cycle ${machine} now and let it boot from the network: it stops what it runs`;
+  return { text: `${todo} and begins ${what}`, forOperator: true };
 }
 
 function startOf({ hardware, node, now, startupMs = BOOT_TIME_MS }: WaitFacts): NodeWait {

@@ -31,11 +31,11 @@ export async function exampleFiles(world: World): Promise<readonly string[]> {
   return ['-f', cluster, '--hardware', hardware];
 }
 
-/** One of its machines with an empty disk, `/dev/sda` as in the CSV. */
+/** One of its machines with an empty disk, `/dev/sda` as in the CSV; it boots from the network first, as day 2 needs it. */
 export async function powerOnExample(
   world: World,
   { name, mac }: { readonly name: string; readonly mac: string },
 ): Promise<VirtualMachine> {
   const disk = await world.emptyDisk(`${name}.img`, GIBIBYTE);
-  return world.powerOn({ name, firmware: 'bios', mac, disk, diskKind: 'scsi' });
+  return world.powerOn({ name, firmware: 'bios', mac, disk, diskKind: 'scsi', bootOrder: 'network' });
 }
