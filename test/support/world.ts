@@ -49,7 +49,11 @@ export interface WorldOptions {
 
 export async function startWorld(options: WorldOptions): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), `tinsmith-${options.name}-`));
-  const lab = await startLab({ name: options.name, directory: join(folder, 'lab') }).catch(async (error: unknown) => {
+  const logs = join(BUILD, 'e2e', options.name);
+  await rm(logs, { recursive: true, force: true });
+  await mkdir(logs, { recursive: true });
+  const place = { name: options.name, directory: join(folder, 'lab'), logDirectory: logs };
+  const lab = await startLab(place).catch(async (error: unknown) => {
     await rm(folder, { recursive: true, force: true });
     throw error;
   });
@@ -82,7 +86,7 @@ export class World implements AsyncDisposable {
     this.#options = options;
     this.dataFolder = join(folder, 'data');
     this.imagesFolder = join(this.dataFolder, 'images');
-    this.#serverLog = createWriteStream(join(folder, 'server.log'), { flags: 'a' });
+    this.#serverLog = createWriteStream(join(lab.logDirectory, 'server.log'));
   }
 
   async prepare(): Promise<void> {
@@ -211,12 +215,12 @@ export class World implements AsyncDisposable {
     return this.lab.startVm(options);
   }
 
-  /** What happened, for a failed test: events and the end of the server's log. */
+  /** What happened, for a failed test: events and the end of the server's log. Logs stay in build/e2e/NAME until the next run. */
   async story(): Promise<string> {
     const events = this.seen
       .filter((event) => event.name !== 'action.progress')
       .map((event) => `${event.at} ${event.name} ${event.hardware ?? ''} ${JSON.stringify(event.data)}`);
-    const log = await readFile(join(this.folder, 'server.log'), 'utf8').catch(() => '(no server log)');
+    const log = await readFile(join(this.lab.logDirectory, 'server.log'), 'utf8').catch(() => '(no server log)');
     return ['--- events', ...events.slice(-60), '--- server log', ...log.split('\n').slice(-60)].join('\n');
   }
 

@@ -29,8 +29,10 @@ import { VirtualMachine } from './virtual-machine.ts';
 export interface LabOptions {
   /** Short, [a-z0-9]: part of the namespace's name. */
   readonly name: string;
-  /** Gets logs and sockets and is kept. Default: a temporary folder that goes with the lab. */
+  /** Gets sockets and settings and is kept. Default: a temporary folder that goes with the lab. */
   readonly directory?: string;
+  /** Gets what machines say, and is kept. Default: `directory`. */
+  readonly logDirectory?: string;
 }
 
 export interface ExecOptions {
@@ -81,12 +83,14 @@ export class Lab implements AsyncDisposable {
   readonly bridge = SITE.bridge;
   readonly namespace: string;
   readonly directory: string;
+  readonly logDirectory: string;
   readonly #stack = new AsyncDisposableStack();
   #taps = 0;
 
-  constructor(namespace: string, directory: string) {
+  constructor(namespace: string, directory: string, logDirectory = directory) {
     this.namespace = namespace;
     this.directory = directory;
+    this.logDirectory = logDirectory;
   }
 
   /** Starts a program inside the namespace. It also ends with the lab. */
@@ -125,13 +129,13 @@ export class Lab implements AsyncDisposable {
 }
 
 /** Builds the site. Everything goes when the lab is disposed, when the process exits, and on SIGINT and SIGTERM. */
-export async function startLab({ name, directory }: LabOptions): Promise<Lab> {
+export async function startLab({ name, directory, logDirectory }: LabOptions): Promise<Lab> {
   if (!/^[a-z0-9]{1,20}$/.test(name)) throw new Error(`cannot name a lab "${name}": use up to 20 of a-z and 0-9`);
   await removeStaleNamespaces(name);
   const namespace = namespaceName(name);
   const place = directory === undefined ? await mkdtemp(join(tmpdir(), 'tinsmith-lab-')) : resolve(directory);
   await mkdir(place, { recursive: true });
-  const lab = new Lab(namespace, place);
+  const lab = new Lab(namespace, place, logDirectory);
   lab.onEnd(
     cleanAtExit(() => {
       removeNamespace(namespace);

@@ -9,6 +9,7 @@ import { QmpClient } from './qmp-client.ts';
 export interface VmLab {
   readonly namespace: string;
   readonly directory: string;
+  readonly logDirectory: string;
 }
 
 interface PowerOn {
@@ -31,7 +32,7 @@ export class VirtualMachine implements AsyncDisposable {
     this.options = options;
     this.#lab = lab;
     this.#place = place;
-    this.console = new ConsoleLog(title, join(lab.directory, `${title}.console.log`));
+    this.console = new ConsoleLog(title, join(lab.logDirectory, `${title}.console.log`));
   }
 
   /** @param tap a tap of the lab's bridge that is this machine's alone */
