@@ -1,9 +1,15 @@
 import assert from 'node:assert/strict';
 import { createHash, X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { type ReadCloudConfig, readCloudConfig } from '#test/support/cloud-config-reader.ts';
 import { type ExampleChanges, exampleDefinition, exampleNode } from '#test/support/example-node.ts';
+import { readToml } from '#test/support/toml-reader.ts';
+import { clusterDefinitions } from '../../manifests/cluster-definitions.ts';
+import type { ClusterDefinition } from '../../manifests/cluster-kind.ts';
+import { loadManifests } from '../../manifests/load-manifests.ts';
+import { nodeGroups } from '../node-groups.ts';
 import type { BootstrapStep, ClusterSecrets } from './bootstrapper.ts';
 import { BOOTSTRAPPER_NAMES, bootstrapperFor } from './bootstrappers.ts';
 import { k3s } from './k3s.ts';
@@ -31,6 +37,49 @@ describe('a cluster’s bootstrapper', () => {
       code: 'invalid_input',
       message: /names the bootstrapper kubeadmn, .*did you mean kubeadm\?.*one of kubeadm, k3s, none/,
     });
+  });
+});
+
+function definitionOf(yaml: string): ClusterDefinition {
+  const { definitions, problems } = clusterDefinitions(loadManifests([{ name: 'cluster.yaml', text: yaml }]), {
+    templates: [],
+  });
+  assert.deepEqual(problems, []);
+  const [definition] = definitions;
+  assert.ok(definition !== undefined);
+  return definition.value;
+}
+
+describe('the published EKS Anywhere example', () => {
+  const text = readFileSync(new URL('../../../test/fixtures/eksa-example/cluster.yaml', import.meta.url), 'utf8');
+
+  it('becomes the user data of a control-plane node and of a worker', async () => {
+    const definition = definitionOf(text);
+    const bootstrapper = bootstrapperFor(definition);
+    const secrets = await bootstrapper.makeSecrets(definition, AT);
+    const settings = nodeGroups(definition).map((group) => {
+      const step = group.role === 'worker' ? 'joinWorker' : 'init';
+      const data = bootstrapper.userData({ ...exampleNode(step, secrets), definition, group });
+      return readToml(data?.text ?? '') as { settings: ReturnType<typeof parse> }; // TOML documents are tables
+    });
+
+    assert.deepEqual(
+      settings.map((read) => read.settings.kubernetes['standalone-mode']),
+      [true, false],
+    );
+    assert.equal(settings[1]?.settings.kubernetes['api-server'], 'https://192.168.10.41:6443');
+  });
+
+  it('takes the names of bootstrapper and bootstrap image from annotations', () => {
+    const annotations = `kind: Cluster
+metadata:
+  annotations:
+    tinsmith.dev/bootstrapper: none
+    tinsmith.dev/bottlerocket-bootstrap-image: registry.example/boot:1`;
+
+    const { cluster } = definitionOf(text.replace(/kind: Cluster\nmetadata:/, annotations));
+
+    assert.deepEqual([cluster.bootstrapper, cluster.bottlerocketBootstrapImage], ['none', 'registry.example/boot:1']);
   });
 });
 
