@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -29,6 +30,7 @@ import { neighbourMac, readNeighbourTable } from './installed/neighbour-table.ts
 import { type ImageJobs, imageJobs } from './library/image-jobs.ts';
 import { type ImageLibrary, openImageLibrary } from './library/image-library.ts';
 import { makeFolder } from './make-folder.ts';
+import { type ActionImages, readActionImages } from './manifests/action-images.ts';
 import { startAgentService } from './provision/agent-service.ts';
 import type { WorkflowEngine } from './provision/engine.ts';
 import { SWEEP_INTERVAL_MS, workflowEngine } from './provision/workflow-engine.ts';
@@ -57,6 +59,7 @@ const MAX_MACHINE_CONNECTIONS = 4096;
 
 /** What the parts share. */
 interface Parts {
+  readonly actionImages: ActionImages;
   readonly config: Config;
   readonly log: Logger;
   readonly version: string;
@@ -106,7 +109,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   );
   const ca = await openCertificateAuthority({ store, clock });
   const images = await openImages({ config, clock, transitions, store, folder: folders.library }, stack);
-  const parts: Parts = { config, log, version, clock, facing, store, transitions, ca, folders, images };
+  const actionImages = await siteActions(config['actions.map']);
+  const parts: Parts = { actionImages, config, log, version, clock, facing, store, transitions, ca, folders, images };
   const grpc = await startProvisioning(parts, stack);
   const metadata = await startMetadata(parts, stack);
   startClusters(parts, metadata, stack);
@@ -117,6 +121,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       transitions,
       version,
       actionTimeoutMs: config['action.timeout'] * 1000,
+      actionImages,
       images,
       clock,
       token: await ensureAdminToken(dataDir),
@@ -215,7 +220,7 @@ async function sweepUntil(engine: WorkflowEngine, signal: AbortSignal, log: Logg
 function startClusters(parts: Parts, metadataPort: number, stack: AsyncDisposableStack): void {
   const { store, transitions, clock, facing, config } = parts;
   const metadataUrl = `http://${facing.address}:${metadataPort}`;
-  const site = { metadataUrl, actionTimeoutMs: config['action.timeout'] * 1000 };
+  const site = { metadataUrl, actionTimeoutMs: config['action.timeout'] * 1000, actionImages: parts.actionImages };
   const stopping = new AbortController();
   const controller = runClusterController(
     {
@@ -335,6 +340,20 @@ async function startDiscovery(parts: Parts, stack: AsyncDisposableStack): Promis
       ...(pool && { pool }),
     }),
   );
+}
+
+async function siteActions(path: string): Promise<ActionImages> {
+  if (path === '') return new Map();
+  try {
+    return readActionImages({ name: path, text: await readFile(path, 'utf8') });
+  } catch (cause) {
+    if (cause instanceof TinsmithError) throw cause;
+    throw new TinsmithError(
+      'invalid_input',
+      `cannot read the action names of ${path} (--actions-map): ${TinsmithError.from(cause).message}`,
+      { cause },
+    );
+  }
 }
 
 function dhcpMode(config: Config): 'reservation' | 'proxy' | 'off' {

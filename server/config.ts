@@ -131,6 +131,11 @@ export const SETTINGS = {
     default: '3',
     summary: 'How often a workflow whose actions are all repeatable is started before it fails.',
   },
+  'actions.map': {
+    type: 'string',
+    default: '',
+    summary: 'YAML file with a site’s own names of actions, `registry.example.org/site/image: image2disk`.',
+  },
   'action.timeout': {
     type: 'number',
     default: '3600',

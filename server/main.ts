@@ -94,14 +94,17 @@ async function serve(
 }
 
 /** Everything that can be said about the files alone: what they refer to must be among them. */
-async function validate(files: readonly ManifestFile[]): Promise<Validation> {
-  const [{ loadManifests }, { planApply }] = await Promise.all([
+async function validate(files: readonly ManifestFile[], actionsMap?: ManifestFile): Promise<Validation> {
+  const [{ readActionImages }, { loadManifests }, { planApply }] = await Promise.all([
+    import('./manifests/action-images.ts'),
     import('./manifests/load-manifests.ts'),
     import('./manifests/plan-apply.ts'),
   ]);
-  const loaded = loadManifests(files);
+  const actionImages = actionsMap === undefined ? new Map() : readActionImages(actionsMap);
+  const loaded = loadManifests(files, actionImages);
   const nothing = { hardware: [], templates: [], workflows: [] };
-  const plan = planApply(loaded, nothing, { actionTimeoutMs: Number(SETTINGS['action.timeout'].default) * 1000 });
+  const actionTimeoutMs = Number(SETTINGS['action.timeout'].default) * 1000;
+  const plan = planApply(loaded, nothing, { actionTimeoutMs, actionImages });
   return {
     problems: [...loaded.problems, ...plan.problems],
     warnings: [...loaded.warnings, ...plan.warnings],

@@ -41,6 +41,10 @@ export const archive2disk: ActionDeclaration<Archive2diskParams> = {
   summary: 'Unpack a tar archive (raw, gz, xz, zst, bz2) into a file system, with everything that tar keeps.',
   // What an interrupted try left aside is removed, and what it moved already is replaced again.
   repeatable: true,
+  fixes: [
+    '`TARFILE_CHECKSUM` is that of the whole tar file, padding too, and proves it before anything is replaced.',
+    'Owners, modes, times, extended attributes, hard links and devices are restored; nothing escapes from the target by `..` or links.',
+  ],
   environment: {
     ARCHIVE_URL: 'URL of the archive (http or https).',
     ARCHIVE_TYPE: 'tar, targz or the like; checked only, the first bytes of the archive decide.',

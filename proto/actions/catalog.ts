@@ -67,8 +67,14 @@ export function actionNameOf(image: string): ActionName {
   throw new TinsmithError('unknown_action', `the action image ${image} names no built-in action: use one of ${known}`);
 }
 
-function imageBaseName(image: string): string {
+/** A reference without tag and digest: `registry.example.org:5000/site/my-image`. */
+export function imageName(image: string): string {
   const withoutDigest = image.split('@', 1)[0] ?? '';
-  const last = withoutDigest.slice(withoutDigest.lastIndexOf('/') + 1);
-  return last.split(':', 1)[0] ?? '';
+  // A colon before the last slash is the registry's port.
+  return withoutDigest.replace(/:[^:/]*$/, '');
+}
+
+export function imageBaseName(image: string): string {
+  const name = imageName(image);
+  return name.slice(name.lastIndexOf('/') + 1);
 }

@@ -28,6 +28,12 @@ export const cexec: ActionDeclaration<CexecParams> = {
   summary: 'Run commands, with chroot inside the installed system.',
   // Nobody knows what a foreign command does when it is run a second time.
   repeatable: false,
+  fixes: [
+    'A `CHROOT` that says no (false, 0, no) means no.',
+    'Doubled spaces, a space after `;` and a trailing `;` in `CMD_LINE` do no harm.',
+    '`JSON_OUTPUT` is read as well as the misspelt name that the published action reads.',
+    'A chroot has /dev/pts, EFI variables and a /run of its own; a mount that an earlier action made is used again.',
+  ],
   environment: {
     BLOCK_DEVICE: 'Partition with the root file system, such as /dev/sda2.',
     FS_TYPE: 'Its file system, such as ext4.',

@@ -9,6 +9,8 @@ export interface ActionDeclaration<Params> {
   readonly repeatable: boolean;
   /** Every environment name that it reads, with one sentence each. Others are ignored, as Tinkerbell does. */
   readonly environment: Readonly<Record<string, string>>;
+  /** What is otherwise than in the published action of this name, a sentence each: for the generated reference. */
+  readonly fixes?: readonly string[];
   /** Names whose values may be secret: redacted wherever an environment is shown. */
   readonly secrets?: readonly string[];
   /** Throws TinsmithError('invalid_params') that names the variable, its value and the fix. */

@@ -29,6 +29,13 @@ export const image2disk: ActionDeclaration<Image2diskParams> = {
   summary: 'Stream a raw, gz, xz, zst or bz2 image from a URL to a disk.',
   // Every try starts by making the disk unbootable and ends by making it bootable, so a later try heals an earlier one.
   repeatable: true,
+  fixes: [
+    'A download that is cut short fails; the published action reports success.',
+    'The compression is told by the image’s bytes: query strings, upper case and `.tgz` do no harm, and `COMPRESSED` cannot be wrong.',
+    'A `PROGRESS_INTERVAL_SECONDS` of 0 means the default instead of a crash; words that are no number or boolean are refused instead of ignored.',
+    'A download that breaks off goes on where it was, not at the first byte.',
+    'It ends when the nodes of the partitions exist; a disk that is mounted or in use is refused.',
+  ],
   environment: {
     IMG_URL:
       'URL of the image (http or https), its compression recognised by its first bytes; or library:NAME, an image of the server’s library (Tinsmith).',

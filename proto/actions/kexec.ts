@@ -21,6 +21,11 @@ export const kexec: ActionDeclaration<KexecParams> = {
   summary: 'Load the installed kernel and start it once everything is reported, without the firmware.',
   // Loading a kernel replaces the one that was loaded before.
   repeatable: true,
+  fixes: [
+    'The default entry of grub.cfg may be an index, a title or an id, also in a submenu; one that does not exist is no crash.',
+    '`KERNEL_PATH` works without `INITRD_PATH`.',
+    'Everything is reported and unmounted before the kernel starts.',
+  ],
   environment: {
     BLOCK_DEVICE: 'Partition with the kernel, such as /dev/sda2.',
     FS_TYPE: 'Its file system; default: whatever is on it.',

@@ -17,6 +17,10 @@ export const rootio: ActionDeclaration<RootioParams> = {
   summary: 'Partition, format, mount or wipe disks and LVM groups as the storage part of the metadata says.',
   // Each step starts over from nothing: a new table, a new file system, a mount that may exist already.
   repeatable: true,
+  fixes: [
+    'Any failure fails the action; the published one logs it and succeeds.',
+    '`METADATA` gives the description without a metadata service; a service that does not answer is an error that says so.',
+  ],
   environment: {
     METADATA: 'JSON with the storage description, instead of asking a metadata service (Tinsmith).',
     MIRROR_HOST: 'Host of the metadata service; asked for /metadata.',

@@ -37,6 +37,12 @@ export const writefile: ActionDeclaration<WritefileParams> = {
   summary: 'Write a file with owner and mode into a partition of the installed system.',
   // The file is replaced in one step, and what is appended beside it is appended once only.
   repeatable: true,
+  fixes: [
+    'The file is replaced in one step, flushed and read back; its mode is exact, also setuid, setgid and sticky.',
+    'Links of the target are followed inside it; `..` is refused.',
+    'It waits for the node of the partition, and names the file system that it found where another was expected.',
+    '`STATIC_NETPLAN` and `STATIC_BOTTLEROCKET` take the addresses of all interfaces from the Hardware; nobody asks DHCP.',
+  ],
   environment: {
     DEST_DISK: 'Partition with the file system, such as /dev/sda2.',
     FS_TYPE: 'Its file system, such as ext4.',

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Problem, TinsmithError } from '#proto/errors.ts';
+import type { ActionImages } from '../manifests/action-images.ts';
 import { type LoadedManifests, loadManifests } from '../manifests/load-manifests.ts';
 import { planApply } from '../manifests/plan-apply.ts';
 import type { Cause, Hardware, Store, Template, Workflow } from '../store/store.ts';
@@ -10,6 +11,7 @@ interface ApplyParts {
   readonly store: Store;
   readonly transitions: Transitions;
   readonly actionTimeoutMs: number;
+  readonly actionImages?: ActionImages;
   readonly cause: Cause;
 }
 
@@ -24,14 +26,14 @@ interface Known {
  * and `conflict` when somebody else's change came between.
  */
 export async function applyManifests(request: ApplyRequest, parts: ApplyParts): Promise<ApplyResponse> {
-  const { store, transitions, actionTimeoutMs, cause } = parts;
-  const loaded = loadManifests(request.files);
+  const { store, transitions, actionTimeoutMs, actionImages, cause } = parts;
+  const loaded = loadManifests(request.files, actionImages);
   const known: Known = {
     hardware: await store.listHardware(),
     templates: await store.listTemplates(),
     workflows: await store.listWorkflows(),
   };
-  const plan = planApply(loaded, known, { actionTimeoutMs });
+  const plan = planApply(loaded, known, { actionTimeoutMs, ...(actionImages && { actionImages }) });
   const problems = [...loaded.problems, ...plan.problems];
   if (problems.length > 0) {
     const count = problems.length === 1 ? 'one problem' : `${problems.length} problems`;

@@ -9,7 +9,7 @@ export const applyRoute = defineRoute({
   body: applyRequestSchema,
   response: applyResponseSchema,
   // Twice is harmless: what is there already and equal is `unchanged` and makes no event.
-  async handle({ body, cause }, { store, transitions, actionTimeoutMs }) {
-    return applyManifests(body, { store, transitions, actionTimeoutMs, cause });
+  async handle({ body, cause }, { store, transitions, actionTimeoutMs, actionImages }) {
+    return applyManifests(body, { store, transitions, actionTimeoutMs, ...(actionImages && { actionImages }), cause });
   },
 });

@@ -62,7 +62,11 @@ export const clusterRoutes = [
     response: clusterCreateAnswerSchema,
     // Twice is harmless: a cluster of that definition is there already.
     async handle({ body, cause }, deps) {
-      const { definition, hardware, warnings } = readClusterFiles(body.files, await knownRecords(deps.store));
+      const { definition, hardware, warnings } = readClusterFiles(
+        body.files,
+        await knownRecords(deps.store),
+        deps.actionImages,
+      );
       await deps.transitions.apply({ hardware, templates: [], workflows: [] }, cause);
       const outcome = await createCluster(deps, definition, optionsOf(DEFAULT_CLUSTER_OPTIONS, body.options), cause);
       const cluster = await knownCluster(deps.store, definition.cluster.name);
@@ -79,7 +83,10 @@ export const clusterRoutes = [
     // Twice is harmless: the second time nothing is changed.
     async handle({ params, body, cause }, deps) {
       const before = await knownCluster(deps.store, params.name);
-      const read = body.files === undefined ? undefined : readClusterFiles(body.files, await knownRecords(deps.store));
+      const read =
+        body.files === undefined
+          ? undefined
+          : readClusterFiles(body.files, await knownRecords(deps.store), deps.actionImages);
       const definition = withCounts(read?.definition ?? before.definition, body);
       return change(deps, { before, definition, intent: 'scale', read, request: body, cause });
     },
@@ -94,7 +101,7 @@ export const clusterRoutes = [
     // Twice is harmless: the second time nothing is changed.
     async handle({ params, body, cause }, deps) {
       const before = await knownCluster(deps.store, params.name);
-      const read = readClusterFiles(body.files, await knownRecords(deps.store));
+      const read = readClusterFiles(body.files, await knownRecords(deps.store), deps.actionImages);
       return change(deps, { before, definition: read.definition, intent: 'upgrade', read, request: body, cause });
     },
   }),

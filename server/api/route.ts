@@ -1,6 +1,7 @@
 import type { Static, TSchema } from 'typebox';
 import type { ImageJobs } from '../library/image-jobs.ts';
 import type { ImageLibrary } from '../library/image-library.ts';
+import type { ActionImages } from '../manifests/action-images.ts';
 import type { Cause, Store } from '../store/store.ts';
 import type { Transitions } from '../store/transitions-contract.ts';
 
@@ -12,6 +13,8 @@ export interface ApiDeps {
   readonly version: string;
   /** For actions whose template names no timeout. */
   readonly actionTimeoutMs: number;
+  /** A site's own names of actions. */
+  readonly actionImages?: ActionImages;
   readonly images: { readonly library: ImageLibrary; readonly jobs: ImageJobs };
   readonly clock: () => Date;
 }

@@ -59,8 +59,8 @@ export interface CommandParts {
   readonly settings: readonly SettingSpec[];
   /** Runs the server until the signal. `flags`: setting flag → text. */
   serve(flags: Readonly<Record<string, string | undefined>>, signal: AbortSignal): Promise<void>;
-  /** Checks manifests by themselves, without a server. */
-  validate(files: readonly ManifestFile[]): Promise<Validation>;
+  /** Checks manifests by themselves, without a server. `actionsMap`: a site's own names of actions. */
+  validate(files: readonly ManifestFile[], actionsMap?: ManifestFile): Promise<Validation>;
   buildInitramfs(request: InitramfsRequest, signal: AbortSignal): Promise<InitramfsResult>;
   readonly generate: GenerateParts;
 }

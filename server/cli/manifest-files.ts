@@ -56,7 +56,7 @@ async function pathsOf(name: string): Promise<readonly string[]> {
   return paths;
 }
 
-async function readText(path: string): Promise<string> {
+export async function readText(path: string): Promise<string> {
   const bytes = await explained(path, () => readFile(path));
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);

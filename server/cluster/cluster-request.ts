@@ -1,4 +1,5 @@
 import { type Problem, TinsmithError } from '#proto/errors.ts';
+import type { ActionImages } from '../manifests/action-images.ts';
 import { clusterDefinitions } from '../manifests/cluster-definitions.ts';
 import type { ClusterDefinition } from '../manifests/cluster-kind.ts';
 import { Findings, listed, type Position } from '../manifests/findings.ts';
@@ -33,8 +34,12 @@ export interface ClusterReading {
 }
 
 /** Reads one cluster with its machines. Throws `invalid_input` that carries every problem of every file. */
-export function readClusterFiles(files: readonly ManifestFile[], known: KnownRecords): ClusterFiles {
-  const reading = tryReadClusterFiles(files, known);
+export function readClusterFiles(
+  files: readonly ManifestFile[],
+  known: KnownRecords,
+  actionImages?: ActionImages,
+): ClusterFiles {
+  const reading = tryReadClusterFiles(files, known, actionImages);
   if (reading.files !== undefined && reading.problems.length === 0) return reading.files;
   throw faultyFiles(reading.problems);
 }
@@ -63,8 +68,12 @@ export function faultyFiles(problems: readonly Problem[]): TinsmithError {
 }
 
 /** Never throws for what is in the files. */
-export function tryReadClusterFiles(files: readonly ManifestFile[], known: KnownRecords): ClusterReading {
-  const loaded = loadManifests(files);
+export function tryReadClusterFiles(
+  files: readonly ManifestFile[],
+  known: KnownRecords,
+  actionImages?: ActionImages,
+): ClusterReading {
+  const loaded = loadManifests(files, actionImages);
   const resolved = clusterDefinitions(loaded, known);
   const findings = new Findings();
   checkAgainstStored(loaded, known.hardware, findings);

@@ -1,5 +1,6 @@
 import { type Problem, TinsmithError } from '#proto/errors.ts';
 import { CLUSTER_LABEL, PURPOSE_LABEL, type WorkflowPurpose } from '../life/workflow-purpose.ts';
+import type { ActionImages } from '../manifests/action-images.ts';
 import type { HardwareManifest } from '../manifests/hardware-kind.ts';
 import { agentIdentityOf } from '../manifests/known-machines.ts';
 import { normaliseMac } from '../manifests/network-address.ts';
@@ -15,6 +16,8 @@ export interface RenderSite {
   readonly metadataUrl: string;
   /** For actions whose template names no timeout. */
   readonly actionTimeoutMs: number;
+  /** A site's own names of actions. */
+  readonly actionImages?: ActionImages;
 }
 
 /** A node to render; its machine need not be stored yet. */
@@ -91,7 +94,7 @@ interface Rendering {
 }
 
 /** A node's workflow runs on its own machine only. */
-function render({ workflow, template, hardware, identity }: Rendering, { actionTimeoutMs }: RenderSite): RenderResult {
+function render({ workflow, template, hardware, identity }: Rendering, site: RenderSite): RenderResult {
   const macs = hardware.spec.interfaces.flatMap(({ dhcp }) => dhcp?.mac ?? []);
   const isOwn = (worker: string): boolean =>
     [hardware.name, identity, ...macs].includes(worker.trim()) || macs.includes(normaliseMac(worker.trim()) ?? '');
@@ -104,5 +107,5 @@ function render({ workflow, template, hardware, identity }: Rendering, { actionT
     findHardware: () => undefined,
     resolveWorker: (worker: string) => (isOwn(worker) ? hardware.name : undefined),
   };
-  return renderWorkflow(request, { actionTimeoutMs });
+  return renderWorkflow(request, site);
 }

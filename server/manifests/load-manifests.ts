@@ -1,4 +1,5 @@
 import type { Problem } from '#proto/errors.ts';
+import type { ActionImages } from './action-images.ts';
 import { Claims, identitiesOf } from './claims.ts';
 import type { ClusterManifest, DatacenterManifest } from './cluster-kind.ts';
 import { Findings } from './findings.ts';
@@ -39,7 +40,7 @@ const LARGEST_FILE = 4 * 1024 * 1024;
  * Reads manifests from files. Never throws for what is in them: every fault of every file is in `problems`, with its
  * place, its value and the fix. What the manifests say of each other is checked by `planApply`.
  */
-export function loadManifests(files: readonly ManifestFile[]): LoadedManifests {
+export function loadManifests(files: readonly ManifestFile[], actionImages?: ActionImages): LoadedManifests {
   const findings = new Findings();
   const claims = new Claims(findings);
   const basket = {
@@ -51,7 +52,7 @@ export function loadManifests(files: readonly ManifestFile[]): LoadedManifests {
     machineConfigs: [],
     refused: new Set<string>(),
   } satisfies ManifestBasket;
-  for (const file of files) loadFile(file, { basket, findings, claims });
+  for (const file of files) loadFile(file, { basket, findings, claims, actionImages });
   claimAll(basket, claims);
   return { ...basket, problems: findings.problems, warnings: findings.warnings };
 }
@@ -60,10 +61,11 @@ interface Load {
   readonly basket: ManifestBasket;
   readonly findings: Findings;
   readonly claims: Claims;
+  readonly actionImages: ActionImages | undefined;
 }
 
 function loadFile(file: ManifestFile, load: Load): void {
-  const { basket, findings, claims } = load;
+  const { basket, findings, claims, actionImages } = load;
   const text = file.text.startsWith(BOM) ? file.text.slice(1) : file.text;
   const fault = faultOfText(text);
   if (fault !== undefined) {
@@ -76,7 +78,9 @@ function loadFile(file: ManifestFile, load: Load): void {
     for (const hostname of csv.refused) basket.refused.add(`Hardware/${hostname}`);
     return;
   }
-  for (const document of parseYaml({ name: file.name, text }, findings)) readManifest(document, basket);
+  for (const document of parseYaml({ name: file.name, text }, findings, actionImages)) {
+    readManifest(document, basket);
+  }
 }
 
 const BOM = '\uFEFF';

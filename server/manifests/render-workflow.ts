@@ -1,5 +1,6 @@
 import { isMap } from 'yaml';
 import { type Problem, TinsmithError } from '#proto/errors.ts';
+import { type ActionImages, keptImage } from './action-images.ts';
 import { Findings, shown } from './findings.ts';
 import { renderTemplate } from './go-template/go-template.ts';
 import { type Action, readRenderedTaskList, type TaskList } from './task-list.ts';
@@ -21,6 +22,8 @@ export interface RenderRequest extends TemplateSubject {
 export interface RenderDefaults {
   /** For actions without a timeout. */
   readonly actionTimeoutMs: number;
+  /** A site's own names of actions. */
+  readonly actionImages?: ActionImages;
 }
 
 export interface RenderResult {
@@ -48,7 +51,7 @@ export function renderWorkflow(request: RenderRequest, defaults: RenderDefaults)
     const message = `cannot render it: ${error.problems[0]?.message ?? error.message}`;
     return { hardware: [], problems: [{ file, line, column, message }], warnings: [] };
   }
-  const read = readTasks(text, `${file}, rendered`, findings);
+  const read = readTasks({ name: `${file}, rendered`, text }, findings, defaults.actionImages);
   const hardware = read === undefined ? [] : resolveWorkers(read.taskList, read.root, request.resolveWorker);
   const problems = quoteLines(findings.problems, text, request);
   // A TinkerbellTemplateConfig's warnings were given where it stands in its file.
@@ -58,12 +61,12 @@ export function renderWorkflow(request: RenderRequest, defaults: RenderDefaults)
 }
 
 function readTasks(
-  text: string,
-  file: string,
+  file: { readonly name: string; readonly text: string },
   findings: Findings,
+  actionImages: ActionImages | undefined,
 ): { taskList: TaskList; root: YamlValue } | undefined {
-  const whole = { file, line: 0, column: 0 };
-  const [document, second] = parseYaml({ name: file, text }, findings);
+  const whole = { file: file.name, line: 0, column: 0 };
+  const [document, second] = parseYaml(file, findings, actionImages);
   if (document === undefined) {
     if (findings.problemCount === 0) findings.refuse(whole, 'nothing comes out of it: write name and tasks');
     return undefined;
@@ -109,7 +112,7 @@ function toRenderedAction(
   const seconds = action.timeout ?? 0;
   return {
     name: action.name,
-    image: action.image,
+    image: keptImage(action.image, defaults.actionImages),
     timeoutMs: seconds > 0 ? seconds * 1000 : defaults.actionTimeoutMs,
     environment: { ...taskEnvironment, ...action.environment },
     command: action.command ?? [],

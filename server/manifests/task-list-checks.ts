@@ -1,5 +1,6 @@
-import { type ActionName, actionNameOf, catalog } from '#proto/actions/catalog.ts';
+import { type ActionName, catalog } from '#proto/actions/catalog.ts';
 import { TinsmithError } from '#proto/errors.ts';
+import { builtInOf } from './action-images.ts';
 import { type Position, shown } from './findings.ts';
 import { type Action, hasHole, type Task, type TaskList } from './task-list.ts';
 import { positionOf } from './yaml-documents.ts';
@@ -39,7 +40,7 @@ function checkTask(task: Task, root: YamlValue, path: string): void {
 
 function checkImage(action: Action, root: YamlValue, path: string): ActionName | undefined {
   try {
-    return actionNameOf(action.image);
+    return builtInOf(action.image, root.scope.actionImages);
   } catch (thrown) {
     const { code, message } = TinsmithError.from(thrown);
     if (code === 'internal') throw thrown;

@@ -18,6 +18,7 @@ import {
   type YAMLMap,
   type YAMLSeq,
 } from 'yaml';
+import type { ActionImages } from './action-images.ts';
 import { type Findings, type Position, shown } from './findings.ts';
 
 /** One document of a YAML stream whose tree is sound: aliases that resolve, plain keys. */
@@ -37,6 +38,8 @@ export interface YamlScope {
   readonly targets: ReadonlyMap<Alias, Node>;
   /** Filled by the readers: where each value stands, by its path, for example `spec.interfaces[0].dhcp.mac`. */
   readonly fields: Map<string, Position>;
+  /** A site's own names of actions. */
+  readonly actionImages?: ActionImages;
 }
 
 /**
@@ -50,13 +53,26 @@ const MOST_TOKENS = 800_000;
 const MOST_ALIASED = 20_000;
 
 /** Parses a YAML 1.2 stream (JSON included). Faults go to `findings`; documents with a broken syntax or tree are left out. */
-export function parseYaml(file: { readonly name: string; readonly text: string }, findings: Findings): YamlDocument[] {
+export function parseYaml(
+  file: { readonly name: string; readonly text: string },
+  findings: Findings,
+  actionImages?: ActionImages,
+): YamlDocument[] {
   const lines = new LineCounter();
   const tokens = tokensOf(file, lines, findings);
   const documents: YamlDocument[] = [];
   for (const document of composeDocuments(tokens, lines)) {
     const targets = new Map<Alias, Node>();
-    const scope = { file: file.name, text: file.text, lines, findings, targets, fields: new Map<string, Position>() };
+    const fields = new Map<string, Position>();
+    const scope = {
+      file: file.name,
+      text: file.text,
+      lines,
+      findings,
+      targets,
+      fields,
+      ...(actionImages && { actionImages }),
+    };
     // Of a broken document only the first fault: those that follow are mostly its echoes.
     const faults = document.errors.length > 0 ? document.errors.slice(0, 1) : document.warnings;
     for (const error of faults) refuseSyntax(scope, error);

@@ -1,6 +1,6 @@
 import { TinsmithError } from '#proto/errors.ts';
 import type { Command } from '../command.ts';
-import { FILENAME_OPTION, readManifestFiles } from '../manifest-files.ts';
+import { FILENAME_OPTION, readManifestFiles, readText } from '../manifest-files.ts';
 import { problemLine } from '../problem-lines.ts';
 import { printDocument } from '../record-output.ts';
 
@@ -11,6 +11,11 @@ export const validateCommand: Command = {
   summary: 'Check manifest files by themselves, all faults at once; needs no server.',
   options: {
     ...FILENAME_OPTION,
+    'actions-map': {
+      type: 'string',
+      value: 'FILE',
+      summary: 'A site’s own names of actions, as `serve` takes them.',
+    },
     output: {
       type: 'string',
       short: 'o',
@@ -27,7 +32,9 @@ export const validateCommand: Command = {
   async run(context, input) {
     const { out } = context;
     const files = await readManifestFiles(context, input);
-    const { problems, warnings, counts } = await context.parts.validate(files);
+    const map = input.text('actions-map');
+    const actionsMap = map === undefined ? undefined : { name: map, text: await readText(map) };
+    const { problems, warnings, counts } = await context.parts.validate(files, actionsMap);
     const isValid = problems.length === 0;
     const format = input.text('output');
     if (format === 'json' || format === 'yaml') {
