@@ -95,10 +95,11 @@ async function serve(
 
 /** Everything that can be said about the files alone: what they refer to must be among them. */
 async function validate(files: readonly ManifestFile[], actionsMap?: ManifestFile): Promise<Validation> {
-  const [{ readActionImages }, { loadManifests }, { planApply }] = await Promise.all([
+  const [{ readActionImages }, { loadManifests }, { planApply }, { bootstrapperProblems }] = await Promise.all([
     import('./manifests/action-images.ts'),
     import('./manifests/load-manifests.ts'),
     import('./manifests/plan-apply.ts'),
+    import('./cluster/bootstrapper-problems.ts'),
   ]);
   const actionImages = actionsMap === undefined ? new Map() : readActionImages(actionsMap);
   const loaded = loadManifests(files, actionImages);
@@ -106,7 +107,7 @@ async function validate(files: readonly ManifestFile[], actionsMap?: ManifestFil
   const actionTimeoutMs = Number(SETTINGS['action.timeout'].default) * 1000;
   const plan = planApply(loaded, nothing, { actionTimeoutMs, actionImages });
   return {
-    problems: [...loaded.problems, ...plan.problems],
+    problems: [...loaded.problems, ...plan.problems, ...bootstrapperProblems(loaded)],
     warnings: [...loaded.warnings, ...plan.warnings],
     counts: {
       hardware: loaded.hardware.length,

@@ -28,7 +28,7 @@ const metadataFields = object({
   name: required(noted(text(faultOfObjectName))),
   namespace: optional(noted(text(faultOfObjectName))),
   labels: optional(noted(readLabels)),
-  annotations: optional(record(scalarText(), faultOfLabelKey)),
+  annotations: optional(noted(record(scalarText(), faultOfLabelKey))),
   creationTimestamp: optional(json()),
   deletionTimestamp: optional(json()),
   deletionGracePeriodSeconds: optional(json()),
