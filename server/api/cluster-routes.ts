@@ -23,11 +23,11 @@ import {
   clusterChangeAnswerSchema,
   clusterCreateAnswerSchema,
   clusterCreateRequestSchema,
+  clusterDeleteAnswerSchema,
   clusterDeleteQuerySchema,
   clusterScaleRequestSchema,
   clusterSchema,
   clusterUpgradeRequestSchema,
-  deletedSchema,
   kubeconfigSchema,
   listSchema,
   nameParamsSchema,
@@ -108,15 +108,19 @@ export const clusterRoutes = [
   defineRoute({
     method: 'DELETE',
     path: '/clusters/:name',
-    summary: 'Deletes a cluster: its workers are released, then its control plane, then its secrets.',
+    summary:
+      'Deletes a cluster: its workers are released, then its control plane, then its secrets; with `dryRun` it only tells.',
     params: nameParamsSchema,
     query: clusterDeleteQuerySchema,
-    response: deletedSchema,
+    response: clusterDeleteAnswerSchema,
     // Twice is harmless: it is being deleted already, or not found.
     async handle({ params, query, cause }, { store, transitions }) {
-      const { options } = await knownCluster(store, params.name);
-      await transitions.startClusterDelete(params.name, { ...options, wipe: query.wipe ?? true }, cause);
-      return { kind: 'Cluster', name: params.name };
+      const cluster = await knownCluster(store, params.name);
+      const options = { ...cluster.options, wipe: query.wipe ?? true };
+      const facts = await readFacts({ store, candidates }, { ...cluster, options, state: 'deleting' });
+      const { steps } = foreseeCluster(facts);
+      if (query.dryRun !== true) await transitions.startClusterDelete(params.name, options, cause);
+      return { kind: 'Cluster', name: params.name, steps };
     },
   }),
   defineRoute({

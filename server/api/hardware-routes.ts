@@ -1,9 +1,9 @@
 import { TinsmithError } from '#proto/errors.ts';
-import { releaseHardware } from '../cluster/cluster-verbs.ts';
+import { checkRelease, releaseHardware } from '../cluster/cluster-verbs.ts';
 import type { Hardware, Store } from '../store/store.ts';
 import { parseLabels } from './labels.ts';
 import { redactObject } from './redact.ts';
-import { releaseView } from './release-view.ts';
+import { foreseeRelease, releaseView } from './release-view.ts';
 import { defineRoute } from './route.ts';
 import {
   deletedSchema,
@@ -55,14 +55,19 @@ export const hardwareRoutes = [
   defineRoute({
     method: 'POST',
     path: '/hardware/:name/release',
-    summary: 'Takes a machine out of service and out of its cluster: user data dropped, disks wiped, switched off.',
+    summary:
+      'Takes a machine out of service and its cluster: user data dropped, wiped, switched off; or tells so (`dryRun`).',
     params: nameParamsSchema,
     body: releaseRequestSchema,
     response: releaseAnswerSchema,
     // Twice is harmless: it leaves already, or its wipe is under way.
     async handle({ params, body, cause }, { store, transitions, clock }) {
-      await releaseHardware({ store, transitions }, { name: params.name, wipe: body.wipe ?? true }, cause);
-      return releaseView(store, params.name, clock());
+      const release = { name: params.name, wipe: body.wipe ?? true };
+      await checkRelease(store, release.name);
+      const steps = await foreseeRelease(store, release);
+      if (body.dryRun === true) return { isReleased: false, steps };
+      await releaseHardware({ store, transitions }, release, cause);
+      return { ...(await releaseView(store, params.name, clock())), steps };
     },
   }),
   defineRoute({

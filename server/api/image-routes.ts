@@ -2,18 +2,16 @@ import { Type } from 'typebox';
 import { TinsmithError } from '#proto/errors.ts';
 import type { ImageJob } from '../library/image-jobs.ts';
 import type { LibraryImage } from '../library/image-library.ts';
-import { defineRoute } from './route.ts';
 import {
   addImageRequestSchema,
   collectedSchema,
-  deletedSchema,
   type ImageJobView,
   type ImageView,
   imageJobSchema,
   imageSchema,
-  listSchema,
-  nameParamsSchema,
-} from './types.ts';
+} from './image-types.ts';
+import { defineRoute } from './route.ts';
+import { deletedSchema, listSchema, nameParamsSchema } from './types.ts';
 
 /** A good middle: level 19 takes ten times as long and saves a tenth. */
 const LEVEL = 9;

@@ -1,5 +1,8 @@
 import { TinsmithError } from '#proto/errors.ts';
+import { candidates } from '../cluster/assign-machines.ts';
+import { foreseeCluster } from '../cluster/foresee-cluster.ts';
 import { machineWait } from '../cluster/node-waits.ts';
+import { readFacts } from '../cluster/read-facts.ts';
 import { workflowLife } from '../life/workflow-life.ts';
 import { isWipe } from '../life/workflow-purpose.ts';
 import type { Hardware, Store } from '../store/store.ts';
@@ -13,7 +16,7 @@ export async function releaseView(store: Store, name: string, now: Date): Promis
   const node = await store.node(name);
   if (node !== undefined) {
     const text = (await nodeWaitOf(store, node, now))?.text;
-    return { isReleased: false, ...(text === undefined ? {} : { waits: text }) };
+    return { isReleased: false, steps: [], ...(text === undefined ? {} : { waits: text }) };
   }
   return wipeView(store, hardware, now);
 }
@@ -21,15 +24,35 @@ export async function releaseView(store: Store, name: string, now: Date): Promis
 async function wipeView(store: Store, hardware: Hardware, now: Date): Promise<ReleaseAnswer> {
   const { name } = hardware;
   const wipe = (await store.listWorkflows({ hardware: name })).findLast(({ labels }) => isWipe(labels));
-  if (wipe === undefined || wipe.state === 'succeeded') return { isReleased: true };
+  if (wipe === undefined || wipe.state === 'succeeded') return { isReleased: true, steps: [] };
   if (workflowLife.isFinal(wipe.state)) {
     throw new TinsmithError(
       wipe.error?.code ?? 'command_failed',
       `the disks of ${name} were not wiped: ${wipe.error?.message ?? `workflow ${wipe.name} ${wipe.state}`}; look at tinsmith logs ${wipe.name}, then release it again`,
     );
   }
-  if (wipe.state === 'running') return { isReleased: false };
+  if (wipe.state === 'running') return { isReleased: false, steps: [] };
   const hasAgent = (await store.connectedAgents()).includes(name);
   const { text } = machineWait({ hardware, hasAgent, now, since: wipe.stateAt }, 'the wipe of its disks');
-  return { isReleased: false, waits: text };
+  return { isReleased: false, steps: [], waits: text };
+}
+
+/** What a release will do: to the machine, and to the cluster that it leaves. */
+export async function foreseeRelease(
+  store: Store,
+  { name, wipe }: { readonly name: string; readonly wipe: boolean },
+): Promise<readonly string[]> {
+  const node = await store.node(name);
+  const cluster = node && (await store.cluster(node.cluster));
+  if (cluster === undefined) {
+    return [
+      wipe
+        ? `${name}: its user data is dropped, its disks are wiped, it is switched off`
+        : `${name}: its user data is dropped`,
+    ];
+  }
+  const state = cluster.state === 'deleting' ? 'deleting' : 'changing';
+  const released = [...cluster.released.filter(({ hardware }) => hardware !== name), { hardware: name, wipe }];
+  const { steps, obstacles } = foreseeCluster(await readFacts({ store, candidates }, { ...cluster, state, released }));
+  return [...steps, ...obstacles.map((obstacle) => `then ${cluster.name} is blocked: ${obstacle}`)];
 }

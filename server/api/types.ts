@@ -1,6 +1,7 @@
 /**
- * Every request and response of the admin API: JSON Schemas (TypeBox) and the types made from them. It is the only file
- * of the server that the CLI and the web page import (types only). Dates are ISO 8601 strings in UTC, sizes are bytes.
+ * Every request and response of the admin API: JSON Schemas (TypeBox) and the types made from them; those of images are in
+ * image-types.ts. The CLI and the web page import nothing else of the server (types only). Dates are ISO 8601 strings in UTC,
+ * sizes are bytes.
  */
 import { type Static, type TSchema, Type } from 'typebox';
 import type { ErrorCode } from '#proto/errors.ts';
@@ -20,7 +21,8 @@ type DeepReadonly<T> = T extends readonly (infer Item)[]
   : T extends object
     ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
     : T;
-type View<Schema extends TSchema> = DeepReadonly<Static<Schema>>;
+/** The type of what a schema describes. */
+export type View<Schema extends TSchema> = DeepReadonly<Static<Schema>>;
 
 const closed = { additionalProperties: false } as const;
 const date = Type.String({ description: 'ISO 8601, UTC' });
@@ -280,12 +282,19 @@ export const clusterChangeAnswerSchema = Type.Object({
 });
 export type ClusterChangeAnswer = View<typeof clusterChangeAnswerSchema>;
 
-export const clusterDeleteQuerySchema = Type.Object({ wipe: Type.Optional(Type.Boolean()) }, closed);
+export const clusterDeleteQuerySchema = Type.Object({ wipe: Type.Optional(Type.Boolean()), dryRun }, closed);
+export const clusterDeleteAnswerSchema = Type.Object({
+  kind: Type.String(),
+  name: Type.String(),
+  steps: Type.Array(Type.String(), { description: 'What is done, in order, one sentence each' }),
+});
+export type ClusterDeleteAnswer = View<typeof clusterDeleteAnswerSchema>;
 export const kubeconfigSchema = Type.Object({ kubeconfig: Type.String({ description: 'A secret' }) });
 
-export const releaseRequestSchema = Type.Object({ wipe: Type.Optional(Type.Boolean()) }, closed);
+export const releaseRequestSchema = Type.Object({ wipe: Type.Optional(Type.Boolean()), dryRun }, closed);
 export const releaseAnswerSchema = Type.Object({
   isReleased: Type.Boolean(),
+  steps: Type.Array(Type.String(), { description: 'What is done, in order; only when it is asked for' }),
   waits: Type.Optional(Type.String({ description: 'What keeps it from going on' })),
 });
 export type ReleaseAnswer = View<typeof releaseAnswerSchema>;
@@ -348,51 +357,6 @@ export const versionSchema = Type.Object({
   node: Type.String({ description: 'Version of the runtime that the server runs on' }),
 });
 export type VersionView = View<typeof versionSchema>;
-
-export const imageSchema = Type.Object({
-  name: Type.String(),
-  digest: Type.String({ description: 'SHA-256 of the signed index, which vouches for every byte' }),
-  imageBytes: Type.Integer({ description: 'As the disk will hold it' }),
-  imageSha256: Type.String(),
-  fileBytes: Type.Integer({ description: 'As it lies in the library' }),
-  dataBytes: Type.Integer({ description: 'Of the image, that are no zeros' }),
-  source: Type.String({ description: 'Without passwords' }),
-  addedAt: date,
-});
-export type ImageView = View<typeof imageSchema>;
-
-export const imageJobSchema = Type.Object({
-  id: Type.String(),
-  kind: Type.Unsafe<'add' | 'verify'>({ type: 'string' }),
-  name: Type.String(),
-  state: Type.Unsafe<'running' | 'succeeded' | 'failed' | 'cancelled'>({ type: 'string' }),
-  done: Type.Integer({ description: 'Bytes: of the source for `add`, of the image for `verify`' }),
-  total: Type.Optional(Type.Integer()),
-  startedAt: date,
-  finishedAt: Type.Optional(date),
-  image: Type.Optional(imageSchema),
-  error: Type.Optional(failureSchema),
-});
-export type ImageJobView = View<typeof imageJobSchema>;
-
-const sha256 = Type.String({ pattern: '^[0-9a-f]{64}$' });
-export const addImageRequestSchema = Type.Object(
-  {
-    name: Type.String({ minLength: 1, maxLength: 128 }),
-    source: Type.String({ minLength: 1, maxLength: 4096, description: 'Absolute path on the server, or a URL' }),
-    sha256: Type.Optional(sha256),
-    imageSha256: Type.Optional(sha256),
-    level: Type.Optional(Type.Integer({ minimum: 1, maximum: 19, description: 'Of zstd' })),
-  },
-  closed,
-);
-export type AddImageRequest = View<typeof addImageRequestSchema>;
-
-export const collectedSchema = Type.Object({
-  digests: Type.Array(Type.String()),
-  bytes: Type.Integer({ description: 'That are free again' }),
-});
-export type CollectedView = View<typeof collectedSchema>;
 
 /** Every list answers an object, so that fields can be added beside the items. */
 export interface ListOf<Item> {

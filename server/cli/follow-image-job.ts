@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isErrorCode, TinsmithError } from '#proto/errors.ts';
-import type { ImageJobView } from '../api/types.ts';
+import type { ImageJobView } from '../api/image-types.ts';
 import type { CommandContext } from './command.ts';
 import { LiveBlock } from './live-block.ts';
 import { progressText } from './progress-bar.ts';

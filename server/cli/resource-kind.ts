@@ -4,7 +4,7 @@ import { ageText, amountText, sizeText } from './quantity-text.ts';
 import type { Column } from './record-output.ts';
 import { didYouMean } from './suggest.ts';
 
-export type KindName = 'hardware' | 'template' | 'workflow' | 'cluster' | 'event';
+export type KindName = 'hardware' | 'template' | 'workflow' | 'cluster' | 'node' | 'event';
 
 /** Every spelling of a kind that the command line takes. */
 const SPELLINGS: Readonly<Record<string, KindName>> = {
@@ -19,6 +19,9 @@ const SPELLINGS: Readonly<Record<string, KindName>> = {
   clusters: 'cluster',
   cluster: 'cluster',
   cl: 'cluster',
+  nodes: 'node',
+  node: 'node',
+  no: 'node',
   events: 'event',
   event: 'event',
   ev: 'event',
@@ -30,6 +33,7 @@ export const KIND_PATHS: Readonly<Record<KindName, string>> = {
   template: '/templates',
   workflow: '/workflows',
   cluster: '/clusters',
+  node: '/clusters',
   event: '/events',
 };
 
@@ -109,6 +113,26 @@ export function clusterColumns(now: Date): readonly Column<ClusterView>[] {
     { title: 'AGE', text: ({ createdAt }) => age(createdAt, now) },
     { title: 'WAITS FOR', text: waitsText },
     { title: 'BOOTSTRAPPER', isWide: true, text: ({ bootstrapper }) => bootstrapper },
+  ];
+}
+
+/** A node, and the cluster that it is in. */
+export interface NodeOfCluster extends NodeView {
+  readonly cluster: string;
+}
+
+export function nodeColumns(now: Date): readonly Column<NodeOfCluster>[] {
+  return [
+    { title: 'NAME', text: ({ hardware }) => hardware },
+    { title: 'CLUSTER', text: ({ cluster }) => cluster },
+    { title: 'GROUP', text: ({ group }) => group },
+    { title: 'STATE', text: ({ state }) => state },
+    { title: 'SINCE', text: ({ stateAt }) => age(stateAt, now) },
+    { title: 'ADDRESS', text: ({ address }) => address ?? '' },
+    { title: 'DOES', text: nodeActivity },
+    { title: 'MAC', isWide: true, text: ({ mac }) => mac ?? '' },
+    { title: 'MACHINE', isWide: true, text: ({ stage }) => stage },
+    { title: 'REVISION', isWide: true, text: ({ revision, isCurrent }) => `${revision}${isCurrent ? '' : ' (old)'}` },
   ];
 }
 

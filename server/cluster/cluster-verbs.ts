@@ -88,38 +88,45 @@ export async function clusterKubeconfig(
   );
 }
 
+/** Throws `conflict` for the only node of a control plane: that is the cluster; and `not_found`. */
+export async function checkRelease(store: ClusterParts['store'], name: string): Promise<void> {
+  if ((await store.hardware(name)) === undefined) {
+    throw new TinsmithError('not_found', `there is no Hardware named ${name}`);
+  }
+  const node = await store.node(name);
+  if (node?.role !== 'controlPlane' || node.state !== 'ready') return;
+  const { state } = await knownCluster(store, node.cluster);
+  const others = (await store.nodes(node.cluster)).filter(
+    (other) => other.role === 'controlPlane' && other.state === 'ready' && other.hardware !== name,
+  );
+  if (others.length > 0 || state === 'deleting') return;
+  throw new TinsmithError(
+    'conflict',
+    `cannot release Hardware ${name}: it is the only control-plane node of cluster ${node.cluster}; delete that (tinsmith cluster delete ${node.cluster})`,
+  );
+}
+
 /**
  * Takes a machine out of service: its user data goes at once, its disks are emptied unless told otherwise, and its place in a
- * cluster is given up. Throws `conflict` for the only node of a control plane: that is the cluster.
+ * cluster is given up. Throws as checkRelease does, and `conflict` while another workflow is to run on it.
  */
 export async function releaseHardware(
   { store, transitions }: Pick<VerbParts, 'store' | 'transitions'>,
   { name, wipe }: { readonly name: string; readonly wipe: boolean },
   cause: Cause,
 ): Promise<void> {
-  const hardware = await store.hardware(name);
-  if (hardware === undefined) throw new TinsmithError('not_found', `there is no Hardware named ${name}`);
-  const node = await store.node(name);
-  if (node === undefined) {
-    const unfinished = await store.listWorkflows({ hardware: name, states: ['pending', 'running', 'waiting'] });
-    if (wipe && unfinished.some(({ labels }) => isWipe(labels))) return; // asked before
-    const workflow = await nextWorkflowName(store, name, 'wipe');
-    const ordered = wipe ? { wipe: wipeWorkflow(hardware, { workflow, powersOff: true }) } : {};
-    await transitions.releaseHardware({ hardware: name, ...ordered }, cause);
+  await checkRelease(store, name);
+  if ((await store.node(name)) !== undefined) {
+    await transitions.withdrawNode({ hardware: name, wipe }, cause);
     return;
   }
-  const nodes = await store.nodes(node.cluster);
-  const others = nodes.filter(
-    ({ role, state, hardware: other }) => role === 'controlPlane' && state === 'ready' && other !== name,
-  );
-  const { state } = await knownCluster(store, node.cluster);
-  if (node.role === 'controlPlane' && node.state === 'ready' && others.length === 0 && state !== 'deleting') {
-    throw new TinsmithError(
-      'conflict',
-      `cannot release Hardware ${name}: it is the only control-plane node of cluster ${node.cluster}; delete that (tinsmith cluster delete ${node.cluster})`,
-    );
-  }
-  await transitions.withdrawNode({ hardware: name, wipe }, cause);
+  const hardware = await store.hardware(name);
+  if (hardware === undefined) return; // deleted between two questions
+  const unfinished = await store.listWorkflows({ hardware: name, states: ['pending', 'running', 'waiting'] });
+  if (wipe && unfinished.some(({ labels }) => isWipe(labels))) return; // asked before
+  const workflow = await nextWorkflowName(store, name, 'wipe');
+  const ordered = wipe ? { wipe: wipeWorkflow(hardware, { workflow, powersOff: true }) } : {};
+  await transitions.releaseHardware({ hardware: name, ...ordered }, cause);
 }
 
 /** Throws `not_found`. */

@@ -4,6 +4,7 @@ import type {
   ApplyResponse,
   ClusterChangeAnswer,
   ClusterCreateAnswer,
+  ClusterDeleteAnswer,
   ClusterView,
   ListOf,
   ReleaseAnswer,
@@ -186,6 +187,10 @@ describe('clusters in the admin API', () => {
     await using world = await created();
     await world.transitions.blockCluster('c1', 'no machine', operator);
 
+    const told = await world.call('DELETE', '/api/v1/clusters/c1?dryRun=true');
+    assert.deepEqual(told.json<ClusterDeleteAnswer>().steps, [
+      'the cluster c1, its secrets and its templates are gone',
+    ]);
     assert.equal((await show(world)).failure, 'no machine');
     const resumed = await world.call('POST', '/api/v1/clusters/c1/resume');
     assert.equal(resumed.json<ClusterView>().state, 'changing');
@@ -222,6 +227,7 @@ describe('releasing a machine in the admin API', () => {
 
     assert.deepEqual(answer.json<ReleaseAnswer>(), {
       isReleased: false,
+      steps: ['m1: its user data is dropped, its disks are wiped, it is switched off'],
       waits: 'power on m1 (MAC 02:00:00:00:00:01) now: it boots from the network and begins the wipe of its disks',
     });
     assert.equal((await world.call('POST', '/api/v1/hardware/m1/release', { body: {} })).status, 200);
@@ -242,6 +248,13 @@ describe('releasing a machine in the admin API', () => {
     const refused = await world.call('POST', '/api/v1/hardware/m1/release', { body: {} });
     assert.equal(refused.error().code, 'conflict');
     assert.match(refused.error().message, /only control-plane node of cluster c1; delete that/);
+    const told = await world.call('POST', '/api/v1/hardware/m2/release', { body: { wipe: false, dryRun: true } });
+    assert.match(
+      told.json<ReleaseAnswer>().steps[0] ?? '',
+      /^m2 leaves c1 because an operator released it; its disks are left/,
+    );
+    assert.match(told.json<ReleaseAnswer>().steps[1] ?? '', /^then c1 is blocked: the group md-0 lacks one machine/);
+    assert.deepEqual((await world.store.cluster('c1'))?.released, []);
     const answer = await world.call('POST', '/api/v1/hardware/m2/release', { body: { wipe: false } });
 
     assert.equal(answer.json<ReleaseAnswer>().isReleased, false);

@@ -26,15 +26,17 @@ describe('tinsmith cluster', () => {
   it('lists clusters, and describes one with what each node waits for', async () => {
     await using made = await world();
 
-    const [list, get, described] = await Promise.all([
+    const [list, get, nodes, described] = await Promise.all([
       runCliProcess(made, ['cluster', 'list']),
       runCliProcess(made, ['get', 'clusters', '-o', 'name']),
+      runCliProcess(made, ['get', 'nodes']),
       runCliProcess(made, ['describe', 'cluster', 'c1']),
     ]);
 
     assert.match(list.stdout, /^NAME +STATE +NODES +KUBERNETES +ENDPOINT +AGE +WAITS FOR$/m);
     assert.match(list.stdout, /^c1 +creating +0\/2 +1\.30 +10\.9\.0\.200 .*power on m1 \(MAC 02:00:00:00:00:01\) now/m);
     assert.equal(get.stdout, 'cluster/c1\n');
+    assert.match(nodes.stdout, /^m1 +c1 +control-plane +provisioning +\S+ +10\.9\.0\.1 +power on m1/m);
     assert.match(described.stdout, /^ {2}m1 {2}control-plane {2}provisioning/m);
     assert.match(described.stdout, /power on m1/);
     assert.equal(
@@ -96,7 +98,8 @@ describe('tinsmith cluster', () => {
     }
     assert.equal((await made.store.cluster('c1'))?.state, 'creating');
     const deleted = await runCliProcess(made, ['cluster', 'delete', 'c1', '--yes', '--no-wait']);
-    assert.equal(deleted.stdout, 'cluster/c1 is being deleted\n');
+    assert.match(deleted.stdout, /^m1 leaves c1 because the cluster c1 is being deleted/);
+    assert.match(deleted.stdout, /cluster\/c1 is being deleted\n$/);
     assert.equal((await made.store.cluster('c1'))?.state, 'deleting');
   });
 

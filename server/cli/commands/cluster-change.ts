@@ -1,5 +1,5 @@
 import { TinsmithError } from '#proto/errors.ts';
-import type { ClusterChangeAnswer, ClusterView } from '../../api/types.ts';
+import type { ClusterChangeAnswer, ClusterDeleteAnswer } from '../../api/types.ts';
 import { API_OPTIONS } from '../api-options.ts';
 import {
   CLUSTER_OPTIONS,
@@ -14,6 +14,7 @@ import { confirmed } from '../confirm.ts';
 import { clusterPath, followCluster } from '../follow-cluster.ts';
 import { FILENAME_OPTION, readManifestFiles } from '../manifest-files.ts';
 import { problemLine } from '../problem-lines.ts';
+import { printable } from '../terminal.ts';
 
 export const clusterScaleCommand: Command = {
   name: 'cluster scale',
@@ -82,7 +83,7 @@ async function change(
   const request = { ...body, options: clusterOptionsOf(input) };
   const foreseen = await api.send<ClusterChangeAnswer>('POST', path, { ...request, dryRun: true });
   for (const warning of foreseen.warnings) out.note(`warning: ${problemLine(warning)}`);
-  for (const step of foreseen.steps) out.line(step);
+  for (const step of foreseen.steps) out.line(printable(step));
   if (foreseen.outcome === 'unchanged') {
     out.line(`cluster/${name} unchanged`);
     return 0;
@@ -125,12 +126,13 @@ export const clusterDeleteCommand: Command = {
   async run(context, input) {
     const { api, out } = context;
     const [name = ''] = input.positionals;
-    const cluster = await api.get<ClusterView>(clusterPath(name));
     const wipe = !input.has('no-wipe');
-    const machines = cluster.nodes.map(({ hardware }) => hardware).join(', ');
-    const what = wipe ? 'their disks are erased' : 'their disks are left as they are';
-    await confirmed(context, input, `Delete cluster ${name} with ${machines || 'no machines'}? ${what}.`);
-    await api.send('DELETE', `${clusterPath(name)}?wipe=${wipe}`);
+    const path = `${clusterPath(name)}?wipe=${wipe}`;
+    const { steps } = await api.send<ClusterDeleteAnswer>('DELETE', `${path}&dryRun=true`);
+    for (const step of steps) out.line(printable(step));
+    const what = wipe ? 'The disks of its machines are erased.' : 'The disks of its machines stay as they are.';
+    await confirmed(context, input, `Delete cluster ${name}? ${what}`);
+    await api.send('DELETE', path);
     if (input.has('no-wait')) {
       out.line(`cluster/${name} is being deleted`);
       return 0;

@@ -10,20 +10,22 @@ import {
   KIND_PATHS,
   type KindName,
   kindOf,
+  type NodeOfCluster,
+  nodeColumns,
   recordPath,
   templateColumns,
   workflowColumns,
 } from '../resource-kind.ts';
 
-const KINDS: readonly KindName[] = ['hardware', 'template', 'workflow', 'cluster', 'event'];
+const KINDS: readonly KindName[] = ['hardware', 'template', 'workflow', 'cluster', 'node', 'event'];
 const DEFAULT_TAIL = 100;
 
 export const getCommand: Command = {
   name: 'get',
   arguments: 'KIND [NAME...]',
   takes: [1, 1000],
-  firstArgument: ['hardware', 'templates', 'workflows', 'clusters', 'events'],
-  summary: 'List hardware (hw), templates (tmpl), workflows (wf), clusters (cl) or events (ev).',
+  firstArgument: ['hardware', 'templates', 'workflows', 'clusters', 'nodes', 'events'],
+  summary: 'List hardware (hw), templates (tmpl), workflows (wf), clusters (cl), nodes (no) or events (ev).',
   options: {
     ...OUTPUT_OPTION,
     selector: {
@@ -47,6 +49,7 @@ export const getCommand: Command = {
     const kind = kindOf(word, KINDS);
     const now = context.now();
     if (kind === 'event') return printEvents(context, input, names);
+    if (kind === 'node') return printNodes(context, input, names);
     if (kind === 'hardware') return printRecords(context, input, kind, { names, columns: hardwareColumns(now) });
     if (kind === 'template') return printRecords(context, input, kind, { names, columns: templateColumns(now) });
     if (kind === 'cluster') return printRecords(context, input, kind, { names, columns: clusterColumns(now) });
@@ -71,6 +74,25 @@ async function printRecords<Item extends HardwareView | TemplateView | WorkflowV
   else if (format === 'name') for (const { name } of items) out.line(`${kind}/${name}`);
   else if (items.length === 0) out.note(`no ${kind === 'hardware' ? kind : `${kind}s`} found`);
   else printTable(out, columns, items, format);
+  return 0;
+}
+
+/** Nodes are asked for with their clusters. */
+async function printNodes(
+  { api, out, now }: CommandContext,
+  input: CommandInput,
+  names: readonly string[],
+): Promise<number> {
+  const clusters = (await api.get<ListOf<ClusterView>>(KIND_PATHS.cluster)).items;
+  const all = clusters.flatMap(({ name, nodes }) => nodes.map((node): NodeOfCluster => ({ ...node, cluster: name })));
+  const unknown = names.find((name) => !all.some(({ hardware }) => hardware === name));
+  if (unknown !== undefined) throw new TinsmithError('not_found', `Hardware "${unknown}" is no node of a cluster`);
+  const items = names.length === 0 ? all : all.filter(({ hardware }) => names.includes(hardware));
+  const format = outputFormat(input.text('output'));
+  if (format === 'json' || format === 'yaml') printDocument(out, format, { items });
+  else if (format === 'name') for (const { hardware } of items) out.line(`node/${hardware}`);
+  else if (items.length === 0) out.note('no nodes found');
+  else printTable(out, nodeColumns(now()), items, format);
   return 0;
 }
 

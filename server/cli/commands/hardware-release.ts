@@ -26,6 +26,8 @@ export const hardwareReleaseCommand: Command = {
     const [name = ''] = input.positionals;
     const wipe = !input.has('no-wipe');
     const path = `${recordPath('hardware', name)}/release`;
+    const { steps } = await api.send<ReleaseAnswer>('POST', path, { wipe, dryRun: true });
+    for (const step of steps) out.line(printable(step));
     await confirmed(context, input, `Release ${name}? ${wipe ? 'All its disks are erased.' : 'Its disks stay.'}`);
     let answer = await api.send<ReleaseAnswer>('POST', path, { wipe });
     let told = '';

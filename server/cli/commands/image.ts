@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { basename, isAbsolute, resolve } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
-import type { AddImageRequest, CollectedView, DeletedView, ImageJobView, ImageView, ListOf } from '../../api/types.ts';
+import type { AddImageRequest, CollectedView, ImageJobView, ImageView } from '../../api/image-types.ts';
+import type { DeletedView, ListOf } from '../../api/types.ts';
 import { API_OPTIONS } from '../api-options.ts';
 import type { Command, CommandContext, CommandInput } from '../command.ts';
 import { followImageJob } from '../follow-image-job.ts';
