@@ -2,6 +2,7 @@ import type { ActionName, ActionParams } from '#proto/actions/catalog.ts';
 import type { Action } from './action-context.ts';
 import { archive2disk } from './archive2disk.ts';
 import { cexec } from './cexec.ts';
+import { grub2disk } from './grub2disk.ts';
 import { image2disk } from './image2disk.ts';
 import { kexec } from './kexec.ts';
 import { network } from './network.ts';
@@ -11,6 +12,7 @@ import { qemuimg2disk } from './qemuimg2disk.ts';
 import { reboot } from './reboot.ts';
 import { rootio } from './rootio.ts';
 import { slurp } from './slurp.ts';
+import { syslinux } from './syslinux.ts';
 import { users } from './users.ts';
 import { wipe } from './wipe.ts';
 import { writefile } from './writefile.ts';
@@ -25,6 +27,8 @@ export const registry: { readonly [N in ActionName]: Action<ActionParams[N]> } =
   oci2disk,
   slurp,
   network,
+  grub2disk,
+  syslinux,
   rootio,
   users,
   wipe,

@@ -18,6 +18,10 @@ export interface FolderMachineOptions {
   readonly fileSystems?: Readonly<Record<string, string>>;
   /** What the machine says of its disks beside their sizes. */
   readonly about?: Readonly<Record<string, Partial<InventoryDisk> & Partial<EraseAbilities>>>;
+  /** Default: bios. */
+  readonly firmware?: 'bios' | 'uefi';
+  /** Path → content. */
+  readonly bootFiles?: Readonly<Record<string, Buffer>>;
   /** Stands for every program; default: exit code 0. */
   readonly run?: (program: ProgramCall) => Promise<ProgramResult>;
 }
@@ -82,6 +86,8 @@ export function folderMachine(options: FolderMachineOptions): FolderMachine {
       return recognizeFileSystem(buffer.subarray(0, bytesRead));
     },
     runInside: async (root, program) => run({ ...program, argv: ['chroot', root.device, ...program.argv] }),
+    firmware: async () => options.firmware ?? 'bios',
+    bootFile: async (path) => options.bootFiles?.[path] ?? Buffer.alloc(0),
     loadKernel: async ({ kernel, initrds, commandLine }: KernelToLoad) => {
       journal.push(`kexec ${kernel} [${initrds.join(' ')}] ${commandLine}`);
     },

@@ -5,6 +5,7 @@ import { diskInventory } from '../inventory/disk-inventory.ts';
 import { SysTree } from '../inventory/sys-tree.ts';
 import {
   eraseAbilities,
+  exists,
   findDevice,
   isPartition,
   linkDisk,
@@ -45,6 +46,8 @@ export function linuxMachine(runDirectory = '/run/tinsmith'): Machine {
     probe: probeDevice,
     run: runProgram,
     runInside: (root, program) => mounts.runInside(root, program),
+    firmware: async () => ((await exists('/sys/firmware/efi')) ? 'uefi' : 'bios'),
+    bootFile: readBootFile,
     loadKernel: (kernel, waiting) => loadKernel(kernel, waiting, runDirectory),
   };
 }
@@ -95,6 +98,14 @@ async function openable(node: string): Promise<boolean> {
   } catch {
     // Not there yet; the caller's deadline decides.
     return false;
+  }
+}
+
+async function readBootFile(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw new TinsmithError('unsupported', `the boot environment has no ${path}: build it again`, { cause });
   }
 }
 

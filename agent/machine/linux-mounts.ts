@@ -4,7 +4,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import { exists, findDevice } from './block-device.ts';
 import { isMountableAs, PROBE_BYTES, recognizeFileSystem } from './file-system-probe.ts';
 import { endProcessesIn } from './left-processes.ts';
-import type { ProgramCall, ProgramResult, TargetRoot, Waiting } from './machine.ts';
+import type { InsideCall, ProgramResult, TargetRoot, Waiting } from './machine.ts';
 import { MountedRoot } from './mounted-root.ts';
 import { runProgram } from './program.ts';
 import { waitUntil } from './wait-until.ts';
@@ -55,7 +55,7 @@ export class LinuxMounts {
     }
   }
 
-  async runInside(root: TargetRoot, program: ProgramCall & { resolvConf: boolean }): Promise<ProgramResult> {
+  async runInside(root: TargetRoot, program: InsideCall): Promise<ProgramResult> {
     const { mountPoint } = root;
     await using undo = new AsyncDisposableStack();
     for (const path of INSIDE) {
@@ -70,6 +70,14 @@ export class LinuxMounts {
     await mkdir(run, { recursive: true });
     await requireMount(['mount', '-t', 'tmpfs', '-o', 'mode=755,size=16m', 'tmpfs', run], program.signal);
     undo.defer(() => unmount(run));
+    for (const { device, path } of program.mounts ?? []) {
+      const place = await placeInside(root, path);
+      await mkdir(place, { recursive: true });
+      const node = await findDevice(device, program.signal);
+      const fileSystem = await chooseFileSystem(device, node, undefined);
+      await requireMount(['mount', '-t', fileSystem, node, place], program.signal);
+      undo.defer(() => unmount(place));
+    }
     if (program.resolvConf) await lendResolvConf(root, undo);
     // After the program and before the file systems that its remains hold.
     undo.defer(async () => {

@@ -40,7 +40,11 @@ export interface Machine {
   /** Runs a program to its end. Throws only when it cannot be started or is aborted; look at the exit code. */
   run(program: ProgramCall): Promise<ProgramResult>;
   /** Runs a program inside a mounted file system with /dev, /proc and /sys of this machine and an empty /run. */
-  runInside(root: TargetRoot, program: ProgramCall & { readonly resolvConf: boolean }): Promise<ProgramResult>;
+  runInside(root: TargetRoot, program: InsideCall): Promise<ProgramResult>;
+  /** By what this machine was started. */
+  firmware(): Promise<'bios' | 'uefi'>;
+  /** A file of the boot environment, such as boot code. Throws `unsupported` when it has none such. */
+  bootFile(path: string): Promise<Buffer>;
   /** Loads a kernel to be started by the power request `kexec`; a kernel loaded before is replaced. Throws `command_failed`. */
   loadKernel(kernel: KernelToLoad, options: Waiting): Promise<void>;
 }
@@ -54,6 +58,19 @@ export interface EraseAbilities {
   readonly canDiscard: boolean;
   /** Whether it makes zeros by itself. */
   readonly canWriteZeros: boolean;
+}
+
+export interface InsideCall extends ProgramCall {
+  /** Whether the program gets this machine's name servers. */
+  readonly resolvConf: boolean;
+  /** Partitions that are mounted in the file system while the program runs. */
+  readonly mounts?: readonly ExtraMount[];
+}
+
+export interface ExtraMount {
+  readonly device: string;
+  /** Absolute; made when it is missing. */
+  readonly path: string;
 }
 
 /** Paths as `TargetRoot.resolve` gives them. */

@@ -10,7 +10,11 @@ export interface BootTool {
   readonly links: Readonly<Record<string, string>>;
   /** Only some actions need it: a site that does not use them can build without. */
   readonly isOptional?: true;
+  /** Debian's multiarch folder of the only machines that have it; absent: all. */
+  readonly only?: string;
 }
+
+const PC = 'x86_64-linux-gnu';
 
 const BOOT_TOOLS: readonly BootTool[] = [
   {
@@ -60,18 +64,33 @@ const BOOT_TOOLS: readonly BootTool[] = [
   { package: 'util-linux', files: { 'sbin/blkdiscard': 'usr/sbin/blkdiscard' }, links: {} },
   // Capabilities, ACLs and SELinux labels of unpacked archives.
   { package: 'attr', files: { 'usr/bin/setfattr': 'usr/bin/setfattr' }, links: {} },
+  // For the action syslinux: the installer, and boot code for both kinds of partition tables.
+  { package: 'extlinux', files: { 'usr/bin/extlinux': 'usr/bin/extlinux' }, links: {}, only: PC },
+  {
+    package: 'syslinux-common',
+    files: {
+      'usr/lib/syslinux/mbr/mbr.bin': 'usr/lib/syslinux/mbr/mbr.bin',
+      'usr/lib/syslinux/mbr/gptmbr.bin': 'usr/lib/syslinux/mbr/gptmbr.bin',
+    },
+    links: {},
+    only: PC,
+  },
   { package: 'kexec-tools', files: { 'sbin/kexec': 'usr/sbin/kexec' }, links: {} },
 ];
 
 /** Libraries of the agent's base binary: node links against nothing else. */
 export const AGENT_LIBRARY_PACKAGES: readonly string[] = ['libc6', 'libstdc++6', 'libgcc-s1'];
 
-/** The tools without those that are named. @throws TinsmithError `invalid_input` for one that cannot be left out. */
-export function bootTools(omitted: readonly string[]): readonly BootTool[] {
+/**
+ * The tools for machines with that multiarch folder, without those that are named.
+ * @throws TinsmithError `invalid_input` for one that cannot be left out.
+ */
+export function bootTools(omitted: readonly string[], triplet: string = PC): readonly BootTool[] {
   const optional = BOOT_TOOLS.filter((tool) => tool.isOptional === true).map((tool) => tool.package);
   const wrong = omitted.find((name) => !optional.includes(name));
   if (wrong !== undefined) {
     throw new TinsmithError('invalid_input', `cannot leave out ${wrong}: use one of ${optional.join(', ')}`);
   }
-  return BOOT_TOOLS.filter((tool) => !omitted.includes(tool.package));
+  const fitting = BOOT_TOOLS.filter(({ only }) => only === undefined || only === triplet);
+  return fitting.filter((tool) => !omitted.includes(tool.package));
 }

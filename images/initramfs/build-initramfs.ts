@@ -113,7 +113,7 @@ export async function buildInitramfs(options: InitramfsOptions): Promise<BuiltIn
     ...(signal === undefined ? {} : { signal }),
   };
   const kernel = await findKernel(options.kernel ?? { package: PLATFORMS[architecture].kernel }, apt);
-  const tools = bootTools(options.omitTools ?? []);
+  const tools = bootTools(options.omitTools ?? [], triplet);
   const names = [...tools.map((tool) => tool.package), ...AGENT_LIBRARY_PACKAGES];
   const packages = await fetchDebianPackages({ ...apt, names, withLibraries: true });
   const modules = await selectKernelModules(kernel.modulesDirectory, WANTED_MODULES);

@@ -205,6 +205,19 @@ describe('slurp parameters', () => {
   });
 });
 
+describe('boot loader parameters', () => {
+  it('name a disk and a partition', () => {
+    const grub = { GRUB_INSTALL_PATH: '/dev/sda2', GRUB_DISK: '/dev/sda' };
+    const syslinux = { DEST_DISK: '/dev/sda', DEST_PARTITION: '/dev/sda1' };
+
+    assert.deepEqual(catalog.grub2disk.parse(grub, []), { disk: '/dev/sda', device: '/dev/sda2' });
+    assert.equal(catalog.syslinux.parse({ ...syslinux, SYSLINUX_VERSION: '3.86' }, []).version, '3.86');
+    assert.match(refusal(catalog.grub2disk, { GRUB_DISK: '/dev/sda' }), /GRUB_INSTALL_PATH is not set/);
+    assert.match(refusal(catalog.syslinux, { ...syslinux, DEST_PARTITION: '/dev/sda' }), /DEST_PARTITION/);
+    assert.match(refusal(catalog.syslinux, { ...syslinux, SYSLINUX_VERSION: 'new' }), /SYSLINUX_VERSION/);
+  });
+});
+
 describe('cexec parameters', () => {
   it('splits at semicolons and spaces without choking on doubled or trailing ones', () => {
     const { commands } = catalog.cexec.parse({ ...EXEC, CMD_LINE: 'grub-install  /dev/sda; update-grub ;' }, []);

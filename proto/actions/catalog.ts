@@ -2,6 +2,7 @@ import { TinsmithError } from '../errors.ts';
 import { type Archive2diskParams, archive2disk } from './archive2disk.ts';
 import { type CexecParams, cexec } from './cexec.ts';
 import type { ActionDeclaration } from './declaration.ts';
+import { type Grub2diskParams, grub2disk } from './grub2disk.ts';
 import { type Image2diskParams, image2disk } from './image2disk.ts';
 import { type KexecParams, kexec } from './kexec.ts';
 import { type NetworkParams, network } from './network.ts';
@@ -11,6 +12,7 @@ import { type Qemuimg2diskParams, qemuimg2disk } from './qemuimg2disk.ts';
 import { type RebootParams, reboot } from './reboot.ts';
 import { type RootioParams, rootio } from './rootio.ts';
 import { type SlurpParams, slurp } from './slurp.ts';
+import { type SyslinuxParams, syslinux } from './syslinux.ts';
 import { type UsersParams, users } from './users.ts';
 import { type WipeParams, wipe } from './wipe.ts';
 import { type WritefileParams, writefile } from './writefile.ts';
@@ -25,6 +27,8 @@ export interface ActionParams {
   readonly oci2disk: Oci2diskParams;
   readonly slurp: SlurpParams;
   readonly network: NetworkParams;
+  readonly grub2disk: Grub2diskParams;
+  readonly syslinux: SyslinuxParams;
   readonly rootio: RootioParams;
   readonly users: UsersParams;
   readonly wipe: WipeParams;
@@ -44,6 +48,8 @@ export const catalog: { readonly [N in ActionName]: ActionDeclaration<ActionPara
   oci2disk,
   slurp,
   network,
+  grub2disk,
+  syslinux,
   rootio,
   users,
   wipe,
