@@ -38,10 +38,15 @@ export function metadataRoutes(options: MetadataRoutesOptions): FastifyPluginAsy
     server.setNotFoundHandler(async (_request, reply) => text(reply.code(404), 'there is nothing here'));
     addEc2Routes(server, desk);
     addNocloudRoutes(server, desk);
+    // Hegel's whole document, which rootio asks for where the disks of the machine are described in it.
+    server.get('/metadata', async (request, reply) => desk.answer({ request, reply }, wholeMetadata));
     server.post('/phone-home', async (request, reply) => desk.hearCall({ request, reply }));
     await Promise.resolve();
   };
 }
+
+const wholeMetadata: Answer = async ({ hardware: { spec } }) =>
+  spec.metadata === undefined ? undefined : JSON.stringify({ metadata: spec.metadata });
 
 function addEc2Routes(server: FastifyInstance, desk: MetadataDesk): void {
   server.get('/', async (_request, reply) => text(reply, METADATA_VERSIONS.join('\n')));
