@@ -89,6 +89,7 @@ describe('workflow engine and its agents', () => {
     );
     assert.deepEqual(run.facts, {
       hardware: 'm1',
+      disks: [{ device: '/dev/vda' }],
       interfaces: [
         {
           mac: '02:00:00:00:00:01',
