@@ -52,7 +52,7 @@ describe('a cluster of Debian machines', () => {
 const INQUIRY = `
 echo "hostname $(hostname)"
 ip -4 -o addr show scope global | awk '{ print "address", $4, (/dynamic/ ? "leased" : "static") }'
-cloud-init status --long
+cloud-init status --wait --long | tr -d .
 python3 -c 'import json; print("errors", json.load(open("/run/cloud-init/result.json"))["v1"]["errors"])'
 sudo grep -E '(WARNING|ERROR)' /var/log/cloud-init.log
 echo "warnings $(sudo grep -cE '(WARNING|ERROR)' /var/log/cloud-init.log)"
