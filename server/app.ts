@@ -15,6 +15,7 @@ import { candidates } from './cluster/assign-machines.ts';
 import { bootstrapperFor } from './cluster/bootstrap/bootstrappers.ts';
 import { kubernetesOf } from './cluster/bootstrap/kubernetes-api.ts';
 import { runClusterController } from './cluster/cluster-controller.ts';
+import { planHost } from './cluster/plan-host.ts';
 import { renderNode } from './cluster/render-node.ts';
 import type { Config } from './config.ts';
 import { limitConnections } from './connection-limit.ts';
@@ -124,6 +125,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       actionImages,
       images,
       clock,
+      planHost: planHost(config, { address: facing.address, metadata }),
       token: await ensureAdminToken(dataDir),
       address: config['admin.address'],
       port: config['admin.port'],

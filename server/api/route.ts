@@ -1,4 +1,5 @@
 import type { Static, TSchema } from 'typebox';
+import type { PlanHost } from '../cluster/plan-host.ts';
 import type { ImageJobs } from '../library/image-jobs.ts';
 import type { ImageLibrary } from '../library/image-library.ts';
 import type { ActionImages } from '../manifests/action-images.ts';
@@ -17,6 +18,8 @@ export interface ApiDeps {
   readonly actionImages?: ActionImages;
   readonly images: { readonly library: ImageLibrary; readonly jobs: ImageJobs };
   readonly clock: () => Date;
+  /** The host that cluster plans are made on. */
+  readonly planHost: PlanHost;
 }
 
 /** A request after its schemas were checked. A schema that a route leaves out makes its part `unknown`. */

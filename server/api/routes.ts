@@ -1,4 +1,5 @@
 import { applyRoute } from './apply-route.ts';
+import { clusterPlanRoute } from './cluster-plan-route.ts';
 import { clusterRoutes } from './cluster-routes.ts';
 import { eventRoutes, eventStream } from './event-routes.ts';
 import { hardwareRoutes } from './hardware-routes.ts';
@@ -14,6 +15,7 @@ export const ROUTES: readonly Route[] = [
   ...templateRoutes,
   ...workflowRoutes,
   ...clusterRoutes,
+  clusterPlanRoute,
   ...eventRoutes,
   ...imageRoutes,
   applyRoute,

@@ -7,6 +7,7 @@ import { type Static, type TSchema, Type } from 'typebox';
 import type { ErrorCode } from '#proto/errors.ts';
 import type { Inventory } from '#proto/inventory.ts';
 import type { ClusterOptions } from '../cluster/cluster-options.ts';
+import type { ClusterPlan } from '../cluster/cluster-plan.ts';
 import { type ActionState, actionLife } from '../life/action-life.ts';
 import { type ClusterState, clusterLife } from '../life/cluster-life.ts';
 import type { Actor, EventName } from '../life/events.ts';
@@ -248,6 +249,16 @@ export const clusterCreateRequestSchema = Type.Object(
   { files: manifestFilesSchema, options: clusterOptionsRequestSchema },
   closed,
 );
+export const clusterPlanRequestSchema = Type.Object(
+  {
+    files: manifestFilesSchema,
+    options: clusterOptionsRequestSchema,
+    skipIpCheck: Type.Optional(Type.Boolean({ description: 'Asks nobody on the network who has which address' })),
+  },
+  closed,
+);
+export const clusterPlanSchema = Type.Unsafe<ClusterPlan>({ type: 'object', additionalProperties: true });
+export type { ClusterPlan, PlannedNode } from '../cluster/cluster-plan.ts';
 export const clusterCreateAnswerSchema = Type.Object({
   outcome: Type.Unsafe<'created' | 'unchanged'>({ type: 'string' }),
   warnings: Type.Array(problemSchema),

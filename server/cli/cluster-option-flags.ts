@@ -18,6 +18,15 @@ export const CLUSTER_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   parallel: { type: 'string', value: 'COUNT', summary: 'Workers that are installed at the same time (16).' },
 };
 
+export const HARDWARE_OPTION: Readonly<Record<'hardware', OptionSpec>> = {
+  hardware: {
+    type: 'string',
+    multiple: true,
+    value: 'FILE',
+    summary: 'Hardware CSV or YAML that belongs to it; like -f.',
+  },
+};
+
 /** For changes that take nodes away. */
 export const LEAVING_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   'skip-drain': { type: 'boolean', summary: 'Do not ask Kubernetes to give up nodes before their machines are taken.' },

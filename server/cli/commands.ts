@@ -9,6 +9,7 @@ import {
   clusterResumeCommand,
   clusterWatchCommand,
 } from './commands/cluster-list.ts';
+import { clusterPlanCommand } from './commands/cluster-plan.ts';
 import { completionCommand } from './commands/completion.ts';
 import { deleteCommand } from './commands/delete.ts';
 import { describeCommand } from './commands/describe.ts';
@@ -57,6 +58,7 @@ export function listCommands(settings: readonly SettingSpec[]): readonly Command
     workflowRetryCommand,
     hardwareNetbootCommand,
     hardwareReleaseCommand,
+    clusterPlanCommand,
     clusterCreateCommand,
     clusterWatchCommand,
     clusterListCommand,

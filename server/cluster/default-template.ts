@@ -2,12 +2,9 @@ import { readFileSync } from 'node:fs';
 import { TinsmithError } from '#proto/errors.ts';
 import type { ClusterDefinition, ClusterManifest } from '../manifests/cluster-kind.ts';
 import { loadManifests } from '../manifests/load-manifests.ts';
-import type { OsFamily } from '../manifests/machine-config-kind.ts';
 import type { TemplateManifest } from '../manifests/template-kind.ts';
+import { osFamilyOf } from './bootstrap/os-family.ts';
 import type { NodeGroup } from './node-groups.ts';
-
-/** EKS Anywhere's own default where a machine config names no family. */
-const DEFAULT_FAMILY: OsFamily = 'bottlerocket';
 
 /**
  * The default template of a group's OS family as a TinkerbellTemplateConfig, YAML with its comments: what is left to fill in are
@@ -16,7 +13,8 @@ const DEFAULT_FAMILY: OsFamily = 'bottlerocket';
  */
 export function defaultTemplateText(definition: ClusterDefinition, group: NodeGroup, metadataUrl: string): string {
   const { cluster, datacenter } = definition;
-  const { osFamily = DEFAULT_FAMILY, osImageURL = datacenter.osImageURL, name } = group.machineConfig;
+  const { osImageURL = datacenter.osImageURL, name } = group.machineConfig;
+  const osFamily = osFamilyOf(group.machineConfig);
   if (osImageURL === undefined) {
     const fix = 'set osImageURL there or in the TinkerbellDatacenterConfig, or name a templateRef';
     throw new TinsmithError('invalid_input', `TinkerbellMachineConfig ${name} names no image: ${fix}`);
@@ -39,7 +37,7 @@ export function defaultTemplate(
   group: NodeGroup,
   metadataUrl: string,
 ): TemplateManifest {
-  const { osFamily = DEFAULT_FAMILY } = group.machineConfig;
+  const osFamily = osFamilyOf(group.machineConfig);
   const text = defaultTemplateText(definition, group, metadataUrl);
   const { templates, problems } = loadManifests([{ name: `${osFamily}.yaml`, text }]);
   const [template] = templates;

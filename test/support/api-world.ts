@@ -9,6 +9,7 @@ import { pino } from 'pino';
 import { ensureAdminToken } from '#server/api/admin-token.ts';
 import { startApi } from '#server/api/start-api.ts';
 import type { ErrorBody } from '#server/api/types.ts';
+import type { PlanHost } from '#server/cluster/plan-host.ts';
 import { imageJobs } from '#server/library/image-jobs.ts';
 import { openImageLibrary } from '#server/library/image-library.ts';
 import type { ActionResult } from '#server/provision/engine.ts';
@@ -55,6 +56,8 @@ export interface ApiAnswer {
 }
 
 interface WorldOptions {
+  /** The host that cluster plans are made on; default: one whose network is silent. */
+  readonly planHost?: PlanHost;
   readonly port?: number;
   /** Default: a new one. */
   readonly token?: string;
@@ -62,6 +65,14 @@ interface WorldOptions {
   /** Replaces verbs, to see how their failures are answered. */
   readonly transitions?: Partial<Transitions>;
 }
+
+/** A host beside the test machines, in a network where nobody answers. */
+const TEST_HOST: PlanHost = {
+  metadataUrl: 'http://10.9.0.254:7172',
+  ports: [{ port: 7172, protocol: 'tcp', what: 'metadata and user data' }],
+  addresses: () => ['10.9.0.254'],
+  probe: async (addresses) => new Map(addresses.map((address) => [address, { isTaken: false }])),
+};
 
 export async function startApiWorld(options: WorldOptions = {}): Promise<ApiWorld> {
   const folder = await mkdtemp(join(tmpdir(), 'tinsmith-api-'));
@@ -84,6 +95,7 @@ export async function startApiWorld(options: WorldOptions = {}): Promise<ApiWorl
     await startApi({
       images: { library, jobs },
       clock: clock.now,
+      planHost: options.planHost ?? TEST_HOST,
       store: opened.store,
       transitions: { ...opened.transitions, ...options.transitions },
       version: '1.2.3',

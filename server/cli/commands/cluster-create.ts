@@ -1,6 +1,12 @@
 import type { ClusterCreateAnswer } from '../../api/types.ts';
 import { API_OPTIONS } from '../api-options.ts';
-import { CLUSTER_OPTIONS, clusterOptionsOf, WAIT_OPTION, YES_OPTION } from '../cluster-option-flags.ts';
+import {
+  CLUSTER_OPTIONS,
+  clusterOptionsOf,
+  HARDWARE_OPTION,
+  WAIT_OPTION,
+  YES_OPTION,
+} from '../cluster-option-flags.ts';
 import type { Command } from '../command.ts';
 import { confirmed } from '../confirm.ts';
 import { followCluster } from '../follow-cluster.ts';
@@ -14,12 +20,7 @@ export const clusterCreateCommand: Command = {
   summary: 'Make the machines of a cluster: control plane first, then workers. The same files again: go on watching.',
   options: {
     ...FILENAME_OPTION,
-    hardware: {
-      type: 'string',
-      multiple: true,
-      value: 'FILE',
-      summary: 'Hardware CSV or YAML to apply with it; like -f.',
-    },
+    ...HARDWARE_OPTION,
     ...CLUSTER_OPTIONS,
     ...YES_OPTION,
     ...WAIT_OPTION,
