@@ -1,6 +1,6 @@
-import { planRequest } from '../cluster/plan-request.ts';
+import { type PlanParts, planRequest } from '../cluster/plan-request.ts';
 import { redactEnvironment } from './redact.ts';
-import { defineRoute } from './route.ts';
+import { type ApiDeps, defineRoute } from './route.ts';
 import { clusterPlanRequestSchema, clusterPlanSchema } from './types.ts';
 
 export const clusterPlanRoute = defineRoute({
@@ -9,8 +9,13 @@ export const clusterPlanRoute = defineRoute({
   summary: 'Tells what would be done for the cluster of these files, machine by machine; changes nothing.',
   body: clusterPlanRequestSchema,
   response: clusterPlanSchema,
-  async handle({ body, signal }, { store, clock, actionTimeoutMs, planHost }) {
-    const parts = { store, clock, actionTimeoutMs, host: planHost, redact: redactEnvironment };
-    return planRequest(body, parts, signal);
+  async handle({ body, signal }, deps) {
+    return planRequest(body, planParts(deps), signal);
   },
 });
+
+/** What plans are made from. */
+export function planParts({ store, clock, actionTimeoutMs, actionImages, planHost }: ApiDeps): PlanParts {
+  const site = { actionTimeoutMs, ...(actionImages && { actionImages }) };
+  return { store, clock, ...site, host: planHost, redact: redactEnvironment };
+}

@@ -12,9 +12,11 @@ import {
   withCounts,
 } from '../cluster/cluster-verbs.ts';
 import { foreseeCluster } from '../cluster/foresee-cluster.ts';
+import { planRequest } from '../cluster/plan-request.ts';
 import { readFacts } from '../cluster/read-facts.ts';
 import type { ClusterDefinition } from '../manifests/cluster-kind.ts';
 import type { Cluster } from '../store/store.ts';
+import { planParts } from './cluster-plan-route.ts';
 import { clusterView } from './cluster-view.ts';
 import { type ApiDeps, defineRoute } from './route.ts';
 import {
@@ -61,12 +63,15 @@ export const clusterRoutes = [
     body: clusterCreateRequestSchema,
     response: clusterCreateAnswerSchema,
     // Twice is harmless: a cluster of that definition is there already.
-    async handle({ body, cause }, deps) {
+    async handle({ body, cause, signal }, deps) {
       const { definition, hardware, warnings } = readClusterFiles(
         body.files,
         await knownRecords(deps.store),
         deps.actionImages,
       );
+      // What is there already goes on; a new cluster must be possible before anything of it is stored.
+      const before = await deps.store.cluster(definition.cluster.name);
+      if (before === undefined) await planRequest(body, planParts(deps), signal);
       await deps.transitions.apply({ hardware, templates: [], workflows: [] }, cause);
       const outcome = await createCluster(deps, definition, optionsOf(DEFAULT_CLUSTER_OPTIONS, body.options), cause);
       const cluster = await knownCluster(deps.store, definition.cluster.name);

@@ -245,15 +245,16 @@ const manifestFilesSchema = Type.Array(
   { maxItems: 10_000 },
 );
 
+const skipIpCheck = Type.Optional(Type.Boolean({ description: 'Asks nobody on the network who has which address' }));
 export const clusterCreateRequestSchema = Type.Object(
-  { files: manifestFilesSchema, options: clusterOptionsRequestSchema },
+  { files: manifestFilesSchema, options: clusterOptionsRequestSchema, skipIpCheck },
   closed,
 );
 export const clusterPlanRequestSchema = Type.Object(
   {
     files: manifestFilesSchema,
     options: clusterOptionsRequestSchema,
-    skipIpCheck: Type.Optional(Type.Boolean({ description: 'Asks nobody on the network who has which address' })),
+    skipIpCheck,
   },
   closed,
 );

@@ -27,6 +27,10 @@ export const HARDWARE_OPTION: Readonly<Record<'hardware', OptionSpec>> = {
   },
 };
 
+export const IP_CHECK_OPTION: Readonly<Record<'skip-ip-check', OptionSpec>> = {
+  'skip-ip-check': { type: 'boolean', summary: 'Do not ask the network whether an address is in use.' },
+};
+
 /** For changes that take nodes away. */
 export const LEAVING_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   'skip-drain': { type: 'boolean', summary: 'Do not ask Kubernetes to give up nodes before their machines are taken.' },

@@ -1,4 +1,5 @@
 import type { Problem } from '#proto/errors.ts';
+import type { ActionImages } from '../manifests/action-images.ts';
 import type { ManifestFile } from '../manifests/load-manifests.ts';
 import type { Store } from '../store/store.ts';
 import type { Bootstrapper } from './bootstrap/bootstrapper.ts';
@@ -15,6 +16,8 @@ export interface PlanParts {
   readonly store: Store;
   readonly clock: () => Date;
   readonly actionTimeoutMs: number;
+  /** A site's own names of actions. */
+  readonly actionImages?: ActionImages;
   readonly host: PlanHost;
   readonly redact: PlanEnvironment['redact'];
 }
@@ -32,7 +35,7 @@ export interface PlanRequest {
  */
 export async function planRequest(request: PlanRequest, parts: PlanParts, signal: AbortSignal): Promise<ClusterPlan> {
   const known = await knownRecords(parts.store);
-  const { files, problems, warnings } = tryReadClusterFiles(request.files, known);
+  const { files, problems, warnings } = tryReadClusterFiles(request.files, known, parts.actionImages);
   if (files === undefined) throw faultyFiles(problems);
   const plan = await planFiles(files, request, { ...parts, known }, signal);
   const all: readonly Problem[] = [...problems, ...plan.problems];
@@ -46,7 +49,7 @@ async function planFiles(
   parts: PlanParts & { readonly known: Awaited<ReturnType<typeof knownRecords>> },
   signal: AbortSignal,
 ): Promise<ClusterPlan> {
-  const { store, clock, actionTimeoutMs, host, redact, known } = parts;
+  const { store, clock, actionTimeoutMs, actionImages, host, redact, known } = parts;
   const { definition, machines, placeOf } = files;
   const { name } = definition.cluster;
   const now = clock();
@@ -62,7 +65,7 @@ async function planFiles(
   };
   const bootstrapper = bootstrapperFor(definition);
   const environment: PlanEnvironment = {
-    site: { metadataUrl: host.metadataUrl, actionTimeoutMs },
+    site: { metadataUrl: host.metadataUrl, actionTimeoutMs, ...(actionImages && { actionImages }) },
     now,
     hostAddresses: host.addresses(),
     ports: host.ports,

@@ -4,6 +4,7 @@ import {
   CLUSTER_OPTIONS,
   clusterOptionsOf,
   HARDWARE_OPTION,
+  IP_CHECK_OPTION,
   WAIT_OPTION,
   YES_OPTION,
 } from '../cluster-option-flags.ts';
@@ -21,6 +22,7 @@ export const clusterCreateCommand: Command = {
   options: {
     ...FILENAME_OPTION,
     ...HARDWARE_OPTION,
+    ...IP_CHECK_OPTION,
     ...CLUSTER_OPTIONS,
     ...YES_OPTION,
     ...WAIT_OPTION,
@@ -34,7 +36,7 @@ export const clusterCreateCommand: Command = {
     const { api, out } = context;
     const files = await readManifestFiles(context, input);
     await confirmed(context, input, 'Create the cluster? The disks of its machines are erased.');
-    const body = { files, options: clusterOptionsOf(input) };
+    const body = { files, options: clusterOptionsOf(input), skipIpCheck: input.has('skip-ip-check') };
     const { outcome, warnings, cluster } = await api.send<ClusterCreateAnswer>('POST', '/clusters', body);
     for (const warning of warnings) out.note(`warning: ${problemLine(warning)}`);
     out.line(`cluster/${cluster.name} ${outcome === 'created' ? 'created' : `is there: ${cluster.state}`}`);

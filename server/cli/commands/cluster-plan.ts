@@ -1,6 +1,6 @@
 import type { ClusterPlan } from '../../api/types.ts';
 import { API_OPTIONS } from '../api-options.ts';
-import { CLUSTER_OPTIONS, clusterOptionsOf, HARDWARE_OPTION } from '../cluster-option-flags.ts';
+import { CLUSTER_OPTIONS, clusterOptionsOf, HARDWARE_OPTION, IP_CHECK_OPTION } from '../cluster-option-flags.ts';
 import { clusterPlanLines } from '../cluster-plan-lines.ts';
 import type { Command } from '../command.ts';
 import { FILENAME_OPTION, readManifestFiles } from '../manifest-files.ts';
@@ -15,7 +15,7 @@ export const clusterPlanCommand: Command = {
   options: {
     ...FILENAME_OPTION,
     ...HARDWARE_OPTION,
-    'skip-ip-check': { type: 'boolean', summary: 'Do not ask the network whether an address is in use.' },
+    ...IP_CHECK_OPTION,
     ...CLUSTER_OPTIONS,
     output: {
       type: 'string',
