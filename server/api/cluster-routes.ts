@@ -7,6 +7,7 @@ import {
   changeCluster,
   clusterKubeconfig,
   createCluster,
+  isCreated,
   isSameDefinition,
   knownCluster,
   withCounts,
@@ -59,23 +60,24 @@ export const clusterRoutes = [
   defineRoute({
     method: 'POST',
     path: '/clusters',
-    summary: 'Creates a cluster from its files and applies the Hardware in them; the server goes on by itself.',
+    summary:
+      'Creates a cluster from its files and applies the Hardware in them; with `dryRun` it tells whether it is there.',
     body: clusterCreateRequestSchema,
     response: clusterCreateAnswerSchema,
     // Twice is harmless: a cluster of that definition is there already.
     async handle({ body, cause, signal }, deps) {
-      const { definition, hardware, warnings } = readClusterFiles(
-        body.files,
-        await knownRecords(deps.store),
-        deps.actionImages,
-      );
+      const { store, clock } = deps;
+      const known = await knownRecords(store);
+      const { definition, hardware, warnings } = readClusterFiles(body.files, known, deps.actionImages);
+      const isNew = !(await isCreated(store, definition));
+      if (isNew && body.dryRun === true) return { outcome: 'created', warnings };
       // What is there already goes on; a new cluster must be possible before anything of it is stored.
-      const before = await deps.store.cluster(definition.cluster.name);
-      if (before === undefined) await planRequest(body, planParts(deps), signal);
-      await deps.transitions.apply({ hardware, templates: [], workflows: [] }, cause);
-      const outcome = await createCluster(deps, definition, optionsOf(DEFAULT_CLUSTER_OPTIONS, body.options), cause);
-      const cluster = await knownCluster(deps.store, definition.cluster.name);
-      return { outcome, warnings, cluster: await clusterView(deps.store, cluster, deps.clock()) };
+      if (isNew) await planRequest(body, planParts(deps), signal);
+      if (body.dryRun !== true) await deps.transitions.apply({ hardware, templates: [], workflows: [] }, cause);
+      const options = optionsOf(DEFAULT_CLUSTER_OPTIONS, body.options);
+      const outcome = await createCluster(deps, definition, options, cause);
+      const cluster = await knownCluster(store, definition.cluster.name);
+      return { outcome, warnings, cluster: await clusterView(store, cluster, clock()) };
     },
   }),
   defineRoute({

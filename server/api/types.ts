@@ -246,8 +246,9 @@ const manifestFilesSchema = Type.Array(
 );
 
 const skipIpCheck = Type.Optional(Type.Boolean({ description: 'Asks nobody on the network who has which address' }));
+const dryRun = Type.Optional(Type.Boolean({ description: 'Tells what would be done and changes nothing' }));
 export const clusterCreateRequestSchema = Type.Object(
-  { files: manifestFilesSchema, options: clusterOptionsRequestSchema, skipIpCheck },
+  { files: manifestFilesSchema, options: clusterOptionsRequestSchema, skipIpCheck, dryRun },
   closed,
 );
 export const clusterPlanRequestSchema = Type.Object(
@@ -263,11 +264,10 @@ export type { ClusterPlan, PlannedNode } from '../cluster/cluster-plan.ts';
 export const clusterCreateAnswerSchema = Type.Object({
   outcome: Type.Unsafe<'created' | 'unchanged'>({ type: 'string' }),
   warnings: Type.Array(problemSchema),
-  cluster: clusterSchema,
+  cluster: Type.Optional(clusterSchema),
 });
 export type ClusterCreateAnswer = View<typeof clusterCreateAnswerSchema>;
 
-const dryRun = Type.Optional(Type.Boolean({ description: 'Tells what would be done and changes nothing' }));
 export const clusterScaleRequestSchema = Type.Object(
   {
     files: Type.Optional(manifestFilesSchema),

@@ -21,19 +21,23 @@ export async function createCluster(
   options: ClusterOptions,
   cause: Cause,
 ): Promise<'created' | 'unchanged'> {
-  const { name } = definition.cluster;
-  const before = await store.cluster(name);
-  if (before !== undefined) {
-    if (isSameDefinition(before.definition, definition) && before.state !== 'deleting') return 'unchanged';
-    const fact = before.state === 'deleting' ? 'is being deleted' : 'exists with another definition';
-    throw new TinsmithError(
-      'conflict',
-      `cannot create cluster ${name}: it ${fact}; change it with tinsmith cluster scale or upgrade`,
-    );
-  }
+  if (await isCreated(store, definition)) return 'unchanged';
   const secrets = await bootstrapperFor(definition).makeSecrets(definition, clock());
   await transitions.createCluster({ definition, options, secrets }, cause);
   return 'created';
+}
+
+/** Whether there is a cluster of this definition. Throws `conflict` if there is another one of its name. */
+export async function isCreated(store: ClusterParts['store'], definition: ClusterDefinition): Promise<boolean> {
+  const { name } = definition.cluster;
+  const before = await store.cluster(name);
+  if (before === undefined) return false;
+  if (isSameDefinition(before.definition, definition) && before.state !== 'deleting') return true;
+  const fact = before.state === 'deleting' ? 'is being deleted' : 'exists with another definition';
+  throw new TinsmithError(
+    'conflict',
+    `cannot create cluster ${name}: it ${fact}; change it with tinsmith cluster scale or upgrade`,
+  );
 }
 
 /** Another definition for a cluster, or other options; the same again changes nothing. */

@@ -69,7 +69,7 @@ describe('clusters in the admin API', () => {
 
     assert.equal(first.json<ClusterCreateAnswer>().outcome, 'created');
     assert.equal(second.json<ClusterCreateAnswer>().outcome, 'unchanged');
-    assert.equal(second.json<ClusterCreateAnswer>().cluster.options.retries, 3);
+    assert.equal(second.json<ClusterCreateAnswer>().cluster?.options.retries, 3);
     assert.deepEqual(
       (await world.store.listHardware()).map(({ name }) => name),
       ['m1', 'm2'],
@@ -81,6 +81,22 @@ describe('clusters in the admin API', () => {
       third.error().message,
       /exists with another definition; change it with tinsmith cluster scale or upgrade/,
     );
+  });
+
+  it('are not begun where the plan refuses them: nothing is kept then', async () => {
+    await using world = await startApiWorld();
+
+    const answer = await world.call('POST', '/api/v1/clusters', { body: { files: filesOf({ workers: 2 }) } });
+
+    assert.equal(answer.error().code, 'invalid_input');
+    assert.match(
+      answer
+        .error()
+        .problems.map(({ message }) => message)
+        .join('\n'),
+      /md-0/,
+    );
+    assert.deepEqual([await world.store.listClusters(), await world.store.listHardware()], [[], []]);
   });
 
   it('are listed and shown with what each node waits for, and without anything secret', async () => {

@@ -132,7 +132,10 @@ describe('tinsmith cluster', () => {
     const again = await runCliProcess(made, [...argv, '--yes']);
     const { stdout } = await runCliProcess(made, ['cluster', 'kubeconfig', 'c1']);
 
+    assert.match(created.stdout, /^Plan for the new cluster c1: Kubernetes 1\.30 by kubeadm/);
+    assert.match(created.stdout, /m1 +control-plane +makes the control plane/);
     assert.match(created.stdout, /cluster\/c1 created\n$/);
+    assert.doesNotMatch(again.stdout, /Plan/);
     assert.match(again.stdout, /cluster\/c1 is there: creating\n$/);
     assert.equal((await made.store.cluster('c1'))?.options.retries, 4);
     assert.match(stdout, /^kind: Config$/m);

@@ -1,4 +1,5 @@
-import type { ClusterCreateAnswer } from '../../api/types.ts';
+import { TinsmithError } from '#proto/errors.ts';
+import type { ClusterCreateAnswer, ClusterPlan } from '../../api/types.ts';
 import { API_OPTIONS } from '../api-options.ts';
 import {
   CLUSTER_OPTIONS,
@@ -8,6 +9,7 @@ import {
   WAIT_OPTION,
   YES_OPTION,
 } from '../cluster-option-flags.ts';
+import { clusterPlanLines } from '../cluster-plan-lines.ts';
 import type { Command } from '../command.ts';
 import { confirmed } from '../confirm.ts';
 import { followCluster } from '../follow-cluster.ts';
@@ -35,10 +37,17 @@ export const clusterCreateCommand: Command = {
   async run(context, input) {
     const { api, out } = context;
     const files = await readManifestFiles(context, input);
-    await confirmed(context, input, 'Create the cluster? The disks of its machines are erased.');
     const body = { files, options: clusterOptionsOf(input), skipIpCheck: input.has('skip-ip-check') };
-    const { outcome, warnings, cluster } = await api.send<ClusterCreateAnswer>('POST', '/clusters', body);
-    for (const warning of warnings) out.note(`warning: ${problemLine(warning)}`);
+    const before = await api.send<ClusterCreateAnswer>('POST', '/clusters', { ...body, dryRun: true });
+    for (const warning of before.warnings) out.note(`warning: ${problemLine(warning)}`);
+    // Whoever comes back to a cluster that is there erases nothing.
+    if (before.outcome === 'created') {
+      const plan = await api.send<ClusterPlan>('POST', '/clusters/plan', body);
+      for (const line of clusterPlanLines(out, plan)) out.line(line);
+      await confirmed(context, input, `Create cluster ${plan.cluster}? The disks named above are erased.`);
+    }
+    const { outcome, cluster } = await api.send<ClusterCreateAnswer>('POST', '/clusters', body);
+    if (cluster === undefined) throw new TinsmithError('internal', 'the server created a cluster and did not show it');
     out.line(`cluster/${cluster.name} ${outcome === 'created' ? 'created' : `is there: ${cluster.state}`}`);
     if (input.has('no-wait')) return 0;
     const code = await followCluster(context, cluster.name, 'ready');
