@@ -91,7 +91,7 @@ test('a machine that fits two selectors is named; affinities may overlap', () =>
   assert.deepEqual(contestedMachines(selectors, both), [
     {
       group: 'md-0',
-      message: 'm1 has both type=cp and role=x: a machine must fit one hardwareSelector only, remove one of its labels',
+      message: 'm1 has both type=cp and role=x: it goes where it is needed, remove one of its labels if that matters',
     },
   ]);
   assert.deepEqual(

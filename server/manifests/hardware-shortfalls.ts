@@ -68,7 +68,7 @@ export function hardwareShortfalls(groups: readonly GroupNeed[], machines: reado
   });
 }
 
-/** Machines that fit two different selectors: who gets them would be chance. Affinities may overlap. */
+/** Machines that fit two different selectors, which EKS Anywhere refuses: here each gets one place, but maybe not the one meant. */
 export function contestedMachines(groups: readonly GroupNeed[], machines: readonly Machine[]): HardwareFault[] {
   const conditions = conditionsOf(groups, machines).filter(({ choice }) => choice.hardwareSelector !== undefined);
   const faults: HardwareFault[] = [];
@@ -80,7 +80,7 @@ export function contestedMachines(groups: readonly GroupNeed[], machines: readon
       const group = second.groups[0]?.name ?? '';
       faults.push({
         group,
-        message: `${fact}: a machine must fit one hardwareSelector only, remove one of its labels`,
+        message: `${fact}: it goes where it is needed, remove one of its labels if that matters`,
       });
     }
   }

@@ -132,10 +132,15 @@ function checkClusterHardware({ value, fields, at }: Located<ClusterDefinition>,
     if (hardwareSelector !== undefined && faultOfSelector(hardwareSelector, machines) !== undefined) return [];
     return [{ name, count, path, machineConfig: config }];
   });
-  for (const { group, message } of [...hardwareShortfalls(groups, machines), ...contestedMachines(groups, machines)]) {
+  const placeOfGroup = (group: string) => {
     const path = groups.find(({ name }) => name === group)?.path ?? '';
-    plan.findings.refuse(fields.get(`${path}.machineGroupRef.name`) ?? at, message);
+    return fields.get(`${path}.machineGroupRef.name`) ?? at;
+  };
+  for (const { group, message } of hardwareShortfalls(groups, machines)) {
+    plan.findings.refuse(placeOfGroup(group), message);
   }
+  for (const { group, message } of contestedMachines(groups, machines))
+    plan.findings.warn(placeOfGroup(group), message);
 }
 
 /** Whether the spec is still the same is the store's to say, inside its transaction: another spec is a conflict there. */

@@ -82,7 +82,7 @@ const FAULTS: readonly [from: string, to: string, expected: string][] = [
   [
     'hub/image2disk:v1',
     'hub/image3disk:v1',
-    't.yaml:13:20: the action "image": the action image hub/image3disk:v1 names no built-in action: use one of archive2disk, cexec, image2disk',
+    't.yaml:13:20: the action "image": the action image hub/image3disk:v1 names no built-in action: use one of archive2disk, cexec, grub2disk, image2disk',
   ],
   [
     'hub/image2disk:v1',
