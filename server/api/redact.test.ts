@@ -45,6 +45,7 @@ describe('redact', () => {
   it('hides the password in a URL, and names that say secret even of an unknown image', () => {
     const shown = redactEnvironment('someone/elses:latest', {
       IMG_URL: 'https://user:hunter2@10.0.0.1:8080/a.raw?x=1',
+      HTTPS_PROXY: 'http://user:hunt@er2@10.0.0.9:3128',
       LINES: 'a http://10.0.0.1/b\nftp://hunter2@host/c',
       REGISTRY_PASSWORD: 'hunter2',
       EMPTY_TOKEN: '',
@@ -53,6 +54,7 @@ describe('redact', () => {
 
     assert.deepEqual(shown, {
       IMG_URL: `https://${REDACTED}@10.0.0.1:8080/a.raw?x=1`,
+      HTTPS_PROXY: `http://${REDACTED}@10.0.0.9:3128`,
       LINES: `a http://10.0.0.1/b\nftp://${REDACTED}@host/c`,
       REGISTRY_PASSWORD: REDACTED,
       EMPTY_TOKEN: '',

@@ -50,7 +50,7 @@ function secretsOf(image: string): readonly string[] {
   return isActionName(base) ? (catalog[base].secrets ?? []) : [];
 }
 
-/** `http://user:password@host/` → `http://(redacted)@host/`. */
+/** `http://user:password@host/` → `http://(redacted)@host/`. As URLs are read, the last `@` ends the password. */
 function withoutPassword(value: string): string {
-  return value.replace(/(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/@]+@/gi, `$1${REDACTED}@`);
+  return value.replace(/(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/?#]+@/gi, `$1${REDACTED}@`);
 }
