@@ -142,6 +142,25 @@ describe('installing a node', () => {
     assert.equal((await made.hardware('m1')).hasUserData, false);
   });
 
+  it('is refused where the cluster was deleted, or the machine was taken back, after it was decided on', async () => {
+    await using made = await world();
+    await made.transitions.claimNode(nodeClaim('m1'), operator);
+    await made.transitions.claimNode(nodeClaim('m2', { cluster: 'c2' }), operator);
+    await made.transitions.startClusterDelete('c1', DEFAULT_CLUSTER_OPTIONS, operator);
+    await made.transitions.withdrawNode({ hardware: 'm2', wipe: false }, operator);
+
+    await assert.rejects(made.transitions.startNode(nodeStart('m1', 'w1'), operator), {
+      code: 'conflict',
+      message: /m1 for cluster c1: the cluster is being deleted/,
+    });
+    await assert.rejects(made.transitions.startNode({ ...nodeStart('m2', 'w2'), cluster: 'c2' }, operator), {
+      code: 'conflict',
+      message: /m2 for cluster c2: an operator released it/,
+    });
+    for (const name of ['m1', 'm2']) assert.equal((await made.hardware(name)).hasUserData, false);
+    assert.equal(await made.store.workflow('w1'), undefined);
+  });
+
   it('may be asked for twice, and is refused while the machine is busy', async () => {
     await using made = await worldWithNode();
     const before = await made.newestEvent();

@@ -12,6 +12,7 @@ import { clusterRow, findNodeRow, type NodeRow, nodeRow } from './cluster-rows.t
 import { hardwareRow, userDataPurpose } from './hardware-rows.ts';
 import type { NodeTable } from './schema.ts';
 import { NO_SYSTEM, updateHardware } from './stage-transitions.ts';
+import type { Cluster } from './store.ts';
 import { findWorkflowRow, unfinishedOf } from './workflow-rows.ts';
 import { endRun } from './workflow-transitions.ts';
 
@@ -165,12 +166,13 @@ async function startNode(change: Change, start: NodeStart): Promise<void> {
   const row = await nodeRow(change.trx, hardware);
   const { name } = workflow.manifest;
   if (row.workflow === name && row.state === 'provisioning') return; // asked before
-  const [busy] = await unfinishedOf(change.trx, hardware);
-  if (row.cluster !== cluster || busy !== undefined) {
-    const fact =
-      busy === undefined ? `it is a node of cluster ${row.cluster}` : `Workflow ${busy.name} is ${busy.state} on it`;
+  const refuse = (fact: string): never => {
     throw new TinsmithError('conflict', `cannot install Hardware ${hardware} for cluster ${cluster}: ${fact}`);
-  }
+  };
+  const [busy] = await unfinishedOf(change.trx, hardware);
+  if (busy !== undefined) refuse(`Workflow ${busy.name} is ${busy.state} on it`);
+  if (row.cluster !== cluster) refuse(`it is a node of cluster ${row.cluster}`);
+  await refuseUnwanted(change, row, refuse);
   const { userData, readyBy, userDataPolicy, revision, initialises } = start;
   await updateHardware(change, hardware, {
     user_data_sealed: userData === undefined ? null : change.box.seal(userDataPurpose(hardware), userData),
@@ -185,6 +187,18 @@ async function startNode(change: Change, start: NodeStart): Promise<void> {
   const tries = row.revision === revision ? row.tries + 1 : 1;
   const set = { workflow: name, revision, initialises: initialises ? 1 : 0, tries };
   await moveNode(change, row, 'provision', { set, data: { workflow: name, tries } });
+}
+
+/** Since the installation was decided on, an operator may have wanted the machine back: its disks must not be touched any more. */
+async function refuseUnwanted(
+  change: Change,
+  { cluster, hardware }: NodeRow,
+  refuse: (fact: string) => void,
+): Promise<void> {
+  const { state, released_json: json } = await clusterRow(change.trx, cluster);
+  if (state === 'deleting') refuse('the cluster is being deleted');
+  const released: Cluster['released'] = JSON.parse(json);
+  if (released.some((each) => each.hardware === hardware)) refuse('an operator released it');
 }
 
 async function orderWorkflow(change: Change, { template, workflow }: NodeWorkflow): Promise<void> {
