@@ -285,7 +285,8 @@ async function startBoot(parts: Parts, stack: AsyncDisposableStack): Promise<num
   const server = machineFacingServer(log, { uploads: slurpFolder !== '' });
   if (slurpFolder !== '') {
     const limitBytes = config['slurp.max'] * 1024 ** 3;
-    await server.register(slurpRoutes({ store, clock, folder: slurpFolder, limitBytes }));
+    const neighbours = config['metadata.neighbours'] && { neighbours: neighboursOf(facing) };
+    await server.register(slurpRoutes({ store, clock, folder: slurpFolder, limitBytes, ...neighbours }));
   }
   await server.register(
     bootRoutes({

@@ -60,7 +60,7 @@ export const SETTINGS = {
     type: 'boolean',
     default: 'true',
     summary:
-      'Whether a machine on the server’s own network is refused its metadata if the neighbour table has another MAC.',
+      'Whether a machine on the server’s own network is refused its metadata and slurp’s uploads if the neighbour table has another MAC.',
   },
   'metadata.token.required': {
     type: 'boolean',

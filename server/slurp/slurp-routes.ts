@@ -3,15 +3,14 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastif
 import { actionNameOf } from '#proto/actions/catalog.ts';
 import { SLURP_FIELDS, SLURP_NAME } from '#proto/actions/slurp.ts';
 import { ERROR_CODES, TinsmithError } from '#proto/errors.ts';
+import { type CallerParts, callingMachine, plainAddress } from '../installed/calling-machine.ts';
 import { makeFolder } from '../make-folder.ts';
-import { poolLeaseOfAddress } from '../store/pool-lease.ts';
 import type { ActionRun, Hardware, Store } from '../store/store.ts';
 import { IncomingFile } from './incoming-file.ts';
 import { boundaryOf, readMultipart } from './multipart.ts';
 
-export interface SlurpRoutesOptions {
-  readonly store: Pick<Store, 'hardwareByAddress' | 'hardwareByMac' | 'listWorkflows' | 'listSettings'>;
-  readonly clock: () => Date;
+export interface SlurpRoutesOptions extends CallerParts {
+  readonly store: CallerParts['store'] & Pick<Store, 'listWorkflows'>;
   /** Files of a machine come into a folder of its name in it. */
   readonly folder: string;
   readonly limitBytes: number;
@@ -73,14 +72,16 @@ async function receive(options: SlurpRoutesOptions, request: FastifyRequest, har
 }
 
 /** The machine that connects, if it may. Forwarding headers are never believed. */
-async function senderOf({ store, clock }: SlurpRoutesOptions, request: FastifyRequest): Promise<Hardware> {
-  const address = request.ip.replace(/^::ffff:(?=\d+\.)/i, '');
-  const lease = await poolLeaseOfAddress(store, address, clock());
-  const hardware =
-    (await store.hardwareByAddress(address)) ??
-    (lease === undefined ? undefined : await store.hardwareByMac(lease.mac));
-  if (hardware === undefined) throw new TinsmithError('forbidden', `no machine has the address ${address}`);
-  const workflows = await store.listWorkflows({ hardware: hardware.name, states: ['running'] });
+async function senderOf(options: SlurpRoutesOptions, request: FastifyRequest): Promise<Hardware> {
+  const address = plainAddress(request.ip);
+  const caller = await callingMachine(options, address);
+  if (caller.kind === 'stranger') throw new TinsmithError('forbidden', `no machine has the address ${address}`);
+  const { hardware } = caller;
+  if (caller.kind === 'impostor') {
+    const fact = `the address ${address} belongs to ${hardware.name}, and who uses it has the MAC ${caller.mac}`;
+    throw new TinsmithError('forbidden', `${fact}: it may not send files`);
+  }
+  const workflows = await options.store.listWorkflows({ hardware: hardware.name, states: ['running'] });
   if (workflows.some((workflow) => workflow.actions.some(isSlurp))) return hardware;
   throw new TinsmithError('forbidden', `${hardware.name} runs no slurp action: it may not send files`);
 }

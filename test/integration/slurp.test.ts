@@ -9,7 +9,7 @@ import { fastify } from 'fastify';
 import { runActionWithPolicy } from '#agent/actions/run-action.ts';
 import { folderMachine } from '#agent/machine/folder-machine.ts';
 import { readMultipart } from '#server/slurp/multipart.ts';
-import { slurpRoutes } from '#server/slurp/slurp-routes.ts';
+import { type SlurpRoutesOptions, slurpRoutes } from '#server/slurp/slurp-routes.ts';
 import { type AgentWorld, startAgentWorld } from '#test/support/agent-world.ts';
 import { diskImage } from '#test/support/disk-image.ts';
 import { hardwareManifest, macOf, plannedWorkflow } from '#test/support/records.ts';
@@ -24,7 +24,11 @@ interface Site extends AsyncDisposable {
 }
 
 /** A server that takes disks, and machine m1 at 127.0.0.1 with a workflow of the given actions. */
-async function startSite(images: readonly string[], limitBytes = 1 << 30): Promise<Site> {
+async function startSite(
+  images: readonly string[],
+  limitBytes = 1 << 30,
+  others: Pick<SlurpRoutesOptions, 'neighbours'> = {},
+): Promise<Site> {
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'tinsmith-slurp-'));
   stack.defer(() => rm(folder, { recursive: true, force: true }));
@@ -36,7 +40,8 @@ async function startSite(images: readonly string[], limitBytes = 1 << 30): Promi
   const server = fastify();
   stack.defer(() => server.close());
   const store = world.opened.store;
-  await server.register(slurpRoutes({ store, clock: () => new Date(), folder: join(folder, 'in'), limitBytes }));
+  const options = { store, clock: () => new Date(), folder: join(folder, 'in'), limitBytes, ...others };
+  await server.register(slurpRoutes(options));
   const url = await server.listen({ host: '127.0.0.1', port: 0 });
   const running = stack.move();
   return { world, url: `${url}/slurp`, folder, [Symbol.asyncDispose]: () => running.disposeAsync() };
@@ -120,6 +125,20 @@ describe('the receiving end of slurp', () => {
     );
     assert.match((await post(site.url, [file])).text, /no machine has the address 127\.0\.0\.1/);
     assert.deepEqual(await readdir(site.folder), []);
+  });
+
+  it('takes nothing from somebody else who uses the address of a machine that slurps', async () => {
+    const neighbours = { areOnLink: () => true, macOf: async () => '0e:00:00:00:00:99' };
+    await using site = await startSite(['slurp'], 1 << 20, { neighbours });
+    const answers: { status: number; text: string }[] = [];
+
+    await runWorkflow(site, { IMG_NAME: 'mine.img' }, async () => {
+      answers.push(await post(site.url, [['BootyImage', new Blob(['x']), 'x']]));
+    });
+
+    assert.equal(answers[0]?.status, 403);
+    assert.match(answers[0]?.text ?? '', /127\.0\.0\.1 belongs to m1, and who uses it has the MAC 0e:00:00:00:00:99/);
+    assert.deepEqual(await readdir(site.folder).then((names) => names.filter((name) => name === 'in')), []);
   });
 
   it('keeps a file only when it is whole and its SHA-256 is right', async () => {
