@@ -58,6 +58,7 @@ async function installDebian(rootFile: string, { signal }: TestSystemOptions): P
   const settings = [
     '--variant=apt',
     '--format=null',
+    '--skip=cleanup',
     '--quiet',
     '--aptopt=Apt::Install-Recommends "false"',
     ...excludes,
