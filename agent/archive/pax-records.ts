@@ -1,6 +1,8 @@
-import { type DataPiece, damaged, type TarHeader } from './tar-header.ts';
+import { BLOCK_BYTES, type DataPiece, damaged, type TarHeader } from './tar-header.ts';
 
 // Extended headers, POSIX.1-2017 "pax" and the vendor keys that GNU tar, star and bsdtar use.
+
+const NEWLINE = 0x0a;
 
 /** Key → value as bytes: the values of extended attributes are no text. */
 export type PaxRecords = ReadonlyMap<string, Buffer>;
@@ -106,16 +108,30 @@ export function joinRepeatedSparse(body: Buffer): Buffer | undefined {
 }
 
 /**
- * The map of format 1.0 at the start of the data: how many pieces, then offset and length of each, one number a line.
- * Undefined: it goes on in the next block.
+ * The map of format 1.0 at the start of the data: how many pieces, then offset and length of each, one number a line. It comes
+ * block by block and is read once, when it is whole.
  */
-export function paxSparseMap(blocks: Buffer): readonly DataPiece[] | undefined {
-  const lines = blocks.toString('latin1').split('\n');
-  const whole = lines.slice(0, -1);
-  const [first, ...numbers] = whole;
-  if (first === undefined) return undefined;
-  const count = sparseNumber(first) * 2;
-  return numbers.length < count ? undefined : piecesOf(numbers.slice(0, count).map(sparseNumber));
+export class PaxMapReader {
+  #blocks: Buffer[] = [];
+  #lines = 0;
+
+  get lengthBytes(): number {
+    return this.#blocks.length * BLOCK_BYTES;
+  }
+
+  /** Undefined: it goes on in the next block. After its end it is ready for another map. */
+  take(block: Buffer): readonly DataPiece[] | undefined {
+    this.#blocks.push(Buffer.from(block));
+    for (const byte of block) if (byte === NEWLINE) this.#lines += 1;
+    if (this.#lines === 0) return undefined;
+    const first = this.#blocks[0]?.toString('latin1').split('\n', 1)[0] ?? '';
+    const count = sparseNumber(first) * 2;
+    if (this.#lines <= count) return undefined;
+    const numbers = Buffer.concat(this.#blocks).toString('latin1').split('\n');
+    this.#blocks = [];
+    this.#lines = 0;
+    return piecesOf(numbers.slice(1, count + 1).map(sparseNumber));
+  }
 }
 
 function sparseNumber(text: string): number {

@@ -2,10 +2,10 @@ import {
   extendedAttributes,
   joinRepeatedSparse,
   overrule,
+  PaxMapReader,
   type PaxRecords,
   parsePaxRecords,
   paxSparse,
-  paxSparseMap,
 } from './pax-records.ts';
 import {
   BLOCK_BYTES,
@@ -49,8 +49,10 @@ const KINDS: Readonly<Record<string, TarEntryKind>> = {
   '6': 'fifo',
 };
 
-/** Longest extended header or name: attributes have 64 KiB each. */
+/** Longest extended header or name, all that come before one entry, and longest map: attributes have 64 KiB each. */
 const LONGEST_META = 4 << 20;
+/** As many pieces as the longest map of GNU's old format, 24 bytes each, may name. */
+const MOST_PIECES = Math.floor(LONGEST_META / 24);
 
 type State = 'header' | 'meta' | 'sparseMore' | 'sparseMap' | 'data' | 'end';
 
@@ -67,14 +69,18 @@ export class TarParser {
   #next = new Map<string, Buffer>();
   #global: PaxRecords = new Map();
   #meta: { readonly type: string; readonly parts: Buffer[] } = { type: '', parts: [] };
+  /** Of all extended headers since the last entry. */
+  #metaBytes = 0;
   #header: TarHeader | undefined;
   /** Stored bytes that are left of the entry, and zeros behind them up to a whole block. */
   #left = 0;
   #padding = 0;
   #pieces: DataPiece[] = [];
+  /** The piece that is being read, and how much of it was. */
+  #pieceAt = 0;
   #pieceDone = 0;
   #realBytes = 0;
-  #mapBlocks: Buffer = Buffer.alloc(0);
+  readonly #map = new PaxMapReader();
 
   constructor(handler: TarHandler) {
     this.#handler = handler;
@@ -126,6 +132,7 @@ export class TarParser {
     // Old programs repeat the size of the file in hard links to it; nothing follows them, as with tar(1).
     this.#left = header.type === '1' ? 0 : this.#header.sizeBytes;
     this.#padding = (BLOCK_BYTES - (this.#left % BLOCK_BYTES)) % BLOCK_BYTES;
+    this.#pieceAt = 0;
     this.#pieceDone = 0;
     if (header.type === 'S') {
       const { pieces, goesOn } = gnuSparsePieces(this.#block, 'header');
@@ -139,7 +146,6 @@ export class TarParser {
     this.#realBytes = sparse?.realBytes ?? this.#left;
     this.#pieces = sparse === undefined ? [{ offset: 0, lengthBytes: this.#left }] : [];
     if (sparse?.pieces === 'inData') {
-      this.#mapBlocks = Buffer.alloc(0);
       this.#state = 'sparseMap';
       return;
     }
@@ -169,6 +175,8 @@ export class TarParser {
     const { type, parts } = this.#meta;
     const body = Buffer.concat(parts);
     this.#state = 'header';
+    this.#metaBytes += body.length;
+    if (this.#metaBytes > LONGEST_META) throw damaged('the extended headers before an entry do not end');
     if (type === 'L' || type === 'K') {
       const end = body.indexOf(0);
       this.#next.set(type === 'L' ? 'path' : 'linkpath', end === -1 ? body : body.subarray(0, end));
@@ -184,14 +192,14 @@ export class TarParser {
   async #readMorePieces(): Promise<void> {
     const { pieces, goesOn } = gnuSparsePieces(this.#block, 'more');
     this.#pieces.push(...pieces);
+    if (this.#pieces.length > MOST_PIECES) throw damaged('the map of a sparse file does not end');
     if (!goesOn) await this.#startEntry();
   }
 
   async #readSparseMap(): Promise<void> {
-    this.#mapBlocks = Buffer.concat([this.#mapBlocks, this.#block]);
     this.#left -= BLOCK_BYTES;
-    if (this.#left < 0 || this.#mapBlocks.length > LONGEST_META) throw damaged('the map of a sparse file does not end');
-    const pieces = paxSparseMap(this.#mapBlocks);
+    const pieces = this.#left < 0 ? undefined : this.#map.take(this.#block);
+    if (this.#left < 0 || this.#map.lengthBytes > LONGEST_META) throw damaged('the map of a sparse file does not end');
     if (pieces === undefined) return;
     this.#pieces = [...pieces];
     await this.#startEntry();
@@ -201,6 +209,7 @@ export class TarParser {
     const { type, ...header } = this.#header ?? noHeader();
     const xattrs = extendedAttributes(new Map([...this.#global, ...this.#next]));
     this.#next = new Map();
+    this.#metaBytes = 0;
     this.#state = 'data';
     const kind = KINDS[type];
     if (kind === undefined && type !== 'V') {
@@ -236,14 +245,14 @@ export class TarParser {
   async #takeData(bytes: Buffer): Promise<number> {
     let taken = 0;
     while (this.#left > 0 && taken < bytes.length) {
-      const [piece] = this.#pieces;
+      const piece = this.#pieces[this.#pieceAt];
       const room = piece === undefined ? this.#left : piece.lengthBytes - this.#pieceDone;
       const part = bytes.subarray(taken, taken + Math.min(room, this.#left));
       if (piece !== undefined) {
         if (part.length > 0) await this.#handler.data(part, piece.offset + this.#pieceDone);
         this.#pieceDone += part.length;
         if (this.#pieceDone === piece.lengthBytes) {
-          this.#pieces.shift();
+          this.#pieceAt += 1;
           this.#pieceDone = 0;
         }
       }
