@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { TinsmithError } from '#proto/errors.ts';
 import { isWipe } from '../life/workflow-purpose.ts';
-import type { ClusterDefinition } from '../manifests/cluster-kind.ts';
+import { faultOfMajority, MOST_CONTROL_PLANES, MOST_NODES } from '../manifests/cluster-group-readers.ts';
+import { type ClusterDefinition, CONTROL_PLANE } from '../manifests/cluster-kind.ts';
 import type { Cause, Cluster } from '../store/store.ts';
 import { bootstrapperFor } from './bootstrap/bootstrappers.ts';
 import type { ClusterOptions } from './cluster-options.ts';
@@ -57,7 +58,7 @@ export async function changeCluster(
   return 'configured';
 }
 
-/** The definition of a cluster with other counts. Throws `not_found` for a group that it does not have. */
+/** The definition of a cluster with other counts. Throws `not_found` for a group that it does not have, `invalid_input` for a count. */
 export function withCounts(
   definition: ClusterDefinition,
   counts: { readonly controlPlane?: number; readonly workers?: Readonly<Record<string, number>> },
@@ -70,9 +71,28 @@ export function withCounts(
     const known = names.length === 0 ? 'it has none' : `it has ${names.join(', ')}`;
     throw new TinsmithError('not_found', `cluster ${cluster.name} has no worker group "${unknown}": ${known}`);
   }
+  checkCounts(cluster.name, {
+    ...workers,
+    ...(counts.controlPlane !== undefined && { [CONTROL_PLANE]: controlPlane }),
+  });
   const workerGroups = cluster.workerGroups.map((group) => ({ ...group, count: workers[group.name] ?? group.count }));
   const changed = { ...cluster, controlPlane: { ...cluster.controlPlane, count: controlPlane }, workerGroups };
   return { ...definition, cluster: changed };
+}
+
+/** What a file may not say, a number on the command line may not say either. */
+function checkCounts(cluster: string, counts: Readonly<Record<string, number>>): void {
+  for (const [group, count] of Object.entries(counts)) {
+    const isControlPlane = group === CONTROL_PLANE;
+    const most = isControlPlane ? MOST_CONTROL_PLANES : MOST_NODES;
+    const tooMany = count > most ? `which is too many: write at most ${most}` : undefined;
+    const fault = tooMany ?? (isControlPlane ? faultOfMajority(count) : undefined);
+    if (fault === undefined) continue;
+    throw new TinsmithError(
+      'invalid_input',
+      `cannot scale cluster ${cluster}: the count of ${group} is ${count}, ${fault}`,
+    );
+  }
 }
 
 /** The administrator's kubeconfig. Throws `unsupported` where the bootstrapper has none. */

@@ -63,4 +63,13 @@ describe('what will happen to a cluster', () => {
       'the cluster c1, its secrets and its templates are gone',
     ]);
   });
+
+  it('wipes no disk of a machine that leaves before its installation began', () => {
+    const pending = node('w', 'md-0', 'provisioning', { run: 'pending' });
+    const running = node('x', 'md-0', 'provisioning', { run: 'pending', tries: 2 });
+    const steps = foreseen({ state: 'deleting', workers: { 'md-0': 2 }, nodes: [pending, running] });
+
+    assert.match(steps.find((step) => step.startsWith('w ')) ?? '', /its disks are left as they are$/);
+    assert.match(steps.find((step) => step.startsWith('x ')) ?? '', /its disks are wiped$/);
+  });
 });

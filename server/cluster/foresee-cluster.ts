@@ -18,7 +18,7 @@ const MOST_ROUNDS = 10_000;
 export function foreseeCluster(facts: ClusterFacts): Foreseen {
   const told: string[] = [];
   const moves: ClusterStep[] = [];
-  let current: ClusterFacts = { ...facts, nodes: facts.nodes.map(settled) };
+  let current: ClusterFacts = { ...facts, nodes: facts.nodes.map((each) => settled(facts, each)) };
   for (let round = 0; round < MOST_ROUNDS; round += 1) {
     const { steps, obstacles } = decideCluster(current);
     const work = steps.filter(({ kind }) => kind !== 'settle' && kind !== 'resume' && kind !== 'block');
@@ -34,9 +34,12 @@ export function foreseeCluster(facts: ClusterFacts): Foreseen {
   return { steps: told, moves, obstacles: [] };
 }
 
-/** What is under way counts as done. */
-function settled(each: NodeFacts): NodeFacts {
+/** What is under way counts as done, unless the node leaves anyhow: then it is not finished, and maybe not begun. */
+function settled({ cluster }: ClusterFacts, each: NodeFacts): NodeFacts {
   const { state } = each.node;
+  const isLeaving =
+    cluster.state === 'deleting' || cluster.released.some(({ hardware }) => hardware === each.node.hardware);
+  if (isLeaving && state !== 'releasing') return each;
   if (state === 'provisioning' || state === 'installed') return { ...each, node: { ...each.node, state: 'ready' } };
   if (state !== 'releasing') return each;
   const { workflow: _, note: _note, ...node } = each.node;

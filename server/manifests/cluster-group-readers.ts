@@ -40,6 +40,7 @@ export function referenceTo<const K extends string>(kind: K): Reader<string> {
 }
 
 export const MOST_NODES = 10_000;
+export const MOST_CONTROL_PLANES = 99;
 const count = integer(0, MOST_NODES);
 
 const readDuration = text(faultOfGoDuration);
@@ -129,7 +130,7 @@ export const readControlPlane = refined(
     apiServerExtraArgs: optional(record(scalarText())),
     auditPolicyContent: optional(text()),
     certSans: optional(list(text(faultOfCertificateName))),
-    count: optional(noted(integer(1, 99))),
+    count: optional(noted(integer(1, MOST_CONTROL_PLANES))),
     endpoint: required(object({ host: required(noted(text(faultOfHost))) })),
     kubeletConfiguration: optional(jsonObject()),
     labels: optional(readLabels),
@@ -174,13 +175,18 @@ function checkControlPlane(
 
 function checkMajority(nodes: number, value: YamlValue): void {
   const at = `${value.path}.count is ${nodes}`;
-  if (nodes % 2 === 0) {
-    const fix = `write ${nodes - 1} or ${nodes + 1}, so that etcd has a majority`;
-    refuseAt(value, 'count', `${at}, which is even: ${fix}`, String(nodes));
-  } else if (nodes !== 3 && nodes !== 5) {
+  const fault = faultOfMajority(nodes);
+  if (fault !== undefined) refuseAt(value, 'count', `${at}, ${fault}`, String(nodes));
+  else if (nodes !== 3 && nodes !== 5) {
     const fact = nodes === 1 ? 'does not survive the loss of its machine' : 'makes every write slower';
     warnAt(value, 'count', `${at}, which ${fact}: EKS Anywhere recommends 3 or 5`);
   }
+}
+
+/** Why a control plane cannot have so many nodes. */
+export function faultOfMajority(nodes: number): string | undefined {
+  if (nodes % 2 !== 0) return undefined;
+  return `which is even: write ${nodes - 1} or ${nodes + 1}, so that etcd has a majority`;
 }
 
 export function controlPlaneOf(

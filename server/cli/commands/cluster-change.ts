@@ -22,7 +22,11 @@ export const clusterScaleCommand: Command = {
   takes: [1, 1],
   summary: 'Change how many nodes a cluster has; the newest leave first.',
   options: {
-    'control-plane': { type: 'string', value: 'COUNT', summary: 'Nodes of the control plane: 1, 3 or 5.' },
+    'control-plane': {
+      type: 'string',
+      value: 'COUNT',
+      summary: 'Nodes of the control plane, an odd number: 1, 3 or 5.',
+    },
     workers: { type: 'string', multiple: true, value: 'GROUP=COUNT', summary: 'Nodes of a worker group; repeat it.' },
     ...FILENAME_OPTION,
     ...LEAVING_OPTIONS,
