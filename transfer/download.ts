@@ -11,6 +11,8 @@ export interface DownloadOptions {
   readonly signal: AbortSignal;
   /** How long it may go on without one new byte; 0: until `signal`. */
   readonly retryForMs: number;
+  /** How long it may go on without the very first byte, where somebody waits; absent: as long as `retryForMs`. */
+  readonly contactForMs?: number;
   /** Whether the caller checks a checksum: then a length that nobody announced does not matter. */
   readonly hasChecksum: boolean;
   readonly log: (text: string) => void;
@@ -235,7 +237,8 @@ export class Download implements AsyncIterable<Uint8Array> {
 
   /** Throws what is final; otherwise waits before the next request. */
   async #pauseAfter(thrown: unknown): Promise<void> {
-    const { signal, retryForMs, log } = this.#options;
+    const { signal, log, contactForMs } = this.#options;
+    const retryForMs = this.bytes === 0 && contactForMs !== undefined ? contactForMs : this.#options.retryForMs;
     signal.throwIfAborted();
     if (thrown instanceof FinalDownloadError) throw thrown.error;
     const idleMs = performance.now() - this.#lastByteAt;

@@ -29,6 +29,8 @@ export interface SourceOptions {
 
 /** A server that is away for so long is given up. */
 const RETRY_MS = 10 * 60_000;
+/** A server that is not there at all is more likely a wrong address than a restart. */
+const CONTACT_MS = 30_000;
 
 /**
  * Opens a file on this host (absolute path) or an http or https URL; what it is compressed with is seen from its first bytes. Throws
@@ -71,6 +73,7 @@ async function openUrl(url: URL, options: SourceOptions): Promise<ImageSource> {
     proxy: options.proxy === undefined ? {} : { http: options.proxy, https: options.proxy },
     signal: options.signal,
     retryForMs: RETRY_MS,
+    contactForMs: CONTACT_MS,
     hasChecksum: options.sha256 !== undefined,
     log: () => undefined,
   });
