@@ -165,6 +165,8 @@ export function variableOf(name: string): string {
   return `TINSMITH_${name.replaceAll('.', '_').toUpperCase()}`;
 }
 
+const MOST_PORTS = 65_535;
+
 /**
  * Builds the configuration: a flag beats the environment, the environment beats the default.
  * Throws `invalid_input` that names the setting, its value and where it came from.
@@ -179,6 +181,12 @@ export function readConfig(
     const variable = environment[variableOf(name)];
     const origin = flag === undefined ? variableOf(name) : `--${flagOf(name)}`;
     values[name] = parseSetting(setting, flag ?? variable ?? setting.default, `${origin} (${setting.summary})`);
+    if (name.endsWith('.port') && Number(values[name]) > MOST_PORTS) {
+      throw new TinsmithError(
+        'invalid_input',
+        `${origin} is ${Number(values[name])}: use a port from 0 to ${MOST_PORTS}`,
+      );
+    }
   }
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- built from SETTINGS, which Config is made of
   return values as Config;

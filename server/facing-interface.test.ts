@@ -43,4 +43,10 @@ describe('facingInterface', () => {
       );
     });
   }
+
+  it('asks for the address where the interface was named already', () => {
+    assert.throws(() => facingInterface({ interface: 'eth1', address: '' }, host), {
+      message: /^cannot tell which address of eth1 faces the machines: name it with --address; there are /,
+    });
+  });
 });

@@ -41,10 +41,11 @@ export function facingInterface(
     );
   }
   if (second !== undefined && wanted.address === '') {
-    throw new TinsmithError(
-      'invalid_input',
-      `cannot tell which interface faces the machines: name one with --interface or --address; there are ${list}`,
-    );
+    const message =
+      wanted.interface === ''
+        ? 'cannot tell which interface faces the machines: name one with --interface or --address'
+        : `cannot tell which address of ${wanted.interface} faces the machines: name it with --address`;
+    throw new TinsmithError('invalid_input', `${message}; there are ${list}`);
   }
   return { name: found.name, address: found.address, netmask: found.netmask };
 }

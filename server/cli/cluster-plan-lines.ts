@@ -30,8 +30,6 @@ export function clusterPlanLines(out: Out, plan: ClusterPlan): readonly string[]
       out.paint('bold', printable(title)),
       ...lines.map((line) => painted(out, line)),
     ]),
-    '',
-    'Nothing was changed.',
   ];
 }
 

@@ -12,7 +12,7 @@ export function describeCluster(cluster: ClusterView, events: readonly EventView
     `State         ${cluster.state} for ${ageText(now.getTime() - Date.parse(cluster.stateAt))}`,
     ...(cluster.failure === undefined ? [] : [`Blocked       ${cluster.failure}`]),
     `Kubernetes    ${cluster.kubernetesVersion}, endpoint ${cluster.endpoint}, bootstrapper ${cluster.bootstrapper}`,
-    `On failure    ${options.retries} more tries, then ${options.onFailure === 'spare' ? 'a spare machine' : 'stop'}`,
+    `On failure    ${options.retries} more ${options.retries === 1 ? 'try' : 'tries'}, then ${options.onFailure === 'spare' ? 'a spare machine' : 'stop'}`,
     `Created       ${cluster.createdAt}`,
     '',
     'Groups',

@@ -163,7 +163,7 @@ describe('tinsmith: records', () => {
       environment: DEAD_SERVER,
     });
 
-    assert.deepEqual([code, stdout], [0, 'valid: 1 hardware, 0 templates, 0 workflows, 0 clusters in 1 files\n']);
+    assert.deepEqual([code, stdout], [0, 'valid: 1 hardware, 0 templates, 0 workflows, 0 clusters in 1 file\n']);
   });
 
   it('describes a workflow with the time of every action and where the time went', async () => {

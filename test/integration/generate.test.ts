@@ -50,7 +50,7 @@ describe('tinsmith generate', () => {
       const valid = await run('validate', '-f', cluster, '-f', templates, '-f', 'hardware.csv');
 
       assert.deepEqual([made.code, made.stdout, template.code, template.stdout], [0, '', 0, ''], template.stderr);
-      assert.equal(valid.stdout, 'valid: 2 hardware, 2 templates, 0 workflows, 1 clusters in 3 files\n', valid.stderr);
+      assert.equal(valid.stdout, 'valid: 2 hardware, 2 templates, 0 workflows, 1 cluster in 3 files\n', valid.stderr);
       assert.equal(
         warningsOf(valid.stderr).filter((line) => line.includes(cluster)).length,
         version === '1.28' ? 2 : 1,

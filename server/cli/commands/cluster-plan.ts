@@ -41,6 +41,8 @@ export const clusterPlanCommand: Command = {
       return 0;
     }
     for (const line of clusterPlanLines(out, plan)) out.line(line);
+    out.line('');
+    out.line('Nothing was changed.');
     for (const warning of plan.warnings) out.note(`warning: ${problemLine(warning)}`);
     return 0;
   },

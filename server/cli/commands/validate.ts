@@ -48,9 +48,13 @@ export const validateCommand: Command = {
     }
     if (format === undefined || format === 'table') {
       const { hardware, templates, workflows, clusters } = counts;
-      const parts = `${hardware} hardware, ${templates} templates, ${workflows} workflows, ${clusters} clusters`;
-      out.line(`valid: ${parts} in ${files.length} files`);
+      const parts = [counted(templates, 'template'), counted(workflows, 'workflow'), counted(clusters, 'cluster')];
+      out.line(`valid: ${hardware} hardware, ${parts.join(', ')} in ${counted(files.length, 'file')}`);
     }
     return 0;
   },
 };
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
