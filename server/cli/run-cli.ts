@@ -59,8 +59,9 @@ async function runCommand(argv: readonly string[], world: CliWorld): Promise<num
 /** Problems first, each with its place, then one sentence; the exit code comes from the error table. */
 function reportFailure(thrown: unknown, { out, signal, environment }: CliWorld): number {
   const error = TinsmithError.from(thrown);
-  // Who pressed Ctrl-C knows why it ended.
-  if (signal.aborted && error.code === 'cancelled') return ERROR_CODES.cancelled.exit;
+  // Who pressed Ctrl-C knows why it ended; Node's timers and questions say it by an error of their own.
+  const isStop = error.code === 'cancelled' || (thrown instanceof Error && thrown.name === 'AbortError');
+  if (signal.aborted && isStop) return ERROR_CODES.cancelled.exit;
   for (const problem of error.problems) out.note(problemLine(problem));
   out.note(`error: ${printable(error.message)}`);
   if (error.code === 'internal' || environment['TINSMITH_DEBUG'] === '1') {

@@ -45,6 +45,18 @@ describe('tinsmith cluster', () => {
     );
   });
 
+  it('ends by Ctrl-C without a complaint while a machine is released', async () => {
+    await using made = await world();
+    await using release = startCliProcess(made, ['hardware', 'release', 'm1', '--yes']);
+    await release.printed('power on m1');
+
+    release.child.kill('SIGINT');
+
+    const { code, stderr } = await release.result;
+    assert.equal(code, 130);
+    assert.equal(stderr, 'the release goes on; look at it with: tinsmith describe hardware m1\n');
+  });
+
   it('shows what happens line by line where there is no terminal, and ends when the cluster is ready', async () => {
     await using made = await world();
     await using watch = startCliProcess(made, ['cluster', 'watch', 'c1']);

@@ -38,7 +38,12 @@ export const hardwareReleaseCommand: Command = {
         out.line(`hardware/${name} is being released`);
         return 0;
       }
-      await delay(LOOK_MS, undefined, { signal });
+      try {
+        await delay(LOOK_MS, undefined, { signal });
+      } catch (thrown) {
+        out.note(`the release goes on; look at it with: tinsmith describe hardware ${name}`);
+        throw thrown;
+      }
       answer = await api.get<ReleaseAnswer>(path);
     }
     out.line(`hardware/${name} released`);
