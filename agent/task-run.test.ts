@@ -75,9 +75,33 @@ describe('a task that fails after its image was written', () => {
   });
 });
 
+describe('what a task reports', () => {
+  it('shows no signature or password of a URL that programs and servers print', async () => {
+    const secret = 'http://user:hunter2@127.0.0.1:1/a?X-Amz-Signature=hunter2';
+    machine = folderMachine({
+      folder,
+      disks: {},
+      fileSystems: { '/dev/sda2': 'xfs' },
+      run: async (call) => {
+        call.onLine?.('stderr', `cannot fetch ${secret}: 403`);
+        return { exitCode: 3, lastLines: [`cannot fetch ${secret}: 403`] };
+      },
+    });
+
+    const { end, outbox, said } = await run([
+      ['cexec', { BLOCK_DEVICE: '/dev/sda2', FS_TYPE: 'xfs', CMD_LINE: 'fetch' }],
+    ]);
+
+    assert.equal(end.outcome, 'failed');
+    assert.match(said.join(), /cannot fetch http:\/\/\(redacted\)@127\.0\.0\.1:1\/a\?\(redacted\): 403/);
+    assert.doesNotMatch(JSON.stringify([allReports(outbox), said]), /hunter2/);
+  });
+});
+
 async function run(actions: readonly (readonly [ActionName, Readonly<Record<string, string>>])[]) {
   let now = 0;
   const outbox = new Outbox({ now: () => now });
+  const said: string[] = [];
   const task: Task = {
     task: { workflow: 'w', attempt: 1, task: 0 },
     name: 'install',
@@ -97,11 +121,22 @@ async function run(actions: readonly (readonly [ActionName, Readonly<Record<stri
     runAction: runActionWithPolicy,
     clock: () => new Date(0),
     now: () => 0,
-    say: () => undefined,
+    say: (line: string) => said.push(line),
   };
   const end = await runTask(task, options, new AbortController().signal);
   now = 60_000; // Lines that wait for company are sent by now.
-  return { end, outbox };
+  return { end, outbox, said };
+}
+
+/** Everything that would be sent, in order. */
+function allReports(outbox: Outbox): unknown[] {
+  const sent: unknown[] = [];
+  for (let after = 0; ; ) {
+    const next = outbox.next(after);
+    if (!('entry' in next)) return sent;
+    sent.push(next.entry.report);
+    after = next.entry.sequence;
+  }
 }
 
 /** What would be sent, in order: the kind of each report, and the text of log lines. */

@@ -1,5 +1,6 @@
 import { actionNameOf, isActionName } from '#proto/actions/catalog.ts';
 import { ERROR_CODES, TinsmithError } from '#proto/errors.ts';
+import { withoutUrlSecrets } from '#proto/url-secrets.ts';
 import type { ActionContext, ActionProgress, PowerRequest, Undo } from './actions/action-context.ts';
 import type { ActionCall, ActionRunResult } from './actions/run-action.ts';
 import { progressText } from './console-text.ts';
@@ -85,7 +86,7 @@ class ActionRun {
     const startedAt = now();
     outbox.add({ kind: 'actionStarted', task, action, at: clock() });
     say(`${this.#title}: started`);
-    const result = await this.#perform(signal);
+    const result = fitToShow(await this.#perform(signal));
     if (result.outcome !== 'succeeded') await this.#undoAll();
     outbox.add({ kind: 'actionFinished', task, action, at: clock(), result });
     const seconds = ((now() - startedAt) / 1000).toFixed(1);
@@ -119,7 +120,7 @@ class ActionRun {
 
   readonly #log: ActionContext['log'] = (stream, text) => {
     const { outbox, clock } = this.#options;
-    outbox.addLogLine(this.#place.task.task, this.#place.index, { at: clock(), stream, text });
+    outbox.addLogLine(this.#place.task.task, this.#place.index, { at: clock(), stream, text: withoutUrlSecrets(text) });
   };
 
   #context(signal: AbortSignal): ActionContext {
@@ -149,6 +150,13 @@ class ActionRun {
     this.#consoleAt = now();
     say(`${this.#title}: ${progressText(known)}`);
   }
+}
+
+/** Programs and servers may quote URLs in what they say. */
+function fitToShow(result: ActionRunResult): ActionRunResult {
+  if (result.error === undefined) return result;
+  const { code, message, cause } = result.error;
+  return { ...result, error: new TinsmithError(code, withoutUrlSecrets(message), { cause }) };
 }
 
 /** The sentence of the catalog itself, which lists what exists. */

@@ -1,7 +1,8 @@
 import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
+import { shownUrl } from '#proto/url-secrets.ts';
 import { FinalDownloadError, RestartDownloadError } from './download-errors.ts';
-import { httpGet, shown } from './http-request.ts';
+import { httpGet } from './http-request.ts';
 import type { HttpResponse } from './http-response.ts';
 import { pause } from './pause.ts';
 
@@ -264,7 +265,7 @@ function cut(fact: string): TinsmithError {
 }
 
 function failed(url: URL, fact: string, cause?: unknown): TinsmithError {
-  return new TinsmithError('download_failed', `cannot fetch ${shown(url)}: ${fact}`, { cause });
+  return new TinsmithError('download_failed', `cannot fetch ${shownUrl(url)}: ${fact}`, { cause });
 }
 
 function fatal(url: URL, fact: string): FinalDownloadError {

@@ -3,6 +3,7 @@ import { BlockList, isIP, Socket } from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
 import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
+import { shownUrl, withoutUrlSecrets } from '#proto/url-secrets.ts';
 import { FinalDownloadError } from './download-errors.ts';
 import { HttpResponse } from './http-response.ts';
 import { type SocketReader, streamReader, TcpReader } from './socket-reader.ts';
@@ -31,10 +32,10 @@ export async function httpGet(url: URL, options: GetOptions): Promise<HttpRespon
     response.destroy();
     const next = URL.parse(location, target.href);
     if (next === null || !['http:', 'https:'].includes(next.protocol)) {
-      throw refused(target, `it redirects to ${JSON.stringify(location)}`);
+      throw refused(target, `it redirects to ${JSON.stringify(withoutUrlSecrets(location))}`);
     }
     if (target.protocol === 'https:' && next.protocol === 'http:') {
-      throw refused(target, `it redirects from https to plain ${shown(next)}, which anybody could read and change`);
+      throw refused(target, `it redirects from https to plain ${shownUrl(next)}, which anybody could read and change`);
     }
     target = next;
   }
@@ -46,12 +47,7 @@ function withoutAuthorization({ authorization: _kept, ...options }: GetOptions):
 }
 
 function refused(url: URL, fact: string): FinalDownloadError {
-  return new FinalDownloadError(new TinsmithError('download_failed', `cannot fetch ${shown(url)}: ${fact}`));
-}
-
-/** A URL fit for sentences: without password and query, which may be a signature. */
-export function shown(url: URL): string {
-  return `${url.protocol}//${url.host}${url.pathname}`;
+  return new FinalDownloadError(new TinsmithError('download_failed', `cannot fetch ${shownUrl(url)}: ${fact}`));
 }
 
 async function requestOnce(url: URL, options: GetOptions): Promise<HttpResponse> {

@@ -1,7 +1,8 @@
 import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
+import { shownUrl } from '#proto/url-secrets.ts';
 import { FinalDownloadError } from './download-errors.ts';
-import { httpGet, shown } from './http-request.ts';
+import { httpGet } from './http-request.ts';
 import type { HttpResponse } from './http-response.ts';
 import { pause } from './pause.ts';
 
@@ -192,7 +193,7 @@ class RangeReader {
     const idleMs = performance.now() - this.#lastByteAt;
     if (retryForMs > 0 && idleMs + pauseMs > retryForMs) {
       const minutes = Math.round(retryForMs / 6000) / 10;
-      const sentence = `cannot fetch ${shown(this.#url)}: no new byte for ${minutes} minutes, at last: ${fact}`;
+      const sentence = `cannot fetch ${shownUrl(this.#url)}: no new byte for ${minutes} minutes, at last: ${fact}`;
       throw new TinsmithError('download_failed', sentence, { cause: thrown });
     }
     log(`download interrupted (${fact}), again in ${pauseMs / 1000} s`);
@@ -211,5 +212,5 @@ function cut(fact: string): TinsmithError {
 }
 
 function fatal(url: URL, fact: string): FinalDownloadError {
-  return new FinalDownloadError(new TinsmithError('download_failed', `cannot fetch ${shown(url)}: ${fact}`));
+  return new FinalDownloadError(new TinsmithError('download_failed', `cannot fetch ${shownUrl(url)}: ${fact}`));
 }

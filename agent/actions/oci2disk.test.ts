@@ -133,6 +133,19 @@ describe('oci2disk', () => {
     }
   });
 
+  it('quotes nothing of a token that comes in no JSON or in the wrong place', async () => {
+    const answers = [(token: string) => token, (token: string) => JSON.stringify([token])];
+    for (const tokenAnswer of answers) {
+      await using registry = await ociRegistry({ auth: 'bearer', tokenAnswer });
+      putArtefact(registry, [{ bytes: image }]);
+
+      const result = await perform(registry, LOGIN);
+
+      assert.match(result.error?.message ?? '', /it gave no token/);
+      assert.doesNotMatch([result.error?.message, ...lines].join('\n'), /token-\d|hunter2/);
+    }
+  });
+
   it('buys another token when the first one ends during the download', async () => {
     const step = image.length >> 2;
     await using registry = await ociRegistry({

@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import type { OciReference } from '#proto/actions/oci-reference.ts';
 import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
+import { shownUrl } from '#proto/url-secrets.ts';
 import type { DownloadAccess } from '#transfer/download.ts';
 import { FinalDownloadError } from '#transfer/download-errors.ts';
-import { httpGet, shown } from '#transfer/http-request.ts';
+import { httpGet } from '#transfer/http-request.ts';
 import type { HttpResponse } from '#transfer/http-response.ts';
 import { pause } from '#transfer/pause.ts';
 
@@ -59,7 +60,7 @@ export class RegistryClient implements DownloadAccess {
     if (expected?.startsWith('sha256:') === true && expected !== found) {
       throw new TinsmithError(
         'checksum_mismatch',
-        `the manifest ${shown(url)} has the digest ${found}, not ${expected}`,
+        `the manifest ${shownUrl(url)} has the digest ${found}, not ${expected}`,
       );
     }
     try {
@@ -138,9 +139,8 @@ export class RegistryClient implements DownloadAccess {
       const error = this.#failed(realm, `it answered ${response.status} to the wish for a token`);
       throw response.status < 500 && response.status !== 429 ? final(error) : error;
     }
-    const document: unknown = JSON.parse((await readBody(response)).toString('utf8'));
-    const token: unknown = Reflect.get(Object(document), 'token') ?? Reflect.get(Object(document), 'access_token');
-    if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) throw this.#failed(realm, 'it gave no token');
+    const token = tokenIn(await readBody(response));
+    if (token === undefined) throw this.#failed(realm, 'it gave no token');
     return `Bearer ${token}`;
   }
 
@@ -162,7 +162,18 @@ export class RegistryClient implements DownloadAccess {
   }
 
   #failed(url: URL, fact: string, cause?: unknown): TinsmithError {
-    return new TinsmithError('download_failed', `cannot fetch ${shown(url)}: ${fact}`, { cause });
+    return new TinsmithError('download_failed', `cannot fetch ${shownUrl(url)}: ${fact}`, { cause });
+  }
+}
+
+/** Neither the answer nor a parser's word of it gets into a sentence: it may be the token itself. */
+function tokenIn(body: Buffer): string | undefined {
+  try {
+    const document: unknown = JSON.parse(body.toString('utf8'));
+    const token: unknown = Reflect.get(Object(document), 'token') ?? Reflect.get(Object(document), 'access_token');
+    return typeof token === 'string' && /^[\x21-\x7e]+$/.test(token) ? token : undefined;
+  } catch {
+    return undefined;
   }
 }
 

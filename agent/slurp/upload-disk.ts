@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGzip, createZstdCompress } from 'node:zlib';
 import { SLURP_FIELDS, type SlurpParams } from '#proto/actions/slurp.ts';
 import { TinsmithError } from '#proto/errors.ts';
-import { shown } from '#transfer/http-request.ts';
+import { shownUrl } from '#proto/url-secrets.ts';
 import { pause } from '#transfer/pause.ts';
 import type { Disk } from '../machine/machine.ts';
 import { alignedBuffer } from '../write/aligned-buffers.ts';
@@ -58,7 +58,10 @@ class Refusal extends TinsmithError {
   readonly isFinal: boolean;
 
   constructor(url: string, status: number, text: string) {
-    super('download_failed', `cannot send to ${shown(new URL(url))}: the server answered ${status} ${text}`.trimEnd());
+    super(
+      'download_failed',
+      `cannot send to ${shownUrl(new URL(url))}: the server answered ${status} ${text}`.trimEnd(),
+    );
     // 403, too: a Tinsmith server may not have heard yet that this action started; 409: that an earlier try ended.
     this.isFinal = status < 500 && ![403, 408, 409, 425, 429].includes(status);
   }
@@ -161,7 +164,7 @@ async function readText(response: IncomingMessage): Promise<string> {
 }
 
 function failed(url: string, fact: string, cause: unknown): TinsmithError {
-  return new TinsmithError('download_failed', `cannot send to ${shown(new URL(url))}: ${fact}`, { cause });
+  return new TinsmithError('download_failed', `cannot send to ${shownUrl(new URL(url))}: ${fact}`, { cause });
 }
 
 function messageOf(thrown: unknown): string {

@@ -1,4 +1,5 @@
 import { TinsmithError } from '../errors.ts';
+import { withoutUrlSecrets } from '../url-secrets.ts';
 
 /** What an action is given: names and values as a template wrote them. */
 export type Environment = Readonly<Record<string, string>>;
@@ -97,8 +98,11 @@ export function optionalSha256(environment: Environment, name: string): string |
   return hex.toLowerCase();
 }
 
-/** The one sentence for a bad variable: name, value as given, fix. */
+/** The one sentence for a bad variable: name, value as given but for secret parts of URLs, fix. */
 export function invalidParam(name: string, value: string | undefined, fix: string): TinsmithError {
-  const fact = value === undefined || value === '' ? `${name} is not set` : `${name} is ${JSON.stringify(value)}`;
+  const fact =
+    value === undefined || value === ''
+      ? `${name} is not set`
+      : `${name} is ${JSON.stringify(withoutUrlSecrets(value))}`;
   return new TinsmithError('invalid_params', `${fact}: ${fix}`);
 }

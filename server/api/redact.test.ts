@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { catalog } from '#proto/actions/catalog.ts';
-import { REDACTED, redactEnvironment, redactObject } from './redact.ts';
+import { REDACTED } from '#proto/url-secrets.ts';
+import { redactEnvironment, redactObject } from './redact.ts';
 
 describe('redact', () => {
   it('replaces what its name says is secret, at any depth, and keeps the rest', () => {
@@ -44,7 +45,7 @@ describe('redact', () => {
 
   it('hides the password in a URL, and names that say secret even of an unknown image', () => {
     const shown = redactEnvironment('someone/elses:latest', {
-      IMG_URL: 'https://user:hunter2@10.0.0.1:8080/a.raw?x=1',
+      IMG_URL: 'https://user:hunter2@10.0.0.1:8080/a.raw?x=1&X-Amz-Signature=hunter2',
       HTTPS_PROXY: 'http://user:hunt@er2@10.0.0.9:3128',
       LINES: 'a http://10.0.0.1/b\nftp://hunter2@host/c',
       REGISTRY_PASSWORD: 'hunter2',
@@ -53,7 +54,7 @@ describe('redact', () => {
     });
 
     assert.deepEqual(shown, {
-      IMG_URL: `https://${REDACTED}@10.0.0.1:8080/a.raw?x=1`,
+      IMG_URL: `https://${REDACTED}@10.0.0.1:8080/a.raw?${REDACTED}`,
       HTTPS_PROXY: `http://${REDACTED}@10.0.0.9:3128`,
       LINES: `a http://10.0.0.1/b\nftp://${REDACTED}@host/c`,
       REGISTRY_PASSWORD: REDACTED,

@@ -1,4 +1,5 @@
 import { TinsmithError } from '#proto/errors.ts';
+import { withoutUrlSecrets } from '#proto/url-secrets.ts';
 import type { Template } from '../store/store.ts';
 import { hasLabels, parseLabels } from './labels.ts';
 import { defineRoute } from './route.ts';
@@ -52,5 +53,6 @@ export const templateRoutes = [
 
 function templateView(template: Template): TemplateView {
   const { name, labels, annotations, source, data, version, createdAt } = template;
-  return { name, labels, annotations, source, data, version, createdAt: createdAt.toISOString() };
+  const text = withoutUrlSecrets(data);
+  return { name, labels, annotations, source, data: text, version, createdAt: createdAt.toISOString() };
 }

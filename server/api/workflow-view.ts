@@ -1,3 +1,4 @@
+import { withoutUrlSecrets } from '#proto/url-secrets.ts';
 import type { ActionRun, StoredLogLine, Workflow } from '../store/store.ts';
 import { redactEnvironment, redactObject } from './redact.ts';
 import type { ActionRunView, LogLineView, RenderedTaskView, WorkflowView } from './types.ts';
@@ -34,7 +35,7 @@ export function renderedTasks(workflow: Workflow): readonly RenderedTaskView[] {
       image: action.image,
       timeoutMs: action.timeoutMs,
       retries: action.retries,
-      command: action.command,
+      command: action.command.map(withoutUrlSecrets),
       environment: redactEnvironment(action.image, action.environment),
     })),
   }));

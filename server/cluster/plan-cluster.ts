@@ -1,4 +1,5 @@
 import { TinsmithError } from '#proto/errors.ts';
+import { withoutUrlSecrets } from '#proto/url-secrets.ts';
 import { Findings } from '../manifests/findings.ts';
 import type { RenderedTemplate } from '../manifests/template-kind.ts';
 import { faultsOfChange } from './cluster-changes.ts';
@@ -108,7 +109,7 @@ function shownActions(
       image,
       timeoutMs,
       environment: redact(image, environment),
-      command,
+      command: command.map(withoutUrlSecrets),
     })),
   );
   return { actions, ...(globalTimeoutMs === undefined ? {} : { timeoutMs: globalTimeoutMs }) };

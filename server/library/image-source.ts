@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
+import { shownUrl } from '#proto/url-secrets.ts';
 import { readBatches } from '#transfer/batch-reader.ts';
 import { decodeStream } from '#transfer/decode-stream.ts';
 import { Download } from '#transfer/download.ts';
 import { RestartDownloadError } from '#transfer/download-errors.ts';
-import { shown } from '#transfer/http-request.ts';
 
 /** A source that is open; disposing it ends its download. */
 export interface ImageSource extends AsyncDisposable {
@@ -81,7 +81,7 @@ async function openUrl(url: URL, options: SourceOptions): Promise<ImageSource> {
   const counted = new Counted(readBatches(unwrapped(download)), options);
   return {
     image: decodeStream(counted),
-    shown: shown(url),
+    shown: shownUrl(url),
     get bytes() {
       return counted.bytes;
     },

@@ -1,4 +1,5 @@
 import type { Problem } from '#proto/errors.ts';
+import { withoutUrlSecrets } from '#proto/url-secrets.ts';
 
 /** A place in an input, 1-based; line 0 is the whole file. */
 export interface Position {
@@ -69,7 +70,8 @@ function toProblem(at: Position, message: string, value: string | undefined): Pr
   return { file, line, column, message, ...(value === undefined ? {} : { value: cut(value) }) };
 }
 
-/** A text cut short for a sentence. */
-export function cut(value: string): string {
+/** A text cut short for a sentence, without the secret parts of URLs. */
+export function cut(text: string): string {
+  const value = withoutUrlSecrets(text);
   return value.length <= LONGEST_SHOWN ? value : `${value.slice(0, LONGEST_SHOWN)}…`;
 }

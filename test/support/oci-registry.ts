@@ -19,6 +19,8 @@ export interface OciRegistryOptions {
   readonly redirects?: boolean;
   /** Each token is good for so many requests. */
   readonly tokenUses?: number;
+  /** What is answered instead of a JSON document with the token. */
+  readonly tokenAnswer?: (token: string) => string;
   /** How a blob is answered instead; the server's own way if it says false. */
   readonly blob?: (request: IncomingMessage, response: ServerResponse, bytes: Buffer) => boolean;
 }
@@ -102,7 +104,8 @@ class FakeRegistry implements OciRegistry {
       value: `token-${this.#issued}`,
       usesLeft: this.#options.tokenUses ?? Number.MAX_SAFE_INTEGER,
     };
-    response.end(JSON.stringify({ token: url.searchParams.has('scope') ? this.#token.value : '' }));
+    const document = JSON.stringify({ token: url.searchParams.has('scope') ? this.#token.value : '' });
+    response.end(this.#options.tokenAnswer?.(this.#token.value) ?? document);
   }
 
   #isAllowed(request: IncomingMessage): boolean {

@@ -2,8 +2,9 @@ import { createHash, verify } from 'node:crypto';
 import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { type LibraryFrame, type LibraryIndex, parseLibraryIndex } from '#proto/library-index.ts';
+import { shownUrl } from '#proto/url-secrets.ts';
 import { Download, type DownloadTiming, TIMING } from '#transfer/download.ts';
-import { httpGet, shown } from '#transfer/http-request.ts';
+import { httpGet } from '#transfer/http-request.ts';
 import type { HttpResponse } from '#transfer/http-response.ts';
 import { pause } from '#transfer/pause.ts';
 
@@ -50,7 +51,7 @@ export async function fetchIndex(request: LibraryRequest, events: FetchEvents): 
   if (bytes.length !== SIGNATURE_BYTES || !verify(null, document, request.publicKey, bytes)) {
     throw new TinsmithError(
       'corrupt_image',
-      `the index at ${shown(mirror)} is not signed by this server's library: import the image again, or use its own server`,
+      `the index at ${shownUrl(mirror)} is not signed by this server's library: import the image again, or use its own server`,
     );
   }
   const index = parseLibraryIndex(document.toString('utf8'));
@@ -73,7 +74,8 @@ async function fetchSmall(url: URL, limit: number, request: LibraryRequest, even
   const download = new Download({ url: url.href, proxy, retryForMs, timing, ...events, hasChecksum: true });
   const pieces: Buffer[] = [];
   for await (const piece of download) {
-    if (download.bytes > limit) throw new TinsmithError('corrupt_image', `${shown(url)} is longer than ${limit} bytes`);
+    if (download.bytes > limit)
+      throw new TinsmithError('corrupt_image', `${shownUrl(url)} is longer than ${limit} bytes`);
     pieces.push(Buffer.from(piece));
   }
   return Buffer.concat(pieces);
@@ -183,7 +185,7 @@ export class LibraryMirrors {
     if (response.status === 206 && response.headers.get('content-range') === range) return response;
     response.destroy();
     const got = response.status === 206 ? `the range ${response.headers.get('content-range') ?? '?'}` : response.status;
-    throw cut(`${shown(url)} answered ${got} to the range ${range}`);
+    throw cut(`${shownUrl(url)} answered ${got} to the range ${range}`);
   }
 
   /** Ends a response that brings nothing for too long, and one that is not wanted any more. */
