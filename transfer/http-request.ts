@@ -18,6 +18,8 @@ export interface GetOptions {
   readonly authorization?: string;
   /** Whether any TLS certificate will do. */
   readonly skipVerify?: boolean;
+  /** What plain HTTP receives into, RECEIVE_BYTES: nobody else's until the response is destroyed. Default: its own. */
+  readonly memory?: Buffer;
 }
 
 const REDIRECTS = 10;
@@ -80,10 +82,14 @@ function abortReason(signal: AbortSignal, url: URL, answerMs: number): Error {
 }
 
 /** A connection of its own for every request: an image is one request, and nothing of it can be mixed up with another. */
-async function open(url: URL, proxy: URL | undefined, { signal, skipVerify }: GetOptions): Promise<SocketReader> {
+async function open(
+  url: URL,
+  proxy: URL | undefined,
+  { signal, skipVerify, memory }: GetOptions,
+): Promise<SocketReader> {
   if (url.protocol === 'http:') {
     const to = proxy ?? url;
-    return new TcpReader(hostOf(to), portOf(to));
+    return new TcpReader(hostOf(to), portOf(to), memory);
   }
   const host = hostOf(url);
   const name = isIP(host) === 0 ? { servername: host } : {};

@@ -35,9 +35,11 @@ export class HttpResponse implements AsyncIterable<Uint8Array> {
         continue;
       }
       if (seen.length > LONGEST_HEAD) throw broken('the head of its answer does not end');
+      // Nearly always the whole head comes at once, with bytes of the body, which need not be copied then.
+      const before = Buffer.from(seen);
       const bytes = await reader.pull();
       if (bytes === undefined) throw broken('it closed the connection without an answer');
-      seen = Buffer.concat([seen, bytes]);
+      seen = before.length === 0 ? bytes : Buffer.concat([before, bytes]);
     }
   }
 

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 
 /** Received in one go at most; also what the kernel may keep for us. */
-const READ_BYTES = 512 * 1024;
+export const RECEIVE_BYTES = 512 * 1024;
 
 /** Bytes of a connection, as they come. `pull` gives memory that is valid until the next `pull`; undefined at the end. */
 export interface SocketReader {
@@ -20,8 +20,8 @@ export class TcpReader implements SocketReader {
   #failure: Error | undefined;
   #wake: () => void = () => undefined;
 
-  constructor(host: string, port: number) {
-    const memory = Buffer.allocUnsafeSlow(READ_BYTES);
+  /** `memory` is the connection's until its socket is destroyed. */
+  constructor(host: string, port: number, memory: Buffer = Buffer.allocUnsafeSlow(RECEIVE_BYTES)) {
     const callback = (bytes: number): boolean => {
       this.#received = memory.subarray(0, bytes);
       this.#wake();

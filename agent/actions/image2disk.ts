@@ -63,7 +63,7 @@ async function writeFromLibrary(
   }
   const mirrors = facts.library.mirrors.map((mirror) => new URL(mirror));
   const line = everySoOften(params.progressEveryMs);
-  const { receivedBytes, keptBytes, ...written } = await writeLibraryImage(
+  const { receivedBytes, keptBytes, bufferBytes, ...written } = await writeLibraryImage(
     disk,
     { ...params, image, mirrors, publicKey: facts.library.publicKey },
     {
@@ -75,6 +75,7 @@ async function writeFromLibrary(
       },
     },
   );
+  log('agent', `buffers took ${Math.ceil(bufferBytes / 2 ** 20)} MiB at most`);
   return { ...written, how: `from the library, ${receivedBytes} bytes fetched, ${keptBytes} were on the disk already` };
 }
 

@@ -14,6 +14,7 @@ export const run = promisify(execFile);
 export interface Timing {
   readonly seconds: number;
   readonly peakRssMiB?: number;
+  readonly buffersMiB?: number;
   readonly cpuSeconds?: number;
   readonly receivedBytes?: number;
 }
@@ -149,6 +150,7 @@ export function costLines(title: string, own: readonly Timing[]): readonly Line[
   return [
     { name: `${title} load average`, unit: '', value: loadavg()[0] ?? Number.NaN },
     { name: `${title} agent peak RSS`, unit: 'MiB', value: Math.max(...own.map(({ peakRssMiB = 0 }) => peakRssMiB)) },
+    { name: `${title} agent buffers`, unit: 'MiB', value: Math.max(...own.map(({ buffersMiB = 0 }) => buffersMiB)) },
     { name: `${title} agent CPU`, unit: 's', value: Math.min(...own.map(({ cpuSeconds = 0 }) => cpuSeconds)) },
   ];
 }

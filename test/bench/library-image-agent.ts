@@ -18,18 +18,26 @@ const request = {
 };
 let receivedBytes = 0;
 let keptBytes = 0;
+let bufferBytes = 0;
+let arrayBuffers = 0;
 try {
   const written = await writeLibraryImage(disk, request, {
     signal: stop.signal,
     log: () => undefined,
     progress: ({ done, total }) => {
+      arrayBuffers = Math.max(arrayBuffers, process.memoryUsage().arrayBuffers);
       if (done / total >= Number(stopAt)) stop.abort(new Error('stopped'));
     },
   });
-  ({ receivedBytes, keptBytes } = written);
+  ({ receivedBytes, keptBytes, bufferBytes } = written);
 } catch (thrown) {
   if (!stop.signal.aborted) throw thrown;
 }
 const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
 const cpuSeconds = (userCPUTime + systemCPUTime) / 1e6;
-console.log(JSON.stringify({ receivedBytes, keptBytes, peakRssMiB: maxRSS / 1024, cpuSeconds }));
+const memory = {
+  peakRssMiB: maxRSS / 1024,
+  buffersMiB: bufferBytes / 2 ** 20,
+  arrayBuffersMiB: arrayBuffers / 2 ** 20,
+};
+console.log(JSON.stringify({ receivedBytes, keptBytes, ...memory, cpuSeconds }));

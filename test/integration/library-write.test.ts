@@ -1,12 +1,16 @@
 /** A library image from a real HTTP server to a disk: complete and verified, or not bootable. */
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { type FolderMachine, folderMachine } from '#agent/machine/folder-machine.ts';
 import { type LibraryWritten, writeLibraryImage } from '#agent/write/library/write-library-image.ts';
+import { MOST_BUFFER_BYTES } from '#agent/write/library/write-memory.ts';
 import { readPartitionTable } from '#agent/write/partition-table.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { FRAME_BYTES } from '#proto/library-index.ts';
@@ -282,5 +286,19 @@ describe('writing a library image', () => {
 
     assertHolds(await readFile(machine.diskFile('/dev/sda')));
     assert.ok(again.keptBytes >= 5 * FRAME_BYTES, String(again.keptBytes));
+  });
+
+  it('takes no more than 64 MiB for buffers, what hashing copies and what was thrown away included', async () => {
+    await using server = await libraryServer(packed);
+    const keyFile = join(folder, 'library.pem');
+    await writeFile(keyFile, packed.publicKey);
+    const script = fileURLToPath(import.meta.resolve('#test/support/write-library-image.ts'));
+    const argv = [script, server.url.href, keyFile, join(folder, 'memory'), String(DISK_BYTES)];
+
+    const { stdout } = await promisify(execFile)(process.execPath, argv);
+
+    const { bufferBytes, plainBytes } = JSON.parse(stdout) as { bufferBytes: number; plainBytes: number };
+    assert.ok(bufferBytes > 5 * FRAME_BYTES && bufferBytes <= MOST_BUFFER_BYTES, String(bufferBytes));
+    assert.ok(plainBytes > 5 * FRAME_BYTES && plainBytes <= bufferBytes, `${plainBytes} of ${bufferBytes}`);
   });
 });

@@ -6,6 +6,7 @@ import { alignedBuffers } from '../aligned-buffers.ts';
 import { DiskEnds } from '../disk-ends.ts';
 import { END_BYTES, tooSmall } from '../disk-writer.ts';
 import { FrameStore } from '../library/frame-store.ts';
+import { WriteMemory } from '../library/write-memory.ts';
 import { type ImageRequest, type WriteEvents, writeImage } from '../write-image.ts';
 import type { DiskImage, Extent } from './disk-image.ts';
 import { decodeExtent } from './extent-decoder.ts';
@@ -162,7 +163,7 @@ class ExtentRun {
   #writtenBytes = 0;
 
   constructor(disk: Disk, image: DiskImage, file: RangedFile, events: WriteEvents) {
-    this.store = new FrameStore(disk);
+    this.store = new FrameStore(disk, new WriteMemory());
     this.#image = image;
     this.#file = file;
     this.#events = events;

@@ -1,8 +1,8 @@
 import { TinsmithError } from '#proto/errors.ts';
-import { FRAME_BYTES, type LibraryFrame } from '#proto/library-index.ts';
+import type { LibraryFrame } from '#proto/library-index.ts';
 import type { Disk } from '../../machine/machine.ts';
-import { alignedBuffers } from '../aligned-buffers.ts';
 import { END_BYTES } from '../disk-writer.ts';
+import type { WriteMemory } from './write-memory.ts';
 
 /** A piece of an image, and where it belongs. */
 type ImagePart = Pick<LibraryFrame, 'imageOffset' | 'imageBytes'>;
@@ -15,16 +15,15 @@ export class FrameStore {
   readonly head: Buffer;
   readonly tail: Buffer;
   readonly #disk: Disk;
-  readonly #zeros: Buffer<ArrayBuffer>;
+  readonly #memory: WriteMemory;
 
-  constructor(disk: Disk) {
-    const [head, tail] = alignedBuffers(2, END_BYTES);
-    const [zeros] = alignedBuffers(1, FRAME_BYTES);
-    if (head === undefined || tail === undefined || zeros === undefined) throw noMemory();
+  constructor(disk: Disk, memory: WriteMemory) {
+    const [head, tail] = memory.aligned(2, END_BYTES);
+    if (head === undefined || tail === undefined) throw noMemory();
     this.#disk = disk;
+    this.#memory = memory;
     this.head = head;
     this.tail = tail;
-    this.#zeros = zeros;
   }
 
   /** `raw` is aligned and at least as long as the frame; behind the frame it may be filled up with zeros to a whole block. */
@@ -58,8 +57,8 @@ export class FrameStore {
     if (from > 0 || to < padded || padded !== imageBytes) return false;
     const found = raw.subarray(0, imageBytes);
     await this.#disk.read(found, imageOffset);
-    if (sums === undefined) return found.compare(this.#zeros, 0, imageBytes) === 0;
-    return (await sha256(found)) === sums.image;
+    if (sums === undefined) return isZeros(found);
+    return (await this.#memory.sha256(found)) === sums.image;
   }
 
   /** The part of a frame that lies in neither end, in offsets of the frame. */
@@ -73,9 +72,9 @@ export class FrameStore {
   }
 }
 
-/** Lower-case hex; on the thread pool, so that several frames are hashed at once. */
-export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  return Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex');
+/** A memory of zeros says so of itself: its first byte is zero, and each is as the one before it. */
+function isZeros(bytes: Buffer): boolean {
+  return bytes[0] === 0 && bytes.compare(bytes, 1, bytes.length, 0, bytes.length - 1) === 0;
 }
 
 function noMemory(): TinsmithError {

@@ -30,6 +30,14 @@ export interface FetchEvents {
   readonly log: (text: string) => void;
 }
 
+/** Memory of one reader, for one request after the other. */
+export interface FetchMemory {
+  /** As long as the longest frame. */
+  readonly frame: Buffer<ArrayBuffer>;
+  /** Of RECEIVE_BYTES: what a connection receives in one go. */
+  readonly received: Buffer<ArrayBuffer>;
+}
+
 /** An index of a million frames, 4 TiB, is shorter. */
 const LONGEST_INDEX = 256 << 20;
 const SIGNATURE_BYTES = 64;
@@ -106,12 +114,12 @@ export class LibraryMirrors {
   }
 
   /**
-   * Reads neighbouring frames with one request, each into `memory` in its turn; `take` is called with each when it is complete. Only
+   * Reads neighbouring frames with one request, each into the memory in its turn; `take` is called with each when it is complete. Only
    * frames that were not taken are asked for again.
    */
   async read(
     frames: readonly LibraryFrame[],
-    memory: Buffer<ArrayBuffer>,
+    memory: FetchMemory,
     take: (frame: LibraryFrame, bytes: Buffer<ArrayBuffer>) => Promise<void>,
   ): Promise<void> {
     let taken = 0;
@@ -133,10 +141,10 @@ export class LibraryMirrors {
   async #readOnce(
     mirror: number,
     frames: readonly LibraryFrame[],
-    memory: Buffer<ArrayBuffer>,
+    { frame: memory, received }: FetchMemory,
     take: (frame: LibraryFrame, bytes: Buffer<ArrayBuffer>) => Promise<void>,
   ): Promise<void> {
-    const response = await this.#ask(mirror, frames);
+    const response = await this.#ask(mirror, frames, received);
     const watch = this.#watch(response);
     try {
       let at = 0;
@@ -166,7 +174,7 @@ export class LibraryMirrors {
     }
   }
 
-  async #ask(mirror: number, frames: readonly LibraryFrame[]): Promise<HttpResponse> {
+  async #ask(mirror: number, frames: readonly LibraryFrame[], memory: Buffer): Promise<HttpResponse> {
     const { mirrors, proxy } = this.#request;
     const base = mirrors[mirror % mirrors.length];
     const [first, last] = [frames[0], frames.at(-1)];
@@ -179,7 +187,7 @@ export class LibraryMirrors {
       range: `bytes=${from}-${end - 1}`,
     };
     const { signal } = this.#events;
-    const response = await httpGet(url, { headers, proxy, signal, answerMs: this.#timing.answerMs });
+    const response = await httpGet(url, { headers, proxy, signal, answerMs: this.#timing.answerMs, memory });
     // What else a 206 may say of itself does not matter: each frame is checked by its sum.
     const range = `bytes ${from}-${end - 1}/${this.#index.fileBytes}`;
     if (response.status === 206 && response.headers.get('content-range') === range) return response;

@@ -1,12 +1,19 @@
 import { TinsmithError } from '#proto/errors.ts';
 import { FRAME_BYTES, LARGEST_FRAME_BYTES, type LibraryFrame, type LibraryIndex } from '#proto/library-index.ts';
+import { RECEIVE_BYTES } from '#transfer/socket-reader.ts';
 import type { Disk } from '../../machine/machine.ts';
-import { alignedBuffers } from '../aligned-buffers.ts';
 import { DiskEnds } from '../disk-ends.ts';
 import { tooSmall } from '../disk-writer.ts';
 import { FrameDecoder } from './frame-decoder.ts';
-import { FrameStore, sha256 } from './frame-store.ts';
-import { fetchIndex, LibraryMirrors, type LibraryRequest, UnusableFrameError } from './library-mirrors.ts';
+import { FrameStore } from './frame-store.ts';
+import {
+  type FetchMemory,
+  fetchIndex,
+  LibraryMirrors,
+  type LibraryRequest,
+  UnusableFrameError,
+} from './library-mirrors.ts';
+import { WriteMemory } from './write-memory.ts';
 
 export interface LibraryProgress {
   /** Bytes of the image that are on the disk, of how many. */
@@ -29,11 +36,13 @@ export interface LibraryWritten {
   readonly receivedBytes: number;
   /** Of the image, that lay on the disk already and were neither fetched nor written. */
   readonly keptBytes: number;
+  /** The most that all buffers held at once. */
+  readonly bufferBytes: number;
 }
 
 /**
- * Frames in work at once, each with memory for itself and for what it decodes to: 5 × 8 MiB, and 6 MiB for the ends and for zeros.
- * More than the thread pool has threads, so that some wait for the network while others are checked, decoded and written.
+ * Frames in work at once, each with memory for itself, for what it decodes to and for what its connection receives: 5 × 8.5 MiB. More
+ * than the thread pool has threads, so that some wait for the network while others are checked, decoded and written.
  */
 const SLOTS = 5;
 /** Asked for with one request: large enough that the requests do not count, small enough that all slots get work. */
@@ -67,7 +76,8 @@ export async function writeLibraryImage(
     await disk.flush();
     const { head, tail } = run.store;
     const partitions = await ends.commit({ head, tail, bytes: index.imageBytes });
-    return { imageBytes: index.imageBytes, partitions, receivedBytes: run.receivedBytes, keptBytes: run.keptBytes };
+    const { receivedBytes, keptBytes } = run;
+    return { imageBytes: index.imageBytes, partitions, receivedBytes, keptBytes, bufferBytes: run.memory.peakBytes };
   } catch (thrown) {
     await ends.wipeAgain();
     throw thrown;
@@ -78,12 +88,13 @@ export async function writeLibraryImage(
 
 /** Memory and decoder of one frame in work. */
 interface Slot {
-  readonly fetched: Buffer<ArrayBuffer>;
+  readonly fetched: FetchMemory;
   readonly raw: Buffer<ArrayBuffer>;
   readonly decoder: FrameDecoder;
 }
 
 class LibraryRun {
+  readonly memory = new WriteMemory();
   readonly store: FrameStore;
   keptBytes = 0;
   readonly #disk: Disk;
@@ -99,14 +110,13 @@ class LibraryRun {
 
   constructor(disk: Disk, index: LibraryIndex, mirrors: LibraryMirrors, events: LibraryEvents) {
     this.#disk = disk;
-    this.store = new FrameStore(disk);
+    this.store = new FrameStore(disk, this.memory);
     this.#index = index;
     this.#mirrors = mirrors;
     this.#events = events;
-    const raws = alignedBuffers(SLOTS, FRAME_BYTES);
-    this.#slots = raws.map((raw) => ({
+    this.#slots = this.memory.aligned(SLOTS, FRAME_BYTES).map((raw) => ({
       raw,
-      fetched: Buffer.allocUnsafeSlow(LARGEST_FRAME_BYTES),
+      fetched: { frame: this.memory.plain(LARGEST_FRAME_BYTES), received: this.memory.plain(RECEIVE_BYTES) },
       decoder: new FrameDecoder(),
     }));
   }
@@ -122,21 +132,14 @@ class LibraryRun {
     if (first.sums === undefined) return check(this.store.head);
     await this.#mirrors.read([first], slot.fetched, (frame, bytes) => this.#decode(frame, bytes, slot));
     check(slot.raw);
-    this.#first = Buffer.from(slot.raw.subarray(0, first.imageBytes));
   }
 
-  /** Kept from `readFirst` until the ends are wiped. */
-  #first: Buffer | undefined;
-
+  /** After `readFirst`, whose frame is still in the memory of the first slot. */
   async writeAll(): Promise<void> {
     const [first, slot] = [this.#index.frames[0], this.#slots[0]];
     if (first === undefined || slot === undefined) throw new TinsmithError('corrupt_image', 'the image has no frames');
-    if (this.#first === undefined) await this.store.putZeros([first], this.#events.signal);
-    else {
-      this.#first.copy(slot.raw);
-      await this.store.put(first, slot.raw);
-    }
-    this.#first = undefined;
+    if (first.sums === undefined) await this.store.putZeros([first], this.#events.signal);
+    else await this.store.put(first, slot.raw);
     this.#count(first);
     const results = await Promise.allSettled(this.#slots.map((one) => this.#work(one)));
     for (const result of results) if (result.status === 'rejected') throw result.reason;
@@ -223,7 +226,7 @@ class LibraryRun {
   /** Throws what makes the mirrors ask again, unless it came damaged too often. */
   async #decode(frame: LibraryFrame, bytes: Buffer<ArrayBuffer>, { raw, decoder }: Slot): Promise<void> {
     if (frame.sums === undefined) return;
-    if ((await sha256(bytes)) !== frame.sums.file) {
+    if ((await this.memory.sha256(bytes)) !== frame.sums.file) {
       const tries = (this.#damaged.get(frame.fileOffset) ?? 0) + 1;
       this.#damaged.set(frame.fileOffset, tries);
       const fact = `the frame at byte ${frame.fileOffset} of the library image came damaged`;
@@ -237,7 +240,7 @@ class LibraryRun {
     } catch (thrown) {
       throw new UnusableFrameError(TinsmithError.from(thrown));
     }
-    if ((await sha256(image)) === frame.sums.image) return;
+    if ((await this.memory.sha256(image)) === frame.sums.image) return;
     const sentence = `the frame at byte ${frame.fileOffset} of the library image decodes to other bytes than its index says`;
     throw new UnusableFrameError(new TinsmithError('checksum_mismatch', sentence));
   }

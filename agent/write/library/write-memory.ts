@@ -1,0 +1,53 @@
+import { alignedBuffers } from '../aligned-buffers.ts';
+
+/** What all buffers of one library write may hold together, whatever the image's size. */
+export const MOST_BUFFER_BYTES = 64 << 20;
+
+/** Of these a hash makes a copy of its input: they count. Three at once keep a disk of 1 GB/s busy, and as many cores. */
+const HASHES_AT_ONCE = 3;
+
+/**
+ * Gives one library write its buffers and counts them, copies that others make for it included, so that the log can say how much it
+ * took. Buffers live as long as the write.
+ */
+export class WriteMemory {
+  /** The most that was held at once. */
+  peakBytes = 0;
+  #heldBytes = 0;
+  #hashing = 0;
+  readonly #waiting: (() => void)[] = [];
+
+  aligned(count: number, sizeBytes: number): Buffer<ArrayBuffer>[] {
+    this.#hold(count * sizeBytes);
+    return alignedBuffers(count, sizeBytes);
+  }
+
+  plain(sizeBytes: number): Buffer<ArrayBuffer> {
+    this.#hold(sizeBytes);
+    return Buffer.allocUnsafeSlow(sizeBytes);
+  }
+
+  /**
+   * SHA-256 as lower-case hex, on the thread pool: hashing in line costs a quarter of the rate. WebCrypto copies its input, so only a
+   * few are made at once and others wait for their turn.
+   */
+  async sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+    if (this.#hashing === HASHES_AT_ONCE) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#hashing += 1;
+    this.#hold(bytes.length);
+    try {
+      return Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex');
+    } finally {
+      this.#heldBytes -= bytes.length;
+      // The turn is handed on, so that nobody comes between.
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#hashing -= 1;
+      else next();
+    }
+  }
+
+  #hold(bytes: number): void {
+    this.#heldBytes += bytes;
+    this.peakBytes = Math.max(this.peakBytes, this.#heldBytes);
+  }
+}
