@@ -70,7 +70,7 @@ async function write(
   await using disk = await machine.openDisk('/dev/sda', { signal });
   return await writeLibraryImage(
     disk,
-    { image: 'test', mirrors, publicKey: packed.publicKey, proxy: {}, retryForMs: 400, timing: TIMING, ...changes },
+    { image: 'test', mirrors, publicKey: packed.publicKey, proxy: {}, retryForMs: 2000, timing: TIMING, ...changes },
     { signal, log: () => undefined, progress: () => undefined, ...changes },
   );
 }
@@ -173,7 +173,7 @@ describe('writing a library image', () => {
   it('gives up when no server answers for too long, and leaves nothing that boots', async () => {
     const { result, disk } = await writeFresh([
       (range, response) => void response.writeHead(206, rangeHead(range)).end(range.bytes),
-      ...Array.from({ length: 2000 }, () => unavailable),
+      ...Array.from({ length: 5000 }, () => unavailable),
     ]);
 
     assert.ok(result instanceof TinsmithError);
@@ -275,7 +275,7 @@ describe('writing a library image', () => {
         mirrors: [server.url],
         publicKey: packed.publicKey,
         proxy: {},
-        retryForMs: 400,
+        retryForMs: 2000,
         timing: TIMING,
       };
       await assert.rejects(writeLibraryImage(disk, request, events), { code: 'cancelled' });
