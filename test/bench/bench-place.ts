@@ -8,6 +8,7 @@ import { loadavg } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { build } from 'esbuild';
 
 export const run = promisify(execFile);
 
@@ -16,13 +17,19 @@ export interface Timing {
   readonly peakRssMiB?: number;
   readonly buffersMiB?: number;
   readonly cpuSeconds?: number;
+  /** Over the network. */
   readonly receivedBytes?: number;
+  /** Of the image: on the disk when it ended, and there before it began. */
+  readonly doneBytes?: number;
+  readonly keptBytes?: number;
 }
 
 export interface Line {
   readonly name: string;
   readonly unit: string;
   readonly value: number;
+  /** What the project promises. */
+  readonly goal?: { readonly atLeast: number } | { readonly atMost: number };
 }
 
 /** The root file system of this machine, `usedBytes` of it, in an ext4 image: sorted, so that one machine makes one image. */
@@ -89,20 +96,47 @@ export async function settle(device: string, file: string): Promise<void> {
   await run('dd', [`if=${file}`, 'iflag=nocache', 'count=0', 'status=none']);
 }
 
-/** A script of ours that prints one line of JSON; the start of Node counts, as that of curl and dd does. */
+/** A script beside this one, bundled as the agent is; once a process. */
+const bundles = new Map<string, Promise<string>>();
+
+async function bundle(script: string): Promise<string> {
+  const outfile = fileURLToPath(import.meta.resolve(`../../.cache/bench/bundles/${script}.mjs`));
+  const entryPoints = [fileURLToPath(import.meta.resolve(`./${script}`))];
+  // Packages of the old kind ask for `require`; esbuild itself is nothing that a timed script needs.
+  const banner = { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" };
+  const settings = { platform: 'node', format: 'esm', target: 'node24', logLevel: 'error' } as const;
+  await build({ entryPoints, outfile, bundle: true, external: ['esbuild'], banner, ...settings });
+  return outfile;
+}
+
+/** A script that prints one line of JSON; the start of Node counts, as that of curl and dd does. */
 export async function timeScript(script: string, argv: readonly string[]): Promise<Timing> {
+  const bundled = bundles.get(script) ?? bundle(script);
+  bundles.set(script, bundled);
+  const file = await bundled;
   const startedAt = performance.now();
-  const { stdout } = await run(process.execPath, [fileURLToPath(import.meta.resolve(script)), ...argv]);
+  const { stdout } = await run(process.execPath, [file, ...argv]);
   const seconds = (performance.now() - startedAt) / 1000;
   return { ...(JSON.parse(stdout) as Timing), seconds };
 }
 
-/** What an administrator would type. */
-export async function timePipeline(decoder: string, url: string, device: string): Promise<Timing> {
-  const startedAt = performance.now();
+/** What an administrator would type: `curl URL | DECODER | dd`. */
+export function timePipeline(decoder: string, url: string, device: string): Promise<Timing> {
   const dd = `dd of=${device} bs=4M iflag=fullblock oflag=direct conv=fsync status=none`;
-  await run('bash', ['-c', `set -o pipefail; curl -fsS ${url} | ${decoder} | ${dd}`]);
+  return timeShell(`curl -fsS ${url} | ${decoder} | ${dd}`);
+}
+
+export async function timeShell(command: string): Promise<Timing> {
+  const startedAt = performance.now();
+  await run('bash', ['-c', `set -o pipefail; ${command}`]);
   return { seconds: (performance.now() - startedAt) / 1000 };
+}
+
+export async function isInstalled(program: string): Promise<boolean> {
+  return run('sh', ['-c', `command -v ${program}`]).then(
+    () => true,
+    () => false,
+  );
 }
 
 export type Contender = readonly [name: string, go: () => Promise<Timing>];
@@ -125,39 +159,47 @@ export async function inTurns(
   return timings;
 }
 
-/** Rates, and the ratio of the first contender to each of the others; best and median. */
+/** Of the seconds, the one in the middle. */
+export function median(timings: readonly Timing[] = []): number {
+  const seconds = timings.map((timing) => timing.seconds).toSorted((a, b) => a - b);
+  return seconds[seconds.length >> 1] ?? Number.NaN;
+}
+
+/** Median rates, and the ratio of the first contender to each of the others. */
 export function rateLines(
   title: string,
   timings: ReadonlyMap<string, readonly Timing[]>,
   sizeBytes: number,
+  goals: Readonly<Record<string, number>> = {},
 ): readonly Line[] {
   const [own = ''] = timings.keys();
-  const pick = (name: string, which: 'best' | 'median'): number => {
-    const seconds = (timings.get(name) ?? []).map((timing) => timing.seconds).toSorted((a, b) => a - b);
-    return sizeBytes / 1e6 / (seconds[which === 'best' ? 0 : seconds.length >> 1] ?? Number.NaN);
-  };
-  return [...timings.keys()].flatMap((name) =>
-    (['best', 'median'] as const).flatMap((which) => {
-      const rate = { name: `${title} ${name} ${which}`, unit: 'MB/s', value: pick(name, which) };
-      const ratio = { name: `${title} ${own} / ${name} ${which}`, unit: 'ratio', value: pick(own, which) / rate.value };
-      return name === own ? [rate] : [rate, ratio];
-    }),
+  const rate = (name: string): number => sizeBytes / 1e6 / median(timings.get(name));
+  const rates = [...timings.keys()].map(
+    (name): Line => ({ name: `${title}: ${name}`, unit: 'MB/s', value: rate(name) }),
   );
+  const ratios = [...timings.keys()].slice(1).map((name): Line => {
+    const goal = goals[name];
+    const line = { name: `${title}: ${own} / ${name}`, unit: 'ratio', value: rate(own) / rate(name) };
+    return goal === undefined ? line : { ...line, goal: { atLeast: goal } };
+  });
+  return [...rates, ...ratios];
 }
 
 /** What the agent's own processes took, and how busy the machine was. */
 export function costLines(title: string, own: readonly Timing[]): readonly Line[] {
   return [
-    { name: `${title} load average`, unit: '', value: loadavg()[0] ?? Number.NaN },
-    { name: `${title} agent peak RSS`, unit: 'MiB', value: Math.max(...own.map(({ peakRssMiB = 0 }) => peakRssMiB)) },
-    { name: `${title} agent buffers`, unit: 'MiB', value: Math.max(...own.map(({ buffersMiB = 0 }) => buffersMiB)) },
-    { name: `${title} agent CPU`, unit: 's', value: Math.min(...own.map(({ cpuSeconds = 0 }) => cpuSeconds)) },
+    { name: `${title}: load average`, unit: '', value: loadavg()[0] ?? Number.NaN },
+    { name: `${title}: agent peak RSS`, unit: 'MiB', value: Math.max(...own.map(({ peakRssMiB = 0 }) => peakRssMiB)) },
+    { name: `${title}: agent buffers`, unit: 'MiB', value: Math.max(...own.map(({ buffersMiB = 0 }) => buffersMiB)) },
+    { name: `${title}: agent CPU`, unit: 's', value: Math.min(...own.map(({ cpuSeconds = 0 }) => cpuSeconds)) },
   ];
 }
 
 /** For people on standard error, as JSON on standard output. */
 export function printLines(lines: readonly Line[]): void {
-  for (const { name, unit, value } of lines)
-    console.error(`${name.padEnd(44)} ${value.toFixed(2).padStart(9)} ${unit}`);
+  for (const { name, unit, value, goal } of lines) {
+    const wanted = goal === undefined ? '' : 'atLeast' in goal ? `  goal ≥ ${goal.atLeast}` : `  goal ≤ ${goal.atMost}`;
+    console.error(`${name.padEnd(56)} ${value.toFixed(2).padStart(9)} ${unit}${wanted}`);
+  }
   console.log(JSON.stringify(lines));
 }

@@ -16,6 +16,7 @@ const request = {
   proxy: {},
   retryForMs: 10_000,
 };
+let doneBytes = 0;
 let receivedBytes = 0;
 let keptBytes = 0;
 let bufferBytes = 0;
@@ -26,6 +27,7 @@ try {
     log: () => undefined,
     progress: ({ done, total }) => {
       arrayBuffers = Math.max(arrayBuffers, process.memoryUsage().arrayBuffers);
+      doneBytes = done;
       if (done / total >= Number(stopAt)) stop.abort(new Error('stopped'));
     },
   });
@@ -40,4 +42,4 @@ const memory = {
   buffersMiB: bufferBytes / 2 ** 20,
   arrayBuffersMiB: arrayBuffers / 2 ** 20,
 };
-console.log(JSON.stringify({ receivedBytes, keptBytes, ...memory, cpuSeconds }));
+console.log(JSON.stringify({ doneBytes, receivedBytes, keptBytes, ...memory, cpuSeconds }));

@@ -1,85 +1,114 @@
 /**
- * The agent's write path against what an administrator would type: `curl | zstd -d | dd`. Needs root, curl, dd, gzip, zstd, losetup and
- * mke2fs; igzip joins in where it is installed.
+ * The agent's write path against what an administrator would type, `curl | DECODER | dd`, on a full image: every format from a URL, and
+ * the same image from the library. The agent checks what it writes; `+ sums` are pipelines that do so, too. Needs root, curl, dd, gzip,
+ * zstd, xz, openssl, losetup and mke2fs; igzip joins in where it is installed.
  *
- *   npm run bench -- write-image [--size-mib 1024] [--runs 3]
- *
- * Goals: zst at least as fast as the pipeline, gz at least twice as fast as with gzip and as fast as with igzip.
+ *   npm run bench -- write-image [--size-mib 1024] [--runs 3] [--only zst,gz,xz,raw,library]
  */
-import { createReadStream, createWriteStream } from 'node:fs';
-import { copyFile, mkdir, readdir, rm, stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { parseArgs } from 'node:util';
-import { createGzip, createZstdCompress } from 'node:zlib';
+import { benchPlace, compressed, dirty, fullImage, keyFile, packed, pathOf } from './bench-images.ts';
 import {
-  attachDisk,
   type Contender,
   cleanUpOnSignals,
   costLines,
   inTurns,
+  isInstalled,
   type Line,
-  makeImage,
+  median,
   printLines,
   rateLines,
-  run,
-  serveFolder,
   settle,
   timePipeline,
   timeScript,
 } from './bench-place.ts';
+import { floorLines } from './floors.ts';
 
 const { values } = parseArgs({
-  options: { 'size-mib': { type: 'string', default: '1024' }, runs: { type: 'string', default: '3' } },
+  options: {
+    'size-mib': { type: 'string', default: '1024' },
+    runs: { type: 'string', default: '3' },
+    only: { type: 'string', default: 'zst,gz,xz,raw,library' },
+  },
 });
-const sizeBytes = Number(values['size-mib']) * 1024 * 1024;
 const runs = Number(values.runs);
-const folder = resolve(import.meta.dirname, '../../.cache/bench/write-image');
-const diskFile = join(folder, 'disk.img');
 
-async function makeFiles(): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  const image = join(folder, 'image.raw');
-  const present = await stat(image).catch(() => undefined);
-  if (present?.size !== sizeBytes) {
-    for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true });
-    console.error('making the image …');
-    await makeImage(image, sizeBytes, sizeBytes * 0.8);
-  }
-  for (const [name, compress] of [
-    ['image.zst', () => createZstdCompress()],
-    ['image.gz', () => createGzip({ level: 6 })],
-  ] as const) {
-    const file = join(folder, name);
-    if ((await stat(file).catch(() => undefined)) !== undefined) continue;
-    console.error(`making ${name} …`);
-    await pipeline(createReadStream(image, { highWaterMark: 1 << 20 }), compress(), createWriteStream(`${file}.part`));
-    await copyFile(`${file}.part`, file);
-    await rm(`${file}.part`);
-  }
+interface Comparison {
+  readonly title: string;
+  /** What the pipelines download. */
+  readonly file: string;
+  readonly decoder: string;
+  readonly own: Contender[1];
+  /** Stage between curl and dd → how many times as fast the agent should be; 0: just so that one knows. */
+  readonly pipelines: Readonly<Record<string, number>>;
 }
 
-async function isInstalled(program: string): Promise<boolean> {
-  return run('sh', ['-c', `command -v ${program}`]).then(
-    () => true,
-    () => false,
-  );
-}
-
-async function compare(format: string, decoders: readonly string[], url: string, device: string): Promise<Line[]> {
-  const agent: Contender = ['agent', () => timeScript('./write-image-agent.ts', [url, device])];
-  const pipelines = decoders.map((decoder): Contender => [decoder, () => timePipeline(decoder, url, device)]);
-  const timings = await inTurns([agent, ...pipelines], runs, () => settle(device, diskFile));
-  return [...rateLines(format, timings, sizeBytes), ...costLines(format, timings.get('agent') ?? [])];
-}
+const CHECKED = `tee >(openssl dgst -sha256 > /dev/null)`;
 
 await using cleanup = new AsyncDisposableStack();
 cleanUpOnSignals(cleanup);
-await makeFiles();
-const base = await serveFolder(folder, cleanup);
-const device = await attachDisk(diskFile, sizeBytes + (64 << 20), cleanup);
-const gzDecoders = ['gzip -dc', ...((await isInstalled('igzip')) ? ['igzip -dc'] : [])];
-printLines([
-  ...(await compare('zst', ['zstd -dc'], `${base}/image.zst`, device)),
-  ...(await compare('gz', gzDecoders, `${base}/image.gz`, device)),
-]);
+const image = await fullImage(Number(values['size-mib']));
+await packed(image);
+const [zst, gz, xz] = [await compressed(image, 'zst'), await compressed(image, 'gz'), await compressed(image, 'xz')];
+const place = await benchPlace(image, cleanup);
+
+function fromUrl(file: string): Contender[1] {
+  return () => timeScript('write-image-agent.ts', [`${place.base}/${file}`, place.device]);
+}
+
+const comparisons: Readonly<Record<string, Comparison>> = {
+  zst: {
+    title: 'zst URL',
+    file: zst,
+    decoder: 'zstd -dc',
+    own: fromUrl(zst),
+    pipelines: { 'zstd -dc': 1 },
+  },
+  gz: {
+    title: 'gz URL',
+    file: gz,
+    decoder: (await isInstalled('igzip')) ? 'igzip -dc' : 'gzip -dc',
+    own: fromUrl(gz),
+    pipelines: { 'gzip -dc': 2, ...((await isInstalled('igzip')) && { 'igzip -dc': 1 }) },
+  },
+  xz: {
+    title: 'xz URL',
+    file: xz,
+    decoder: 'xz -dc -T0',
+    own: fromUrl(xz),
+    pipelines: { 'xz -dc': 0, 'xz -dc -T0': 0 },
+  },
+  raw: { title: 'raw URL', file: image.raw, decoder: 'cat', own: fromUrl(image.raw), pipelines: { cat: 0 } },
+  library: {
+    title: 'library',
+    file: zst,
+    decoder: 'zstd -dc',
+    own: () => timeScript('library-image-agent.ts', [`${place.base}/folders/`, image.name, keyFile, place.device]),
+    pipelines: { 'zstd -dc': 1.5, [`${CHECKED} | zstd -dc | ${CHECKED}`]: 0 },
+  },
+};
+
+async function compare({ title, file, decoder, own, pipelines }: Comparison): Promise<readonly Line[]> {
+  const url = `${place.base}/${file}`;
+  const others = Object.keys(pipelines).map((name): Contender => [name, () => timePipeline(name, url, place.device)]);
+  const timings = await inTurns([['agent', own], ...others], runs, async () => {
+    await dirty(place.device, image.sizeBytes);
+    await settle(place.device, place.diskFile);
+  });
+  const shortNames = new Map([...timings].map(([name, list]) => [name.replaceAll(CHECKED, 'sha256'), list]));
+  const goals = Object.fromEntries(Object.entries(pipelines).filter(([, goal]) => goal > 0));
+  const [imageBytes, runsOfOurs] = [image.sizeBytes, timings.get('agent') ?? []];
+  const way = { title, imageBytes, url, file: pathOf(file), raw: pathOf(image.raw), decoder, place };
+  return [
+    ...rateLines(title, shortNames, imageBytes, goals),
+    ...costLines(title, runsOfOurs),
+    ...(await floorLines(way, imageBytes / 1e6 / median(runsOfOurs))),
+  ];
+}
+
+const lines: Line[] = [];
+for (const name of values.only.split(',')) {
+  const comparison = comparisons[name];
+  if (comparison === undefined) throw new Error(`--only ${name}: use ${Object.keys(comparisons).join(', ')}`);
+  lines.push(...(await compare(comparison)));
+}
+printLines(lines);

@@ -1,0 +1,6 @@
+/** A process with all that an agent's write paths load, which does nothing; prints one line of JSON. */
+import { writeLibraryImage } from '#agent/write/library/write-library-image.ts';
+import { writeImage } from '#agent/write/write-image.ts';
+
+const loaded = [writeImage, writeLibraryImage].length;
+console.log(JSON.stringify({ loaded, peakRssMiB: process.resourceUsage().maxRSS / 1024 }));

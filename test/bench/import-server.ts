@@ -1,0 +1,7 @@
+/** One import into an empty library, in a process of its own: `import-server.ts NAME RAW-FILE FOLDER`; prints one line of JSON. */
+import { benchLibrary, importInto } from './bench-images.ts';
+
+const [name = '', raw = '', folder = ''] = process.argv.slice(2);
+await importInto(await benchLibrary(folder), { name, raw, sizeBytes: 0 });
+const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
+console.log(JSON.stringify({ peakRssMiB: maxRSS / 1024, cpuSeconds: (userCPUTime + systemCPUTime) / 1e6 }));
