@@ -22,7 +22,9 @@ export const imageJobSchema = Type.Object({
   kind: Type.Unsafe<'add' | 'verify'>({ type: 'string' }),
   name: Type.String(),
   state: Type.Unsafe<'running' | 'succeeded' | 'failed' | 'cancelled'>({ type: 'string' }),
-  done: Type.Integer({ description: 'Bytes: of the source for `add`, of the image for `verify`' }),
+  done: Type.Integer({
+    description: 'Bytes: of what has to be read of the source for `add`, of the image for `verify`',
+  }),
   total: Type.Optional(Type.Integer()),
   startedAt: date,
   finishedAt: Type.Optional(date),

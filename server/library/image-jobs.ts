@@ -118,6 +118,8 @@ async function addImage(
   const { name, level, imageSha256, sha256, proxy } = order;
   await using source = await openImageSource(order.source, {
     signal,
+    scratch: library.scratch,
+    progress,
     ...(sha256 !== undefined && { sha256 }),
     ...(proxy !== undefined && { proxy }),
   });
@@ -125,7 +127,8 @@ async function addImage(
     source: source.shown,
     level,
     signal,
-    progress: () => progress(source.bytes, source.totalBytes),
+    // How much of the source was read is what is told: packing follows at once.
+    progress: () => undefined,
     ...(imageSha256 !== undefined && { imageSha256 }),
   });
 }

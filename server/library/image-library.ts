@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import { formatLibraryIndex, type LibraryIndex, parseLibraryIndex } from '#proto/library-index.ts';
 import type { Store } from '../store/store.ts';
+import type { ImagePiece } from './image-piece.ts';
 import { packImage } from './pack-image.ts';
 
 /**
@@ -19,8 +20,10 @@ import { packImage } from './pack-image.ts';
 export interface ImageLibrary {
   /** For agents: Ed25519, SPKI in PEM. */
   readonly publicKey: string;
+  /** A folder on the library's disk for what an import needs until it ends; emptied at every start. */
+  readonly scratch: string;
   /** Packs a decoded image under a name; an image that has the name keeps its blob until `gc`. Throws what the source throws. */
-  add(name: string, image: AsyncIterable<Uint8Array>, options: AddOptions): Promise<LibraryImage>;
+  add(name: string, image: AsyncIterable<ImagePiece>, options: AddOptions): Promise<LibraryImage>;
   /** Sorted by name. */
   list(): Promise<readonly LibraryImage[]>;
   /** Throws `not_found` with the names that there are. */
@@ -96,18 +99,20 @@ async function signingKey(store: LibraryOptions['store']): Promise<KeyObject> {
 
 class FolderLibrary implements ImageLibrary {
   readonly publicKey: string;
+  readonly scratch: string;
   readonly #folder: string;
   readonly #clock: () => Date;
   readonly #key: KeyObject;
 
   constructor({ folder, clock }: LibraryOptions, key: KeyObject) {
     this.#folder = folder;
+    this.scratch = join(folder, 'incoming');
     this.#clock = clock;
     this.#key = key;
     this.publicKey = createPublicKey(key).export({ type: 'spki', format: 'pem' }).toString();
   }
 
-  async add(name: string, image: AsyncIterable<Uint8Array>, options: AddOptions): Promise<LibraryImage> {
+  async add(name: string, image: AsyncIterable<ImagePiece>, options: AddOptions): Promise<LibraryImage> {
     requireName(name);
     const incoming = await mkdtemp(join(this.#folder, 'incoming', `${name}-`));
     try {
@@ -184,7 +189,7 @@ class FolderLibrary implements ImageLibrary {
     return digest === undefined ? undefined : this.#blob(digest);
   }
 
-  async #pack(folder: string, image: AsyncIterable<Uint8Array>, options: AddOptions): Promise<LibraryIndex> {
+  async #pack(folder: string, image: AsyncIterable<ImagePiece>, options: AddOptions): Promise<LibraryIndex> {
     await using file = await open(join(folder, 'image.zst'), 'wx', 0o644);
     const index = await packImage(image, (bytes) => writeAll(file, bytes), options);
     await file.sync();

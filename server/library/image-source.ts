@@ -1,21 +1,22 @@
-import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { isAbsolute } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
-import { shownUrl } from '#proto/url-secrets.ts';
-import { readBatches } from '#transfer/batch-reader.ts';
-import { decodeStream } from '#transfer/decode-stream.ts';
-import { Download } from '#transfer/download.ts';
-import { RestartDownloadError } from '#transfer/download-errors.ts';
+import type { ImagePiece } from './image-piece.ts';
+import { openLocalFile } from './sources/local-file.ts';
+import { openRemoteFile } from './sources/remote-file.ts';
+import { type SourceCheck, sumCheck } from './sources/source-checks.ts';
+import type { SourceFile } from './sources/source-file.ts';
+import { SourceReading } from './sources/source-reading.ts';
 
 /** A source that is open; disposing it ends its download. */
 export interface ImageSource extends AsyncDisposable {
-  /** The image that comes out of it, once. Throws unless all of it came and its sum is right. */
-  readonly image: AsyncIterable<Uint8Array>;
+  /** The image that comes out of it, once. Throws unless all of it came, its sum is right and it did not change meanwhile. */
+  readonly image: AsyncIterable<ImagePiece>;
   /** Without passwords and signatures. */
   readonly shown: string;
-  /** Of the source, so far. */
+  /** Of what has to be read, so far. */
   readonly bytes: number;
+  /** Of what has to be read, as far as that is known by now. */
   readonly totalBytes: number | undefined;
 }
 
@@ -25,107 +26,47 @@ export interface SourceOptions {
   readonly sha256?: string;
   /** For URLs: `http://host:port`. */
   readonly proxy?: string;
+  /** Folder for sources that cannot be read as they come; as large as the source is. */
+  readonly scratch?: string;
+  /** Told of bytes of the source, and of how many there are. */
+  readonly progress?: (bytes: number, totalBytes: number | undefined) => void;
 }
 
-/** A server that is away for so long is given up. */
-const RETRY_MS = 10 * 60_000;
-/** A server that is not there at all is more likely a wrong address than a restart. */
-const CONTACT_MS = 30_000;
-
 /**
- * Opens a file on this host (absolute path) or an http or https URL; what it is compressed with is seen from its first bytes. Throws
- * `not_found`, `invalid_input`, `download_failed` or the signal's reason.
+ * Opens a file on this host (absolute path) or an http or https URL. What it is, compressed (gz, xz, zst, bz2) or a disk image (qcow2,
+ * VMDK, VHDX, VHD, VDI) or both, is seen from its bytes. Throws `not_found`, `invalid_input`, `download_failed` or the signal's reason.
  */
 export async function openImageSource(source: string, options: SourceOptions): Promise<ImageSource> {
-  if (isAbsolute(source)) return openFile(source, options);
+  const checks = options.sha256 === undefined ? [] : [sumCheck('sha256', options.sha256)];
+  const file = await openFile(source, options, checks);
+  const { signal, scratch = tmpdir(), progress } = options;
+  const reading = new SourceReading(file, { signal, scratch, checks, ...(progress && { progress }) });
+  return {
+    image: reading.image(),
+    shown: file.shown,
+    get bytes() {
+      return reading.bytes;
+    },
+    get totalBytes() {
+      return reading.totalBytes;
+    },
+    [Symbol.asyncDispose]: () => file[Symbol.asyncDispose](),
+  };
+}
+
+async function openFile(
+  source: string,
+  { signal, proxy }: SourceOptions,
+  checks: readonly SourceCheck[],
+): Promise<SourceFile> {
+  if (isAbsolute(source)) return openLocalFile(source);
   const url = URL.parse(source);
-  if (url !== null && ['http:', 'https:'].includes(url.protocol)) return openUrl(url, options);
+  if (url !== null && ['http:', 'https:'].includes(url.protocol)) {
+    const proxies = proxy === undefined ? {} : { http: proxy, https: proxy };
+    return openRemoteFile({ url, proxy: proxies, signal, hasChecksum: checks.length > 0 });
+  }
   throw new TinsmithError(
     'invalid_input',
     `an image cannot be read from ${JSON.stringify(source.slice(0, 200))}: use an absolute path on the server, or an http or https URL`,
   );
-}
-
-async function openFile(path: string, options: SourceOptions): Promise<ImageSource> {
-  const handle = await open(path, 'r').catch((cause: unknown) => {
-    throw new TinsmithError('not_found', `cannot read the image ${path} on the server: ${reasonOf(cause)}`, { cause });
-  });
-  const stats = await handle.stat();
-  if (!stats.isFile() && !stats.isBlockDevice()) {
-    await handle.close();
-    throw new TinsmithError('invalid_input', `cannot read the image ${path}: it is no file`);
-  }
-  const counted = new Counted(handle.createReadStream({ highWaterMark: 1 << 20, autoClose: false }), options);
-  return {
-    image: decodeStream(counted),
-    shown: path,
-    get bytes() {
-      return counted.bytes;
-    },
-    totalBytes: stats.isFile() ? stats.size : undefined,
-    [Symbol.asyncDispose]: () => handle.close(),
-  };
-}
-
-async function openUrl(url: URL, options: SourceOptions): Promise<ImageSource> {
-  const download = new Download({
-    url: url.href,
-    proxy: options.proxy === undefined ? {} : { http: options.proxy, https: options.proxy },
-    signal: options.signal,
-    retryForMs: RETRY_MS,
-    contactForMs: CONTACT_MS,
-    hasChecksum: options.sha256 !== undefined,
-    log: () => undefined,
-  });
-  await download.open();
-  const counted = new Counted(readBatches(unwrapped(download)), options);
-  return {
-    image: decodeStream(counted),
-    shown: shownUrl(url),
-    get bytes() {
-      return counted.bytes;
-    },
-    totalBytes: download.totalBytes,
-    [Symbol.asyncDispose]: async () => download.close(),
-  };
-}
-
-/** A file that cannot be resumed would have to be read from its start, and half of it is packed already. */
-async function* unwrapped(download: Download): AsyncGenerator<Uint8Array> {
-  try {
-    yield* download;
-  } catch (thrown) {
-    throw thrown instanceof RestartDownloadError ? thrown.error : thrown;
-  }
-}
-
-/** Counts and sums what passes; at its end the sum must be the expected one. */
-class Counted implements AsyncIterable<Uint8Array> {
-  bytes = 0;
-  readonly #source: AsyncIterable<Uint8Array>;
-  readonly #options: SourceOptions;
-
-  constructor(source: AsyncIterable<Uint8Array>, options: SourceOptions) {
-    this.#source = source;
-    this.#options = options;
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
-    const { sha256: expected, signal } = this.#options;
-    const hash = expected === undefined ? undefined : createHash('sha256');
-    for await (const bytes of this.#source) {
-      signal.throwIfAborted();
-      hash?.update(bytes);
-      this.bytes += bytes.length;
-      yield bytes;
-    }
-    const found = hash?.digest('hex');
-    if (found === expected) return;
-    const sentence = `the source has the SHA-256 ${found ?? ''}, expected was ${expected ?? ''}: use the right file or the right sum`;
-    throw new TinsmithError('checksum_mismatch', sentence);
-  }
-}
-
-function reasonOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { zstdDecompressSync } from 'node:zlib';
 import { FRAME_BYTES, formatLibraryIndex, parseLibraryIndex } from '#proto/library-index.ts';
+import type { ImagePiece } from './image-piece.ts';
 import { packImage } from './pack-image.ts';
 
 async function pack(image: Buffer, pieceBytes: number) {
@@ -120,3 +121,30 @@ describe('the index as a document', () => {
     }
   });
 });
+
+describe('zeros as runs', () => {
+  it('make the same file as zeros as bytes', async () => {
+    const options = { level: 3, signal: new AbortController().signal, progress: () => undefined };
+    const pieces: ImagePiece[] = [
+      { zeros: 512 },
+      Buffer.alloc(1024, 1),
+      { zeros: 3 * FRAME_BYTES + 512 },
+      Buffer.alloc(512, 2),
+      { zeros: FRAME_BYTES },
+      { zeros: 0 },
+      { zeros: 1024 },
+    ];
+    const image = Buffer.concat(pieces.map((piece) => ('zeros' in piece ? Buffer.alloc(piece.zeros) : piece)));
+    const packed: Uint8Array[] = [];
+
+    const index = await packImage(inTurn(pieces), async (bytes) => void packed.push(bytes), options);
+
+    const plain = await pack(image, image.length);
+    assert.deepEqual(index, plain.index);
+    assert.ok(Buffer.concat(packed).equals(plain.file));
+  });
+});
+
+async function* inTurn(pieces: readonly ImagePiece[]): AsyncGenerator<ImagePiece> {
+  yield* pieces;
+}

@@ -3,6 +3,7 @@ import { promisify } from 'node:util';
 import { constants, zstdCompress } from 'node:zlib';
 import { TinsmithError } from '#proto/errors.ts';
 import { FRAME_BYTES, type LibraryFrame, type LibraryIndex } from '#proto/library-index.ts';
+import type { ImagePiece } from './image-piece.ts';
 import { seekTable } from './seek-table.ts';
 
 export interface PackOptions {
@@ -24,10 +25,10 @@ const compress = promisify(zstdCompress);
 /**
  * Packs an image, as it streams by, into a zstd file of independent frames, and makes its index. It holds a few frames in
  * memory and nothing else, whatever the image's size. Throws what the source throws; `corrupt_image` for one that is empty or no
- * multiple of 512 bytes, which no disk is.
+ * multiple of 512 bytes, which no disk is. Zeros that come as a run cost their share of the image's sum and nothing else.
  */
 export async function packImage(
-  image: AsyncIterable<Uint8Array>,
+  image: AsyncIterable<ImagePiece>,
   target: PackTarget,
   options: PackOptions,
 ): Promise<LibraryIndex> {
@@ -122,29 +123,41 @@ class Packing {
 
 type PackedFrame = Pick<LibraryFrame, 'imageBytes' | 'sums'> & { readonly bytes: Buffer<ArrayBuffer> };
 
-/** Cuts a stream into frames; each has memory of its own. */
-async function* framesOf(image: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer<ArrayBuffer>> {
-  let frame = Buffer.allocUnsafeSlow(FRAME_BYTES);
+/** Cuts a stream into frames; each has memory of its own, but those that are known to be zeros, which share it. */
+async function* framesOf(image: AsyncIterable<ImagePiece>): AsyncGenerator<Buffer<ArrayBuffer>> {
+  let frame: Buffer<ArrayBuffer> | undefined;
   let filled = 0;
-  for await (const chunk of image) {
-    for (let done = 0; done < chunk.length; ) {
-      const taken = Math.min(chunk.length - done, FRAME_BYTES - filled);
-      frame.set(chunk.subarray(done, done + taken), filled);
+  for await (const piece of image) {
+    const length = lengthOf(piece);
+    for (let done = 0; done < length; ) {
+      const taken = Math.min(length - done, FRAME_BYTES - filled);
+      if (taken === FRAME_BYTES && 'zeros' in piece) {
+        yield ZEROS;
+      } else {
+        frame ??= Buffer.allocUnsafeSlow(FRAME_BYTES);
+        if ('zeros' in piece) frame.fill(0, filled, filled + taken);
+        else frame.set(piece.subarray(done, done + taken), filled);
+        filled += taken;
+        if (filled === FRAME_BYTES) {
+          yield frame;
+          frame = undefined;
+          filled = 0;
+        }
+      }
       done += taken;
-      filled += taken;
-      if (filled < FRAME_BYTES) continue;
-      yield frame;
-      frame = Buffer.allocUnsafeSlow(FRAME_BYTES);
-      filled = 0;
     }
   }
-  if (filled > 0) yield frame.subarray(0, filled);
+  if (frame !== undefined) yield frame.subarray(0, filled);
+}
+
+function lengthOf(piece: ImagePiece): number {
+  return 'zeros' in piece ? piece.zeros : piece.length;
 }
 
 const ZEROS = Buffer.alloc(FRAME_BYTES);
 
 function isZeros(bytes: Buffer): boolean {
-  return bytes.compare(ZEROS, 0, bytes.length) === 0;
+  return bytes === ZEROS || bytes.compare(ZEROS, 0, bytes.length) === 0;
 }
 
 /** On the thread pool, beside the compression. */

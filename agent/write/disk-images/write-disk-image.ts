@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto';
 import { TinsmithError } from '#proto/errors.ts';
+import type { DiskImage, Extent } from '#transfer/disk-images/disk-image.ts';
+import { decodeExtent } from '#transfer/disk-images/extent-decoder.ts';
+import { needsRanges, openDiskImage } from '#transfer/disk-images/open-disk-image.ts';
 import { RangedFile, type RangedFileTiming } from '#transfer/ranged-file.ts';
 import type { Disk } from '../../machine/machine.ts';
 import { alignedBuffers } from '../aligned-buffers.ts';
@@ -8,9 +11,6 @@ import { END_BYTES, tooSmall } from '../disk-writer.ts';
 import { FrameStore } from '../library/frame-store.ts';
 import { WriteMemory } from '../library/write-memory.ts';
 import { type ImageRequest, type WriteEvents, writeImage } from '../write-image.ts';
-import type { DiskImage, Extent } from './disk-image.ts';
-import { decodeExtent } from './extent-decoder.ts';
-import { needsRanges, openDiskImage } from './open-disk-image.ts';
 
 export interface DiskImageRequest extends Omit<ImageRequest, 'timing' | 'rawSha256'> {
   readonly timing?: RangedFileTiming;

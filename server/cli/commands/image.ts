@@ -13,7 +13,7 @@ export const imageAddCommand: Command = {
   name: 'image add',
   arguments: 'NAME SOURCE',
   takes: [2, 2],
-  summary: 'Import an image into the library from a file on the server or a URL; raw, gz, xz, zst or bz2.',
+  summary: 'Import an image into the library from a file or URL; raw, compressed, or qcow2, VMDK, VHDX, VHD, VDI.',
   options: {
     sha256: { type: 'string', value: 'HEX', summary: 'SHA-256 that the source must have.' },
     'sha256-file': { type: 'string', value: 'FILE', summary: 'File of sha256sum that names the source.' },
@@ -25,6 +25,7 @@ export const imageAddCommand: Command = {
   },
   examples: [
     'tinsmith image add debian-12 /srv/debian-12.raw.zst',
+    'tinsmith image add debian-13 https://cloud.example/debian-13.qcow2',
     'tinsmith image add ubuntu http://10.0.0.2/u.img.gz --sha256-file SHA256SUMS',
   ],
   async run(context, input) {

@@ -4,8 +4,8 @@ import {
   damaged,
   ExtentList,
   type ImageLimit,
-  type ImageSource,
   readPart,
+  type SeekableFile,
   unsupported,
 } from './disk-image.ts';
 
@@ -22,7 +22,7 @@ export function isVhdFooter(footer: Buffer): boolean {
 }
 
 /** `footer`: the last 512 bytes of the file. */
-export async function openVhd(source: ImageSource, footer: Buffer, limit: ImageLimit): Promise<DiskImage> {
+export async function openVhd(source: SeekableFile, footer: Buffer, limit: ImageLimit): Promise<DiskImage> {
   if (!hasChecksum(footer, 64)) throw damaged('vhd', 'the checksum of its footer is wrong');
   const type = footer.readUInt32BE(60);
   const virtualBytes = sizeOf(footer);
@@ -41,7 +41,7 @@ export async function openVhd(source: ImageSource, footer: Buffer, limit: ImageL
 
 async function addBlocks(
   list: ExtentList,
-  source: ImageSource,
+  source: SeekableFile,
   headerOffset: number,
   virtualBytes: number,
 ): Promise<number> {

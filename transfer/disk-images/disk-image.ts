@@ -1,7 +1,7 @@
 import { TinsmithError } from '#proto/errors.ts';
 
 /** A file that can be read at any place: over HTTP on a machine, from memory in tests. */
-export interface ImageSource {
+export interface SeekableFile {
   readonly sizeBytes: number;
   /** Exactly these bytes. The caller has checked that they lie in the file. */
   read(offset: number, bytes: number): Promise<Buffer>;
@@ -97,7 +97,7 @@ function isBehind(last: Extent, next: Extent): boolean {
 
 /** Reads a part of the image's own structures. Throws `corrupt_image` when the file does not have it. */
 export async function readPart(
-  source: ImageSource,
+  source: SeekableFile,
   format: DiskImageFormat,
   part: { readonly what: string; readonly offset: number; readonly bytes: number },
 ): Promise<Buffer> {
@@ -114,7 +114,7 @@ export async function readPart(
  * that is asked for twice is given once.
  */
 export async function* readTables(
-  source: ImageSource,
+  source: SeekableFile,
   format: DiskImageFormat,
   tables: { readonly what: string; readonly offsets: Iterable<number>; readonly bytes: number },
 ): AsyncGenerator<readonly [number, Buffer]> {

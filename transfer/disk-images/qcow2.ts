@@ -4,9 +4,9 @@ import {
   damaged,
   ExtentList,
   type ImageLimit,
-  type ImageSource,
   readPart,
   readTables,
+  type SeekableFile,
   unsupported,
 } from './disk-image.ts';
 
@@ -30,7 +30,7 @@ export function isQcow2(start: Buffer): boolean {
   return start.toString('latin1', 0, 4) === 'QFI\xfb';
 }
 
-export async function openQcow2(source: ImageSource, start: Buffer, limit: ImageLimit): Promise<DiskImage> {
+export async function openQcow2(source: SeekableFile, start: Buffer, limit: ImageLimit): Promise<DiskImage> {
   const header = readHeader(start);
   const { clusterBytes, virtualBytes, l1Entries, l1Offset } = header;
   limit.requireFits(virtualBytes);

@@ -4,8 +4,8 @@ import {
   damaged,
   ExtentList,
   type ImageLimit,
-  type ImageSource,
   readPart,
+  type SeekableFile,
   unsupported,
 } from './disk-image.ts';
 
@@ -35,7 +35,7 @@ export function isVhdx(start: Buffer): boolean {
   return start.toString('latin1', 0, 8) === 'vhdxfile';
 }
 
-export async function openVhdx(source: ImageSource, limit: ImageLimit): Promise<DiskImage> {
+export async function openVhdx(source: SeekableFile, limit: ImageLimit): Promise<DiskImage> {
   await refuseDirty(source);
   const regions = await readRegions(source);
   const { blockBytes, virtualBytes, sectorBytes } = await readParameters(source, regionOf(regions, METADATA));
@@ -69,7 +69,7 @@ function placeOf(entry: bigint): number | undefined {
 }
 
 /** Of the two headers the valid one with the higher number counts. A log that is named in it was not replayed. */
-async function refuseDirty(source: ImageSource): Promise<void> {
+async function refuseDirty(source: SeekableFile): Promise<void> {
   const headers: Buffer[] = [];
   for (const offset of [64 * KIB, 128 * KIB]) {
     const header = await readPart(source, 'vhdx', { what: 'header', offset, bytes: 4 * KIB });
@@ -83,7 +83,7 @@ async function refuseDirty(source: ImageSource): Promise<void> {
   }
 }
 
-async function readRegions(source: ImageSource): Promise<ReadonlyMap<string, Region>> {
+async function readRegions(source: SeekableFile): Promise<ReadonlyMap<string, Region>> {
   for (const offset of [192 * KIB, 256 * KIB]) {
     const table = await readPart(source, 'vhdx', { what: 'region table', offset, bytes: 64 * KIB });
     if (table.toString('latin1', 0, 4) !== 'regi' || !isSealed(table)) continue;
@@ -109,7 +109,7 @@ function regionOf(regions: ReadonlyMap<string, Region>, guid: string): Region {
 }
 
 async function readParameters(
-  source: ImageSource,
+  source: SeekableFile,
   region: Region,
 ): Promise<{ blockBytes: number; virtualBytes: number; sectorBytes: number }> {
   const table = await readPart(source, 'vhdx', { what: 'metadata', offset: region.offset, bytes: 64 * KIB });

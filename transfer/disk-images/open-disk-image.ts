@@ -1,5 +1,5 @@
-import { recognizeCompression } from '#transfer/image-format.ts';
-import type { DiskImage, ImageLimit, ImageSource } from './disk-image.ts';
+import { recognizeCompression } from '../image-format.ts';
+import type { DiskImage, ImageLimit, SeekableFile } from './disk-image.ts';
 import { isQcow2, openQcow2 } from './qcow2.ts';
 import { isVdi, openVdi } from './vdi.ts';
 import { isVhdFooter, openVhd } from './vhd.ts';
@@ -13,7 +13,7 @@ const FOOTER_BYTES = 512;
  * holds the first 64 KiB. Throws `corrupt_image`, or `unsupported` for what only qemu-img can make sense of.
  */
 export async function openDiskImage(
-  source: ImageSource,
+  source: SeekableFile,
   start: Buffer,
   limit: ImageLimit,
 ): Promise<DiskImage | undefined> {

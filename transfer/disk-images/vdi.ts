@@ -4,8 +4,8 @@ import {
   damaged,
   ExtentList,
   type ImageLimit,
-  type ImageSource,
   readPart,
+  type SeekableFile,
   unsupported,
 } from './disk-image.ts';
 
@@ -17,7 +17,7 @@ export function isVdi(start: Buffer): boolean {
   return start.length >= 0x1c8 && start.readUInt32LE(0x40) === 0xbeda_107f;
 }
 
-export async function openVdi(source: ImageSource, start: Buffer, limit: ImageLimit): Promise<DiskImage> {
+export async function openVdi(source: SeekableFile, start: Buffer, limit: ImageLimit): Promise<DiskImage> {
   const version = start.readUInt32LE(0x44);
   if (version !== 0x0001_0001) throw unsupported('vdi', `its version is ${version >>> 16}.${version & 0xffff}`);
   const type = start.readUInt32LE(0x4c);

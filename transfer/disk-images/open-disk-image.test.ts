@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { TinsmithError } from '#proto/errors.ts';
 import { imageFixture } from '#test/support/disk-image-fixtures.ts';
-import type { DiskImage, Extent, ImageSource } from './disk-image.ts';
+import type { DiskImage, Extent, SeekableFile } from './disk-image.ts';
 import { decodeExtent } from './extent-decoder.ts';
 import { openDiskImage } from './open-disk-image.ts';
 
@@ -55,7 +55,7 @@ const STRUCTURES: Readonly<Record<string, readonly (readonly [from: number, to: 
   ],
 };
 
-function memorySource(file: Buffer): ImageSource {
+function memorySource(file: Buffer): SeekableFile {
   return {
     sizeBytes: file.length,
     read: async (offset, bytes) => {

@@ -5,9 +5,9 @@ import {
   type Extent,
   ExtentList,
   type ImageLimit,
-  type ImageSource,
   readPart,
   readTables,
+  type SeekableFile,
   unsupported,
 } from './disk-image.ts';
 
@@ -37,7 +37,7 @@ function isDescriptor(start: Buffer): boolean {
   return /^# ?Disk DescriptorFile/i.test(start.toString('latin1', 0, 64));
 }
 
-export async function openVmdk(source: ImageSource, start: Buffer, limit: ImageLimit): Promise<DiskImage> {
+export async function openVmdk(source: SeekableFile, start: Buffer, limit: ImageLimit): Promise<DiskImage> {
   if (isDescriptor(start)) return openFlat(start.toString('latin1'), limit);
   if (start.toString('latin1', 0, 4) === 'COWD') throw unsupported('vmdk', 'it is in the old COWD format');
   let header = readHeader(start);
@@ -59,7 +59,7 @@ export async function openVmdk(source: ImageSource, start: Buffer, limit: ImageL
   return { format: 'vmdk', virtualBytes, granularity: grainBytes, extents: list.extents };
 }
 
-async function readGrains(source: ImageSource, header: Header): Promise<readonly Extent[]> {
+async function readGrains(source: SeekableFile, header: Header): Promise<readonly Extent[]> {
   const { grainBytes, tableEntries, virtualBytes, flags } = header;
   const count = Math.ceil(virtualBytes / (tableEntries * grainBytes));
   if (count === 0) return [];

@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdtempDisposable, open, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
+import { imageFixture, type RangeServerOptions, rangeServer } from '#test/support/disk-image-fixtures.ts';
+import { openImageSource, type SourceOptions } from './image-source.ts';
+import { packImage } from './pack-image.ts';
+
+const RAW = imageFixture('raw.img');
+const FORMATS = [
+  'v2.qcow2',
+  'v3.qcow2',
+  'zlib.qcow2',
+  'zstd.qcow2',
+  'c512.qcow2',
+  'c4k.qcow2',
+  'c2m.qcow2',
+  'sparse.vmdk',
+  'stream.vmdk',
+  'dynamic.vhdx',
+  'fixed.vhdx',
+  'dynamic.vhd',
+  'fixed.vhd',
+  'dynamic.vdi',
+  'static.vdi',
+];
+const run = promisify(execFile);
+
+interface Imported {
+  /** What `zstd -d` makes of the packed file. */
+  readonly image: Buffer;
+  readonly zeroFrames: number;
+}
+
+/** Packs a source as the library does, and unpacks it by the zstd program. */
+async function imported(source: string, options: Partial<SourceOptions> = {}): Promise<Imported> {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'tinsmith-source-'));
+  const signal = AbortSignal.timeout(30_000);
+  const path = join(folder.path, 'image.zst');
+  {
+    await using file = await open(path, 'w');
+    await using opened = await openImageSource(source, { signal, scratch: folder.path, ...options });
+    const index = await packImage(opened.image, async (bytes) => void (await file.write(bytes)), {
+      level: 1,
+      signal,
+      progress: () => undefined,
+    });
+    assert.equal(opened.bytes, opened.totalBytes ?? opened.bytes);
+    assert.deepEqual(await readdir(folder.path), ['image.zst']);
+    await run('zstd', ['-dq', path, '-o', join(folder.path, 'image')]);
+    const image = await readFile(join(folder.path, 'image'));
+    assert.equal(createHash('sha256').update(image).digest('hex'), index.imageSha256);
+    return { image, zeroFrames: index.frames.filter(({ sums }) => sums === undefined).length };
+  }
+}
+
+async function importedFile(files: Readonly<Record<string, Buffer>>, options?: Partial<SourceOptions>) {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'tinsmith-source-'));
+  for (const [name, bytes] of Object.entries(files)) await writeFile(join(folder.path, name), bytes);
+  return await imported(join(folder.path, Object.keys(files)[0] ?? ''), options);
+}
+
+async function importedUrl(
+  file: Buffer,
+  { options, ...server }: RangeServerOptions & { readonly options?: Partial<SourceOptions> } = {},
+) {
+  await using serving = await rangeServer({ image: file }, server);
+  return { ...(await imported(`${serving.url}/image`, options)), requests: serving.requests };
+}
+
+/** VHD rounds the disk up to whole cylinders. */
+function isRaw(image: Buffer): boolean {
+  return (
+    image.subarray(0, RAW.length).equals(RAW) &&
+    image.subarray(RAW.length).equals(Buffer.alloc(image.length - RAW.length))
+  );
+}
+
+function sumOf(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+describe('the source of an image', () => {
+  for (const name of FORMATS) {
+    it(`may be ${name}: a file, behind a URL with ranges or without, checked or not, compressed or not`, async () => {
+      const file = imageFixture(name);
+      const sha256 = sumOf(file);
+
+      const results = await Promise.all([
+        importedFile({ [name]: file }),
+        importedFile({ [name]: file }, { sha256 }),
+        importedUrl(file),
+        importedUrl(file, { options: { sha256 } }),
+        importedUrl(file, { ranges: false }),
+        importedFile({ [`${name}.gz`]: gzipSync(file, { level: 1 }) }, {}),
+        importedUrl(zstdCompressSync(gzipSync(file, { level: 1 }))),
+      ]);
+
+      for (const [i, { image }] of results.entries()) assert.ok(isRaw(image), `way ${i}`);
+    });
+  }
+
+  it('may be a raw image, as it is or compressed', async () => {
+    for (const file of [RAW, gzipSync(RAW, { level: 1 }), zstdCompressSync(RAW)]) {
+      assert.ok((await importedFile({ image: file }, { sha256: sumOf(file) })).image.equals(RAW));
+      assert.ok((await importedUrl(file)).image.equals(RAW));
+    }
+  });
+
+  it('may be a VMDK descriptor with its data beside it, but not under a sum', async () => {
+    const files = { 'flat.vmdk': imageFixture('flat.vmdk'), 'flat-flat.vmdk': RAW };
+
+    assert.ok((await importedFile(files)).image.equals(RAW));
+    const sha256 = sumOf(files['flat.vmdk']);
+    await assert.rejects(importedFile(files, { sha256 }), { code: 'unsupported', message: /no sum .* covers/ });
+    await assert.rejects(importedFile({ 'flat.vmdk': files['flat.vmdk'] }), {
+      code: 'not_found',
+      message: /flat-flat/,
+    });
+  });
+
+  it('gives back clusters of zeros as zeros, whatever lies at their place', async () => {
+    assert.ok((await importedFile({ image: imageFixture('zeroed.qcow2') })).image.equals(imageFixture('zeroed.raw')));
+  });
+
+  it('is read in a few requests, and only where it holds something', async () => {
+    const { requests } = await importedUrl(imageFixture('v3.qcow2'));
+
+    assert.ok(requests.length <= 8, requests.join(' '));
+  });
+
+  it('is refused when it needs another image', async () => {
+    for (const name of ['backing.qcow2', 'external.qcow2', 'extended-l2.qcow2', 'two.vmdk']) {
+      await assert.rejects(importedFile({ [name]: imageFixture(name) }), { code: 'unsupported' }, name);
+    }
+  });
+
+  it('is refused with another sum, in every way that it is read', async () => {
+    const file = imageFixture('zlib.qcow2');
+    const options = { sha256: sumOf(RAW) };
+
+    for (const attempt of [
+      () => importedFile({ image: file }, options),
+      () => importedUrl(file, { options }),
+      () => importedFile({ image: gzipSync(file) }, options),
+      () => importedFile({ image: gzipSync(RAW) }, options),
+    ]) {
+      await assert.rejects(attempt, { code: 'checksum_mismatch', message: /expected was/ });
+    }
+  });
+
+  it('is refused when it is cut short', async () => {
+    for (const name of ['zlib.qcow2', 'stream.vmdk', 'dynamic.vhdx', 'dynamic.vhd', 'dynamic.vdi']) {
+      const file = imageFixture(name).subarray(0, -200_000);
+      await assert.rejects(importedFile({ image: file }), { code: 'corrupt_image' }, name);
+      await assert.rejects(importedFile({ image: gzipSync(file) }), { code: 'corrupt_image' }, name);
+    }
+  });
+
+  it('is refused when somebody writes to it while it is read', async () => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'tinsmith-source-'));
+    for (const bytes of [RAW, imageFixture('v3.qcow2')]) {
+      const path = join(folder.path, 'image');
+      await writeFile(path, bytes);
+
+      const progress = async (): Promise<void> => utimes(path, 1, 1);
+
+      await assert.rejects(imported(path, { progress: () => void progress() }), {
+        code: 'conflict',
+        message: /changed while it was read/,
+      });
+    }
+  });
+
+  it('is refused when it is another one from one request to the next', async () => {
+    await assert.rejects(importedUrl(imageFixture('v3.qcow2'), { etag: changingTag }), { code: 'download_failed' });
+  });
+
+  it('is no web page, no archive and no path below nowhere', async () => {
+    await assert.rejects(importedFile({ image: Buffer.from('<!doctype html><p>404') }), { message: /a web page/ });
+    await assert.rejects(importedFile({ image: gzipSync('<html>') }), { message: /a web page/ });
+    await assert.rejects(imported('relative.img'), { code: 'invalid_input' });
+    await assert.rejects(imported('ftp://host/x'), { code: 'invalid_input' });
+    const deep = [1, 2, 3, 4, 5].reduce((file) => gzipSync(file), RAW.subarray(0, 4096));
+    await assert.rejects(importedFile({ image: deep }), { code: 'corrupt_image', message: /more than 4 times/ });
+  });
+});
+
+function changingTag(request: number): string {
+  return `"v${request < 3 ? 1 : 2}"`;
+}

@@ -1,0 +1,100 @@
+import type { ProxyParams } from '#proto/actions/proxy.ts';
+import { TinsmithError } from '#proto/errors.ts';
+import { shownUrl } from '#proto/url-secrets.ts';
+import { readBatches } from '#transfer/batch-reader.ts';
+import type { SeekableFile } from '#transfer/disk-images/disk-image.ts';
+import { Download, type DownloadAccess } from '#transfer/download.ts';
+import { RestartDownloadError } from '#transfer/download-errors.ts';
+import { RangedFile } from '#transfer/ranged-file.ts';
+import type { SourceFile } from './source-file.ts';
+
+export interface RemoteFileOptions {
+  readonly url: URL;
+  /** For sentences and the record, where the URL is not what was asked for. */
+  readonly shown?: string;
+  readonly proxy: ProxyParams;
+  readonly signal: AbortSignal;
+  /** Whether all of it is checked against a sum: then a length that nobody announced does not matter. */
+  readonly hasChecksum: boolean;
+  readonly access?: DownloadAccess;
+}
+
+/** A server that is away for so long is given up. */
+const RETRY_MS = 10 * 60_000;
+/** A server that is not there at all is more likely a wrong address than a restart. */
+const CONTACT_MS = 30_000;
+
+/** Asks for the file, so that a wrong address is known at once. Throws `download_failed` or the signal's reason. */
+export async function openRemoteFile(options: RemoteFileOptions): Promise<SourceFile> {
+  const file = new RemoteFile(options);
+  await file.open();
+  return file;
+}
+
+class RemoteFile implements SourceFile {
+  readonly shown: string;
+  readonly isLocal = false;
+  readonly #options: RemoteFileOptions;
+  #download: Download;
+  #isStreamed = false;
+
+  constructor(options: RemoteFileOptions) {
+    this.#options = options;
+    this.shown = options.shown ?? shownUrl(options.url);
+    this.#download = this.#newDownload();
+  }
+
+  get totalBytes(): number | undefined {
+    return this.#download.totalBytes;
+  }
+
+  async open(): Promise<void> {
+    await this.#download.open();
+  }
+
+  async *stream(): AsyncGenerator<Uint8Array> {
+    if (this.#isStreamed) this.#download = this.#newDownload();
+    this.#isStreamed = true;
+    try {
+      yield* readBatches(unwrapped(this.#download));
+    } finally {
+      this.#download.close();
+    }
+  }
+
+  async seekable(): Promise<SeekableFile | undefined> {
+    const { url, ...options } = this.#options;
+    const file = await RangedFile.open({ ...options, url: url.href, retryForMs: RETRY_MS, log: () => undefined });
+    return file.hasRanges ? file : undefined;
+  }
+
+  async beside(name: string): Promise<SourceFile> {
+    const { url, proxy, signal, access } = this.#options;
+    if (access !== undefined) throw new TinsmithError('unsupported', `no file ${name} lies beside a layer`);
+    return openRemoteFile({ url: new URL(encodeURIComponent(name), url), proxy, signal, hasChecksum: false });
+  }
+
+  /** Every answer was one for the same version of the file, or the download failed. */
+  async requireUnchanged(): Promise<void> {
+    this.#options.signal.throwIfAborted();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#download.close();
+  }
+
+  #newDownload(): Download {
+    const { url, shown: _shown, ...options } = this.#options;
+    const times = { retryForMs: RETRY_MS, contactForMs: CONTACT_MS };
+    return new Download({ ...options, ...times, url: url.href, log: () => undefined });
+  }
+}
+
+/** A file that cannot be resumed would have to be read from its start, and half of it is packed already. */
+async function* unwrapped(download: Download): AsyncGenerator<Uint8Array> {
+  try {
+    yield* download;
+  } catch (thrown) {
+    throw thrown instanceof RestartDownloadError ? thrown.error : thrown;
+  }
+}

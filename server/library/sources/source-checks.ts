@@ -1,0 +1,24 @@
+import { createHash } from 'node:crypto';
+import { TinsmithError } from '#proto/errors.ts';
+
+/** Sees the whole source as it streams by, once. */
+export interface SourceCheck {
+  update(bytes: Uint8Array): void | Promise<void>;
+  /** Throws unless it was the right source. */
+  finish(): void | Promise<void>;
+}
+
+/** `expected`: lower-case hex. */
+export function sumCheck(algorithm: 'sha256' | 'sha512', expected: string): SourceCheck {
+  const hash = createHash(algorithm);
+  return {
+    update: (bytes) => void hash.update(bytes),
+    finish() {
+      const found = hash.digest('hex');
+      if (found === expected) return;
+      const name = algorithm === 'sha256' ? 'SHA-256' : 'SHA-512';
+      const sentence = `the source has the ${name} ${found}, expected was ${expected}: use the right file or the right sum`;
+      throw new TinsmithError('checksum_mismatch', sentence);
+    },
+  };
+}

@@ -1,0 +1,49 @@
+import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { TinsmithError } from '#proto/errors.ts';
+import type { SeekableFile } from '#transfer/disk-images/disk-image.ts';
+import { seekableHandle } from './local-file.ts';
+
+export interface Spool extends AsyncDisposable {
+  readonly file: SeekableFile;
+}
+
+/**
+ * Keeps a stream in a file without a name, so that it can be read at any place; it is gone with its owner, however that ends. For the
+ * file that an image is in, never for the image itself. Throws what the stream throws; `write_failed` for a full disk.
+ */
+export async function spool(stream: AsyncIterable<Uint8Array>, folder: string): Promise<Spool> {
+  const handle = await openNameless(folder);
+  try {
+    let bytes = 0;
+    for await (const piece of stream) {
+      await writeAll(handle, piece, bytes);
+      bytes += piece.length;
+    }
+    return { file: seekableHandle(handle, bytes), [Symbol.asyncDispose]: () => handle.close() };
+  } catch (thrown) {
+    await handle.close();
+    throw thrown;
+  }
+}
+
+async function openNameless(folder: string): Promise<FileHandle> {
+  const place = await mkdtemp(join(folder, 'spool-'));
+  try {
+    return await open(join(place, 'source'), 'wx+', 0o600);
+  } finally {
+    await rm(place, { recursive: true, force: true });
+  }
+}
+
+async function writeAll(handle: FileHandle, piece: Uint8Array, offset: number): Promise<void> {
+  try {
+    for (let done = 0; done < piece.length; ) {
+      done += (await handle.write(piece, done, piece.length - done, offset + done)).bytesWritten;
+    }
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const sentence = `cannot keep the source of the image beside the library, ${offset} bytes so far: ${reason}: free some space`;
+    throw new TinsmithError('write_failed', sentence, { cause });
+  }
+}
