@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { constants, zstdCompress } from 'node:zlib';
 import { TinsmithError } from '#proto/errors.ts';
-import { FRAME_BYTES, type LibraryFrame, type LibraryIndex } from '#proto/library-index.ts';
+import { FRAME_BYTES, LARGEST_FRAME_BYTES, type LibraryFrame, type LibraryIndex } from '#proto/library-index.ts';
 import type { ImagePiece } from './image-piece.ts';
 import { seekTable } from './seek-table.ts';
 
@@ -117,7 +117,8 @@ class Packing {
       [constants.ZSTD_c_contentSizeFlag]: 1,
       [constants.ZSTD_c_checksumFlag]: 1,
     };
-    return compress(raw, { params, pledgedSrcSize: raw.length });
+    // Output comes in one piece: pieces of 64 KiB, the default, cost a sixth of the import.
+    return compress(raw, { params, pledgedSrcSize: raw.length, chunkSize: LARGEST_FRAME_BYTES });
   }
 }
 
