@@ -102,6 +102,20 @@ describe('image2disk', () => {
     assert.deepEqual(machine.journal, ['open /dev/sda', 'reread /dev/sda 1,2']);
   });
 
+  it('reads the whole image back before the disk boots, and shows how far it is', async () => {
+    await using server = await hostileServer(gzipSync(diskImage(), { level: 1 }), [wholeFile]);
+    const shown: (number | undefined)[][] = [];
+
+    const result = await perform(
+      'image2disk',
+      { IMG_URL: server.url, DEST_DISK: '/dev/sda', VERIFY_DISK: 'true' },
+      { context: context({ progress: ({ done, total }) => shown.push([done, total]) }) },
+    );
+
+    assert.equal(result.outcome, 'succeeded');
+    assert.deepEqual(shown.at(-1), [diskImage().length, diskImage().length]);
+  });
+
   it('keeps query and password of the URL out of its error', async () => {
     await using server = await hostileServer(Buffer.alloc(0), [status(403)]);
     const url = server.url.replace('http://', 'http://me:hunter2@').concat('?X-Amz-Signature=cafe');

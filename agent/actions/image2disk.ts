@@ -2,7 +2,7 @@ import type { Image2diskParams } from '#proto/actions/image2disk.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import type { Disk } from '../machine/machine.ts';
 import { writeLibraryImage } from '../write/library/write-library-image.ts';
-import { type ImageProgress, writeImage } from '../write/write-image.ts';
+import { type ImageProgress, type WriteEvents, writeImage } from '../write/write-image.ts';
 import type { ActionContext } from './action-context.ts';
 import { everySoOften, settleImage } from './image-on-disk.ts';
 
@@ -40,6 +40,7 @@ async function writeUrl(disk: Disk, url: string, params: Image2diskParams, conte
     disk,
     { ...params, url },
     {
+      ...readBackEvents(params, context),
       signal,
       log: (text) => log('agent', text),
       progress: (state) => {
@@ -67,6 +68,7 @@ async function writeFromLibrary(
     disk,
     { ...params, image, mirrors, publicKey: facts.library.publicKey },
     {
+      ...readBackEvents(params, context),
       signal,
       log: (text) => log('agent', text),
       progress: ({ done, total }) => {
@@ -77,6 +79,17 @@ async function writeFromLibrary(
   );
   log('agent', `buffers took ${Math.ceil(bufferBytes / 2 ** 20)} MiB at most`);
   return { ...written, how: `from the library, ${receivedBytes} bytes fetched, ${keptBytes} were on the disk already` };
+}
+
+/** Reading back begins from 0 again: it is a second way through the whole image. */
+function readBackEvents({ progressEveryMs }: Image2diskParams, context: ActionContext): Pick<WriteEvents, 'readBack'> {
+  const line = everySoOften(progressEveryMs);
+  return {
+    readBack: ({ done, total }) => {
+      context.progress({ done, total });
+      line(() => context.log('agent', `read back ${done} of ${total} bytes (${Math.floor((done / total) * 100)} %)`));
+    },
+  };
 }
 
 export function progressLine({ done, total, written }: ImageProgress): string {

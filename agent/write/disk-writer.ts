@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { TinsmithError } from '#proto/errors.ts';
 import type { ImageSink } from '#transfer/image-sink.ts';
 import type { Disk } from '../machine/machine.ts';
-import { alignedBuffers } from './aligned-buffers.ts';
+import { WriteMemory } from './library/write-memory.ts';
 
 /** What belongs into the first and the last MiB of a disk, and how long the whole image is. */
 export interface ImageEnds {
@@ -11,11 +11,29 @@ export interface ImageEnds {
   readonly bytes: number;
 }
 
+/** A part of an image as it was meant to be written. */
+export interface ImagePiece {
+  /** In the image, which begins where the disk begins; a multiple of the disk's blocks. */
+  readonly imageOffset: number;
+  /** `PIECE_BYTES` at most. */
+  readonly imageBytes: number;
+  /** Lower-case hex; undefined: zeros. */
+  readonly sha256: string | undefined;
+}
+
 /** Both ends of the disk, where boot code and partition tables live, are withheld and written last. */
 export const END_BYTES = 1 << 20;
-const BUFFER_BYTES = 4 << 20;
+export const PIECE_BYTES = 4 << 20;
 /** 24 MiB; with the reader's batches the whole pipeline stays below 64 MiB. */
 const BUFFERS = 6;
+
+export interface DiskWriterOptions {
+  /** Whether the SHA-256 of the whole image is wanted. */
+  readonly hash: boolean;
+  /** Whether the SHA-256 of each piece is wanted, to be found on the disk again. */
+  readonly sums: boolean;
+  readonly beforeFirstWrite: (head: Buffer) => Promise<void>;
+}
 
 /**
  * Writes an image from its first byte to its last with several writes in flight, except for the first and the last MiB of the
@@ -31,21 +49,24 @@ export class DiskWriter implements ImageSink {
   /** Bytes of the image so far. */
   bytes = 0;
   readonly #beforeFirstWrite: (head: Buffer) => Promise<void>;
-  readonly #buffers: Buffer[];
+  readonly memory = new WriteMemory();
+  readonly #buffers: Buffer<ArrayBuffer>[];
   readonly #writing: Promise<void>[];
   readonly #hash: Hash | undefined;
+  readonly #pieces: ImagePiece[] | undefined;
   #current = 0;
   #filled = 0;
 
-  constructor(disk: Disk, options: { hash: boolean; beforeFirstWrite: (head: Buffer) => Promise<void> }) {
+  constructor(disk: Disk, options: DiskWriterOptions) {
     this.disk = disk;
     this.#beforeFirstWrite = options.beforeFirstWrite;
-    this.#buffers = alignedBuffers(BUFFERS, BUFFER_BYTES);
-    const [head, tail] = alignedBuffers(2, END_BYTES);
+    this.#buffers = this.memory.aligned(BUFFERS, PIECE_BYTES);
+    const [head, tail] = this.memory.aligned(2, END_BYTES);
     this.head = head ?? Buffer.alloc(0);
     this.tail = tail ?? Buffer.alloc(0);
     this.#writing = this.#buffers.map(() => Promise.resolve());
     this.#hash = options.hash ? createHash('sha256') : undefined;
+    this.#pieces = options.sums ? [] : undefined;
   }
 
   space(): Buffer {
@@ -56,7 +77,7 @@ export class DiskWriter implements ImageSink {
     this.#filled += bytes;
     this.bytes += bytes;
     if (this.bytes > this.disk.sizeBytes) throw tooSmall(this.disk, `is longer than that`);
-    if (this.#filled === BUFFER_BYTES) await this.#submit();
+    if (this.#filled === PIECE_BYTES) await this.#submit();
   }
 
   /** Writes what is left, padded with zeros to a whole block, and waits for everything. Returns the SHA-256 if asked for. */
@@ -66,12 +87,22 @@ export class DiskWriter implements ImageSink {
     return this.#hash?.digest('hex');
   }
 
+  /** Its own memory for reading back: nothing is written any more when it is used. */
+  get readBackMemory(): { readonly buffers: readonly Buffer<ArrayBuffer>[]; readonly sums: WriteMemory } {
+    return { buffers: this.#buffers, sums: this.memory };
+  }
+
+  /** What was handed to the disk, in order, if its sums were asked for. Complete after `finish`. */
+  get pieces(): readonly ImagePiece[] {
+    return this.#pieces ?? [];
+  }
+
   /** Waits until no write is in flight; how they ended does not matter any more. */
   async settle(): Promise<void> {
     await Promise.allSettled(this.#writing);
   }
 
-  #buffer(): Buffer {
+  #buffer(): Buffer<ArrayBuffer> {
     const buffer = this.#buffers[this.#current];
     if (buffer === undefined) throw new TinsmithError('internal', 'the disk writer has no buffers');
     return buffer;
@@ -95,13 +126,29 @@ export class DiskWriter implements ImageSink {
       buffer.copy(this.tail, start + to - (this.disk.sizeBytes - END_BYTES), to, padded);
       this.tailBytes = start + padded - (this.disk.sizeBytes - END_BYTES);
     }
-    const write = to > from ? this.disk.write(buffer.subarray(from, to), start + from) : Promise.resolve();
+    const write = bothOf(
+      this.#sum(buffer.subarray(0, this.#filled), start),
+      to > from ? this.disk.write(buffer.subarray(from, to), start + from) : Promise.resolve(),
+    );
     // A failed write is met where its buffer is wanted again or at the end; until then nobody listens.
     write.catch(() => undefined);
     this.#writing[this.#current] = write;
     this.#current = (this.#current + 1) % BUFFERS;
     this.#filled = 0;
     await this.#writing[this.#current];
+  }
+
+  async #sum(bytes: Buffer<ArrayBuffer>, imageOffset: number): Promise<void> {
+    if (this.#pieces === undefined) return;
+    const place = { imageOffset, imageBytes: bytes.length };
+    this.#pieces[imageOffset / PIECE_BYTES] = { ...place, sha256: await this.memory.sha256(bytes) };
+  }
+}
+
+/** Ends when both have ended: the buffer is free then, however they ended. */
+async function bothOf(first: Promise<void>, second: Promise<void>): Promise<void> {
+  for (const result of await Promise.allSettled([first, second])) {
+    if (result.status === 'rejected') throw result.reason;
   }
 }
 

@@ -10,6 +10,7 @@ import type { ImageSink } from '#transfer/image-sink.ts';
 import type { Disk } from '../machine/machine.ts';
 import { DiskEnds } from './disk-ends.ts';
 import { DiskWriter, tooSmall } from './disk-writer.ts';
+import { type ReadBackEvents, readBack } from './read-back.ts';
 
 export interface ImageRequest {
   readonly url: string;
@@ -20,6 +21,8 @@ export interface ImageRequest {
   readonly sha256From?: string;
   /** Lower-case hex, of the image. */
   readonly rawSha256?: string;
+  /** Whether everything is read back from the disk before it is made bootable. */
+  readonly verifyDisk?: boolean;
   readonly retryForMs: number;
   readonly timing?: DownloadTiming;
   readonly access?: DownloadAccess;
@@ -42,8 +45,7 @@ export interface ImageProgress {
   readonly written: number;
 }
 
-export interface WriteEvents {
-  readonly signal: AbortSignal;
+export interface WriteEvents extends ReadBackEvents {
   readonly log: (text: string) => void;
   /** After every batch of about 1 MiB. */
   readonly progress: (progress: ImageProgress) => void;
@@ -84,6 +86,7 @@ async function writeOnce(disk: Disk, request: ImageRequest, events: WriteEvents)
   const ends = new DiskEnds(disk);
   const writer = new DiskWriter(disk, {
     hash: request.rawSha256 !== undefined,
+    sums: request.verifyDisk === true,
     beforeFirstWrite: async (head) => {
       refuseDoubleCompression(head);
       ends.check(head);
@@ -96,6 +99,7 @@ async function writeOnce(disk: Disk, request: ImageRequest, events: WriteEvents)
     if (writer.bytes === 0) throw new TinsmithError('corrupt_image', 'the image is empty');
     signal.throwIfAborted();
     await disk.flush();
+    if (request.verifyDisk === true) await readBack(disk, writer, writer.readBackMemory, events);
     const partitions = await ends.commit(writer);
     return { format, imageBytes: writer.bytes, partitions };
   } catch (thrown) {

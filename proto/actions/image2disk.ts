@@ -19,6 +19,8 @@ export interface Image2diskParams {
   readonly sha256?: string;
   /** Of the disk's content, after decompression. */
   readonly rawSha256?: string;
+  /** Whether the whole image is read back from the disk before it is made bootable. */
+  readonly verifyDisk: boolean;
   /** How long a download may make no headway before the action gives up; 0: as long as the action itself may take. */
   readonly retryForMs: number;
   readonly progressEveryMs: number;
@@ -42,6 +44,8 @@ export const image2disk: ActionDeclaration<Image2diskParams> = {
     DEST_DISK: 'Disk to overwrite, such as /dev/sda, /dev/nvme0n1 or /dev/disk/by-id/….',
     IMG_SHA256: 'SHA-256 of the file as it is downloaded (Tinsmith).',
     IMG_RAW_SHA256: 'SHA-256 of the image after decompression (Tinsmith).',
+    VERIFY_DISK:
+      'Whether the whole image is read back from the disk, past the page cache, and compared before the disk is made bootable; default false (Tinsmith).',
     COMPRESSED: 'Accepted and checked to be a boolean; the first bytes of the image decide.',
     RETRY_ENABLED:
       'Accepted and checked to be a boolean; a download is always resumed after a network or server error.',
@@ -68,6 +72,7 @@ function parseImage2disk(environment: Environment): Image2diskParams {
     disk: requiredDevice(environment, 'DEST_DISK', '/dev/sda'),
     ...(sha256 === undefined ? {} : { sha256 }),
     ...(rawSha256 === undefined ? {} : { rawSha256 }),
+    verifyDisk: optionalBoolean(environment, 'VERIFY_DISK') ?? false,
     retryForMs: retryMinutes * 60_000,
     progressEveryMs: (seconds > 0 ? seconds : 3) * 1000,
     proxy: parseProxy(environment),

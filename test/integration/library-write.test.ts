@@ -23,6 +23,7 @@ import {
   rangeHead,
   withIndex,
 } from '#test/support/library-server.ts';
+import { strictDisk } from '#test/support/strict-disk.ts';
 
 const MIB = 1 << 20;
 const FRAMES = 12;
@@ -81,6 +82,41 @@ async function writeFresh(answers: readonly FrameAnswer[] = [], from = packed) {
   const machine = await machineWith(Buffer.alloc(DISK_BYTES, 0xa5));
   const result = await write(machine, [server.url]).catch((thrown: unknown) => TinsmithError.from(thrown));
   return { result, disk: await readFile(machine.diskFile('/dev/sda')), ranges: server.ranges, machine };
+}
+
+/** To a disk that takes only whole blocks; everything is read back. */
+async function writeStrictly(
+  from: PackedLibraryImage,
+  about: { readonly sizeBytes: number; readonly blockBytes: number; readonly damagedAt: number | undefined },
+) {
+  await using server = await libraryServer(from);
+  names += 1;
+  const disks = { '/dev/sda': about.sizeBytes };
+  const machine = folderMachine({ folder: join(folder, String(names)), disks, logicalBlockBytes: about.blockBytes });
+  await fill(machine, Buffer.alloc(about.sizeBytes, 0xa5));
+  await using disk = await machine.openDisk('/dev/sda', { signal });
+  let readBack = 0;
+  const result = await writeLibraryImage(
+    strictDisk(disk, about.damagedAt === undefined ? {} : { damagedAt: about.damagedAt }),
+    {
+      image: 'test',
+      mirrors: [server.url],
+      publicKey: from.publicKey,
+      proxy: {},
+      retryForMs: 400,
+      timing: TIMING,
+      verifyDisk: true,
+    },
+    {
+      signal,
+      log: () => undefined,
+      progress: () => undefined,
+      readBack: ({ done }) => {
+        readBack = done;
+      },
+    },
+  ).catch((thrown: unknown) => TinsmithError.from(thrown));
+  return { result, readBack, disk: await readFile(machine.diskFile('/dev/sda')) };
 }
 
 function assertHolds(disk: Buffer): void {
@@ -254,6 +290,30 @@ describe('writing a library image', () => {
     // All but the first frame, which touches the end of the disk, and the changed one.
     assert.equal(again.keptBytes, image.length - 2 * FRAME_BYTES);
   });
+
+  for (const [what, blockBytes, sizeBytes] of [
+    ['with blocks of 4096 bytes', 4096, DISK_BYTES],
+    ['that is no multiple of 4 MiB', 512, DISK_BYTES + 512],
+    ['whose last MiB the image reaches', 512, image.length + 512 * 1024],
+  ] as const) {
+    it(`reads everything back from a disk ${what}, and finds one wrong bit`, async () => {
+      const whole = diskImage({ sizeBytes: image.length, blockBytes });
+      const odd = await packedLibraryImage(whole);
+      for (const damagedAt of [undefined, MIB, 2 * FRAME_BYTES + 5, Math.min(image.length, sizeBytes - MIB) - 1]) {
+        const { result, disk, readBack } = await writeStrictly(odd, { sizeBytes, blockBytes, damagedAt });
+
+        if (damagedAt === undefined) {
+          assert.ok(!(result instanceof Error), `failed: ${(result as Error).message}`);
+          assert.ok(disk.subarray(MIB, 5 * MIB).equals(whole.subarray(MIB, 5 * MIB)));
+          assert.equal(readBack, image.length);
+          continue;
+        }
+        assert.ok(result instanceof TinsmithError, `byte ${damagedAt} is wrong and nobody noticed`);
+        assert.equal(result.code, 'write_failed');
+        assertUnbootable(disk);
+      }
+    });
+  }
 
   it('goes on where it was ended: another run finds what is on the disk', async () => {
     await using server = await libraryServer(packed);

@@ -22,6 +22,8 @@ export interface LibraryRequest {
   readonly sha256?: string;
   /** Lower-case hex, of the image. */
   readonly rawSha256?: string;
+  /** Whether everything is read back from the disk before it is made bootable. */
+  readonly verifyDisk?: boolean;
   readonly timing?: DownloadTiming;
 }
 

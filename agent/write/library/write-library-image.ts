@@ -3,7 +3,8 @@ import { FRAME_BYTES, LARGEST_FRAME_BYTES, type LibraryFrame, type LibraryIndex 
 import { RECEIVE_BYTES } from '#transfer/socket-reader.ts';
 import type { Disk } from '../../machine/machine.ts';
 import { DiskEnds } from '../disk-ends.ts';
-import { tooSmall } from '../disk-writer.ts';
+import { type ImagePiece, tooSmall } from '../disk-writer.ts';
+import { type ReadBackEvents, type ReadBackMemory, readBack } from '../read-back.ts';
 import { FrameDecoder } from './frame-decoder.ts';
 import { FrameStore } from './frame-store.ts';
 import {
@@ -21,8 +22,7 @@ export interface LibraryProgress {
   readonly total: number;
 }
 
-export interface LibraryEvents {
-  readonly signal: AbortSignal;
+export interface LibraryEvents extends ReadBackEvents {
   readonly log: (text: string) => void;
   /** After every frame. */
   readonly progress: (progress: LibraryProgress) => void;
@@ -75,7 +75,11 @@ export async function writeLibraryImage(
     events.signal.throwIfAborted();
     await disk.flush();
     const { head, tail } = run.store;
-    const partitions = await ends.commit({ head, tail, bytes: index.imageBytes });
+    const image = { head, tail, bytes: index.imageBytes };
+    if (request.verifyDisk === true) {
+      await readBack(disk, { ...image, pieces: pieces(index) }, run.readBackMemory, events);
+    }
+    const partitions = await ends.commit(image);
     const { receivedBytes, keptBytes } = run;
     return { imageBytes: index.imageBytes, partitions, receivedBytes, keptBytes, bufferBytes: run.memory.peakBytes };
   } catch (thrown) {
@@ -119,6 +123,11 @@ class LibraryRun {
       fetched: { frame: this.memory.plain(LARGEST_FRAME_BYTES), received: this.memory.plain(RECEIVE_BYTES) },
       decoder: new FrameDecoder(),
     }));
+  }
+
+  /** The slots' own: nothing is decoded any more when it is used. */
+  get readBackMemory(): ReadBackMemory {
+    return { buffers: this.#slots.map(({ raw }) => raw), sums: this.memory };
   }
 
   get receivedBytes(): number {
@@ -249,6 +258,10 @@ class LibraryRun {
     this.#doneBytes += frame.imageBytes;
     this.#events.progress({ done: this.#doneBytes, total: this.#index.imageBytes });
   }
+}
+
+function* pieces({ frames }: LibraryIndex): Generator<ImagePiece> {
+  for (const { sums, ...place } of frames) yield { ...place, sha256: sums?.image };
 }
 
 function isNext(before: LibraryFrame | undefined, frame: LibraryFrame): boolean {
