@@ -6,6 +6,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { fastify, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import { TinsmithError } from '#proto/errors.ts';
+import { parseMirrorUrl } from '#proto/mirror-list.ts';
 import { ensureAdminToken } from './api/admin-token.ts';
 import { startApi } from './api/start-api.ts';
 import { bootRoutes } from './boot/boot-routes.ts';
@@ -281,6 +282,7 @@ function neighboursOf(facing: FacingInterface): Neighbours {
 async function startBoot(parts: Parts, stack: AsyncDisposableStack): Promise<number> {
   const { store, transitions, config, facing, ca, clock, folders } = parts;
   const log = parts.log.child({ part: 'boot' });
+  const siteMirrors = config['library.mirrors'].map((mirror) => parseMirrorUrl(mirror).href);
   const slurpFolder = config['slurp.dir'];
   const server = machineFacingServer(log, { uploads: slurpFolder !== '' });
   if (slurpFolder !== '') {
@@ -306,6 +308,9 @@ async function startBoot(parts: Parts, stack: AsyncDisposableStack): Promise<num
       bootFolders: [folders.boot, folders.ipxe],
       imagesFolder: folders.images,
       libraryFolderOf: (name) => parts.images.library.folderOf(name),
+      libraryMirrorsOf: async (name) => [
+        ...new Set([...(await parts.images.library.mirrors.ofAny(name)), ...siteMirrors]),
+      ],
     }),
   );
   const port = await listen(server, stack, { host: facing.address, port: config['http.port'], what: 'boot file' });

@@ -120,6 +120,12 @@ export const SETTINGS = {
     default: '',
     summary: 'HTTP proxy for importing images from URLs, `http://host:port`.',
   },
+  'library.mirrors': {
+    type: 'list',
+    default: '',
+    summary:
+      'URLs of folders with copies of the library’s `blobs`, best first, comma separated; machines ask them before the server.',
+  },
   'agent.heartbeat': { type: 'number', default: '5', summary: 'Seconds between an agent’s signs of life.' },
   'agent.lease': {
     type: 'number',

@@ -1,5 +1,7 @@
+import { basename } from 'node:path';
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
 import { ERROR_CODES, TinsmithError } from '#proto/errors.ts';
+import { formatMirrorList } from '#proto/mirror-list.ts';
 import type { HardwareInterface } from '../manifests/hardware-kind.ts';
 import { mintBootToken } from '../store/boot-token.ts';
 import { type PoolLease, poolLeaseOfMac } from '../store/pool-lease.ts';
@@ -7,7 +9,7 @@ import type { Cause, Hardware, Store } from '../store/store.ts';
 import type { Transitions } from '../store/transitions-contract.ts';
 import { type BootEnvironment, type BootingMachine, bootScript, localBootScript, ownScript } from './ipxe-script.ts';
 import { openInside } from './open-inside.ts';
-import { type FileToSend, sendFile } from './send-file.ts';
+import { type ContentVersion, type FileToSend, sendFile } from './send-file.ts';
 
 export interface BootRoutesOptions {
   readonly store: Pick<Store, 'hardwareByMac' | 'setting'>;
@@ -25,6 +27,8 @@ export interface BootRoutesOptions {
   readonly imagesFolder: string;
   /** Folder of a library image by its name or digest; served at /library/. */
   readonly libraryFolderOf: (nameOrDigest: string) => Promise<string | undefined>;
+  /** Where else its frames are, best first. */
+  readonly libraryMirrorsOf: (nameOrDigest: string) => Promise<readonly string[]>;
 }
 
 /** How long a machine may take from its script to its enrolment: kernel and initramfs over a slow link, twice. */
@@ -55,7 +59,7 @@ export function bootRoutes(options: BootRoutesOptions): FastifyPluginAsync {
     server.addHook('preClose', async () => stopping.abort());
     serveFolder(server, '/boot/*', { folders: options.bootFolders, signal: stopping.signal });
     serveFolder(server, '/images/*', { folders: [options.imagesFolder], signal: stopping.signal });
-    serveLibrary(server, options.libraryFolderOf, stopping.signal);
+    serveLibrary(server, options, stopping.signal);
     await Promise.resolve();
   };
 }
@@ -70,16 +74,35 @@ function serveFolder(server: FastifyInstance, url: string, from: Omit<FileToSend
 
 function serveLibrary(
   server: FastifyInstance,
-  folderOf: BootRoutesOptions['libraryFolderOf'],
+  { libraryFolderOf, libraryMirrorsOf }: Pick<BootRoutesOptions, 'libraryFolderOf' | 'libraryMirrorsOf'>,
   signal: AbortSignal,
 ): void {
+  server.get<{ Params: { image: string } }>('/library/:image/mirrors.json', async (request, reply) => {
+    const { image } = request.params;
+    if ((await libraryFolderOf(image)) === undefined)
+      throw new TinsmithError('not_found', `the library has no ${image}`);
+    reply.header('cache-control', 'no-cache').type('application/json; charset=utf-8');
+    return reply.send(formatMirrorList(await libraryMirrorsOf(image)));
+  });
   server.get<{ Params: { image: string; file: string } }>('/library/:image/:file', async (request, reply) => {
     const { image, file } = request.params;
-    const folder = await folderOf(image);
-    if (folder !== undefined && (await sendFile(request, reply, { folders: [folder], path: file, signal })))
-      return reply;
+    const folder = await libraryFolderOf(image);
+    const version = folder === undefined ? undefined : contentVersion(basename(folder), image, file);
+    const toSend = { folders: folder === undefined ? [] : [folder], path: file, signal, ...(version && { version }) };
+    if (await sendFile(request, reply, toSend)) return reply;
     throw new TinsmithError('not_found', `the library has no ${image}/${file}`);
   });
+}
+
+/**
+ * The digest is that of the index, which vouches for every byte of the packed file: whoever has an image of that digest gives both
+ * the same tag. Signatures may differ from server to server.
+ */
+function contentVersion(digest: string, image: string, file: string): ContentVersion | undefined {
+  if (file !== 'image.zst' && file !== 'index.json') return undefined;
+  // Under a name there may be another image tomorrow.
+  const cacheControl = image === digest ? 'public, max-age=31536000, immutable' : 'no-cache';
+  return { etag: `"${digest}"`, cacheControl };
 }
 
 /**

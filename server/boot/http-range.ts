@@ -6,6 +6,7 @@ export interface Representation {
   /** Strong, with its quotes. */
   readonly etag: string;
   readonly modifiedAt: Date;
+  readonly cacheControl?: string;
 }
 
 export interface ByteRange {
@@ -30,6 +31,7 @@ export function chooseResponse(request: IncomingHttpHeaders, file: Representatio
     etag: file.etag,
     'last-modified': file.modifiedAt.toUTCString(),
     'accept-ranges': 'bytes',
+    ...(file.cacheControl !== undefined && { 'cache-control': file.cacheControl }),
   };
   if (request['if-match'] !== undefined && !matches(request['if-match'], file.etag, 'strong')) {
     return { status: 412, headers: { ...headers, 'content-length': 0 } };

@@ -23,6 +23,14 @@ export interface FileToSend {
   readonly path: string;
   /** Cuts the connection: the server stops. */
   readonly signal: AbortSignal;
+  /** Of files that never change; absent: it is found out, and watched while the file is sent. */
+  readonly version?: ContentVersion;
+}
+
+export interface ContentVersion {
+  /** Strong, with its quotes. */
+  readonly etag: string;
+  readonly cacheControl: string;
 }
 
 /**
@@ -37,15 +45,15 @@ export interface FileToSend {
 export async function sendFile(
   request: FastifyRequest,
   reply: FastifyReply,
-  { folders, path, signal }: FileToSend,
+  { folders, path, signal, version }: FileToSend,
 ): Promise<boolean> {
   await using file = await openInside(folders, path);
   if (file === undefined) return false;
-  const stats = await settledStats(file);
+  const stats = version === undefined ? await settledStats(file) : await file.stat({ bigint: true });
   const chosen = chooseResponse(request.headers, {
     sizeBytes: Number(stats.size),
-    etag: etagOf(stats),
     modifiedAt: new Date(Number(stats.mtimeMs)),
+    ...(version ?? { etag: etagOf(stats) }),
   });
   reply.hijack();
   reply.raw.writeHead(chosen.status, chosen.headers);

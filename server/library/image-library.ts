@@ -1,18 +1,21 @@
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import { formatLibraryIndex, type LibraryIndex, parseLibraryIndex } from '#proto/library-index.ts';
 import type { Store } from '../store/store.ts';
+import { ImageMirrors } from './image-mirrors.ts';
 import type { ImagePiece } from './image-piece.ts';
 import { packImage } from './pack-image.ts';
+import { replaceSynced, syncFolder, writeAll, writeSynced } from './synced-files.ts';
 
 /**
  * The folder of images, laid out so that any web server can serve a copy of it:
  *
  *     blobs/sha256-<digest>/image.zst, index.json, index.sig     an image by the SHA-256 of its index; never changed
  *     names/<name>.json                                    which digest a name stands for
+ *     mirrors/<name>.json                                  where else its frames are; kept when a name gets another image
  *     incoming/<random>/                                   what is being imported; emptied at every start
  *
  * An image is served from the moment its name exists, which is the last step of an import: a crash before leaves nothing.
@@ -30,12 +33,13 @@ export interface ImageLibrary {
   show(name: string): Promise<LibraryImage>;
   /** Reads everything again and compares. Throws `corrupt_image` with what differs. */
   verify(name: string, options: Working): Promise<LibraryImage>;
-  /** Forgets the name; the bytes go with `gc`. */
+  /** Forgets the name and its mirrors; the bytes go with `gc`. */
   remove(name: string): Promise<void>;
   /** Deletes what no name stands for, and says how much that was. */
   gc(): Promise<{ readonly digests: readonly string[]; readonly bytes: number }>;
   /** The folder of an image by its name or `sha256-<digest>`; undefined if there is none. */
   folderOf(nameOrDigest: string): Promise<string | undefined>;
+  readonly mirrors: ImageMirrors;
 }
 
 export interface LibraryImage {
@@ -81,7 +85,7 @@ const DIGEST = /^sha256-([0-9a-f]{64})$/;
 /** Opens the library; what an import left behind that did not end is removed. */
 export async function openImageLibrary(options: LibraryOptions): Promise<ImageLibrary> {
   const { folder } = options;
-  for (const part of ['blobs', 'names', 'incoming']) await mkdir(join(folder, part), { recursive: true });
+  for (const part of ['blobs', 'names', 'mirrors', 'incoming']) await mkdir(join(folder, part), { recursive: true });
   for (const left of await readdir(join(folder, 'incoming'))) {
     await rm(join(folder, 'incoming', left), { recursive: true, force: true });
   }
@@ -100,6 +104,7 @@ async function signingKey(store: LibraryOptions['store']): Promise<KeyObject> {
 class FolderLibrary implements ImageLibrary {
   readonly publicKey: string;
   readonly scratch: string;
+  readonly mirrors: ImageMirrors;
   readonly #folder: string;
   readonly #clock: () => Date;
   readonly #key: KeyObject;
@@ -107,6 +112,7 @@ class FolderLibrary implements ImageLibrary {
   constructor({ folder, clock }: LibraryOptions, key: KeyObject) {
     this.#folder = folder;
     this.scratch = join(folder, 'incoming');
+    this.mirrors = new ImageMirrors(join(folder, 'mirrors'), this);
     this.#clock = clock;
     this.#key = key;
     this.publicKey = createPublicKey(key).export({ type: 'spki', format: 'pem' }).toString();
@@ -165,6 +171,7 @@ class FolderLibrary implements ImageLibrary {
 
   async remove(name: string): Promise<void> {
     await this.show(name);
+    await this.mirrors.forget(name);
     await rm(this.#nameFile(name), { force: true });
     await syncFolder(join(this.#folder, 'names'));
   }
@@ -216,10 +223,7 @@ class FolderLibrary implements ImageLibrary {
   }
 
   async #putName({ addedAt, ...image }: LibraryImage): Promise<void> {
-    const file = this.#nameFile(image.name);
-    await writeSynced(`${file}.new`, Buffer.from(`${JSON.stringify({ ...image, addedAt: addedAt.toISOString() })}\n`));
-    await rename(`${file}.new`, file);
-    await syncFolder(join(this.#folder, 'names'));
+    await replaceSynced(this.#nameFile(image.name), { ...image, addedAt: addedAt.toISOString() });
   }
 
   async #findName(name: string): Promise<LibraryImage | undefined> {
@@ -260,21 +264,6 @@ function damaged(name: string, fact: string): TinsmithError {
 
 function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done)).bytesWritten;
-}
-
-async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
-  await using file = await open(path, 'w', 0o644);
-  await writeAll(file, bytes);
-  await file.sync();
-}
-
-async function syncFolder(path: string): Promise<void> {
-  await using folder = await open(path, 'r');
-  await folder.sync();
 }
 
 async function bytesIn(folder: string): Promise<number> {

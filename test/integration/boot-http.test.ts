@@ -94,6 +94,7 @@ async function startSite(change: Partial<BootRoutesOptions> = {}): Promise<Site>
       dhcpMode: 'reservation',
       discovery: false,
       libraryFolderOf: async () => undefined,
+      libraryMirrorsOf: async () => [],
       environment: {
         httpUrl: 'http://10.0.0.1:7171',
         grpcServer: '10.0.0.1:42114',

@@ -2,16 +2,19 @@ import { createHash, verify } from 'node:crypto';
 import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { type LibraryFrame, type LibraryIndex, parseLibraryIndex } from '#proto/library-index.ts';
+import { LONGEST_MIRROR_LIST, parseMirrorList } from '#proto/mirror-list.ts';
 import { shownUrl } from '#proto/url-secrets.ts';
 import { Download, type DownloadTiming, TIMING } from '#transfer/download.ts';
 import { httpGet } from '#transfer/http-request.ts';
 import type { HttpResponse } from '#transfer/http-response.ts';
 import { pause } from '#transfer/pause.ts';
+import { turnInLine, turnText } from '#transfer/turn-in-line.ts';
+import { MirrorChoice } from './mirror-choice.ts';
 
 export interface LibraryRequest {
   /** Its name, or `sha256-` and the digest of its index. */
   readonly image: string;
-  /** Folders of libraries, best first; the first one knows names. */
+  /** Folders of libraries; the first is the server's own, which knows names and further mirrors, and is asked last for frames. */
   readonly mirrors: readonly URL[];
   /** Ed25519, SPKI in PEM: whose signature an index needs. It came over the authenticated connection to the server. */
   readonly publicKey: string;
@@ -43,11 +46,16 @@ export interface FetchMemory {
 /** An index of a million frames, 4 TiB, is shorter. */
 const LONGEST_INDEX = 256 << 20;
 const SIGNATURE_BYTES = 64;
+const LIST_RETRY_MS = 5000;
+/** Of one request. A mirror that gives less is left; the server itself may be as slow as it likes. */
+const SLOWEST_MIRROR_RATE = 256 * 1024;
 
 export interface FetchedIndex {
   readonly index: LibraryIndex;
   /** SHA-256 of the document: what the image is called on every mirror. */
   readonly digest: string;
+  /** Who has its frames, best first. */
+  readonly mirrors: readonly URL[];
 }
 
 /** The index, signed by the server's key. Throws `corrupt_image`, `download_failed` or the signal's reason. */
@@ -70,7 +78,22 @@ export async function fetchIndex(request: LibraryRequest, events: FetchEvents): 
   return {
     index,
     digest: createHash('sha256').update(document).digest('hex'),
+    mirrors: [...(await listedMirrors(mirror, request, events)), ...request.mirrors.slice(1), library],
   };
+}
+
+/** What the server knows besides itself. It answers an index at this moment, so a list that does not come is no reason to wait. */
+async function listedMirrors(mirror: URL, request: LibraryRequest, events: FetchEvents): Promise<readonly URL[]> {
+  const retryForMs = Math.min(request.retryForMs || LIST_RETRY_MS, LIST_RETRY_MS);
+  try {
+    const url = new URL('mirrors.json', mirror);
+    const list = await fetchSmall(url, LONGEST_MIRROR_LIST, { ...request, retryForMs }, events);
+    return parseMirrorList(list.toString('utf8')).mirrors;
+  } catch (thrown) {
+    events.signal.throwIfAborted();
+    events.log(`no mirrors but the server itself: ${TinsmithError.from(thrown).message}`);
+    return [];
+  }
 }
 
 function requireSum(variable: string, expected: string | undefined, found: string): void {
@@ -92,32 +115,40 @@ async function fetchSmall(url: URL, limit: number, request: LibraryRequest, even
 }
 
 /**
- * Fetches frames from the mirrors, several readers at once. A mirror that fails is left for the next one; when all have failed, they
- * are asked again after a pause that grows. It gives up only after `retryForMs` without any frame at all.
+ * Fetches frames from the mirrors, several readers at once. A mirror that fails is left for the next best one and tried again later;
+ * when all are out, the soonest is asked after a pause that grows. It gives up only after `retryForMs` without any frame at all;
+ * time in a server's line does not count.
  */
 export class LibraryMirrors {
   readonly #request: LibraryRequest;
+  readonly #mirrors: readonly URL[];
   readonly #index: LibraryIndex;
   readonly #folder: string;
   readonly #timing: DownloadTiming;
   readonly #events: FetchEvents;
-  #current = 0;
+  readonly #choice: MirrorChoice;
   #lastFrameAt = performance.now();
-  #failures = 0;
+  #lastTurn = '';
   /** Bytes that came over the network, those of frames that are fetched again included. */
   receivedBytes = 0;
 
-  constructor(request: LibraryRequest, { index, digest }: FetchedIndex, events: FetchEvents) {
+  constructor(request: LibraryRequest, { index, digest, mirrors }: FetchedIndex, events: FetchEvents) {
     this.#request = request;
+    this.#mirrors = mirrors;
     this.#index = index;
     this.#folder = `sha256-${digest}`;
     this.#timing = request.timing ?? TIMING;
     this.#events = events;
+    this.#choice = new MirrorChoice(mirrors.length, this.#timing);
+  }
+
+  get count(): number {
+    return this.#mirrors.length;
   }
 
   /**
    * Reads neighbouring frames with one request, each into the memory in its turn; `take` is called with each when it is complete. Only
-   * frames that were not taken are asked for again.
+   * frames that were not taken are asked for again. What `take` throws is laid to the mirror, but for UnusableFrameError.
    */
   async read(
     frames: readonly LibraryFrame[],
@@ -126,16 +157,18 @@ export class LibraryMirrors {
   ): Promise<void> {
     let taken = 0;
     while (taken < frames.length) {
-      const mirror = this.#current;
+      const { mirror, waitMs } = this.#choice.next(performance.now());
+      if (waitMs > 0) await pause(waitMs, this.#events.signal);
+      const askedAt = performance.now();
       try {
         await this.#readOnce(mirror, frames.slice(taken), memory, async (frame, bytes) => {
           await take(frame, bytes);
           taken += 1;
-          this.#failures = 0;
+          this.#choice.worked(mirror);
           this.#lastFrameAt = performance.now();
         });
       } catch (thrown) {
-        await this.#leave(mirror, thrown);
+        this.#leave(mirror, thrown, performance.now() - askedAt);
       }
     }
   }
@@ -147,13 +180,13 @@ export class LibraryMirrors {
     take: (frame: LibraryFrame, bytes: Buffer<ArrayBuffer>) => Promise<void>,
   ): Promise<void> {
     const response = await this.#ask(mirror, frames, received);
-    const watch = this.#watch(response);
+    const watch = this.#watch(response, mirror);
     try {
       let at = 0;
       let filled = 0;
       watch.start();
       for await (const chunk of response) {
-        watch.stop();
+        watch.stop(chunk.length);
         this.receivedBytes += chunk.length;
         for (let done = 0; done < chunk.length; ) {
           const frame = frames[at];
@@ -177,8 +210,8 @@ export class LibraryMirrors {
   }
 
   async #ask(mirror: number, frames: readonly LibraryFrame[], memory: Buffer): Promise<HttpResponse> {
-    const { mirrors, proxy } = this.#request;
-    const base = mirrors[mirror % mirrors.length];
+    const { proxy } = this.#request;
+    const base = this.#mirrors[mirror];
     const [first, last] = [frames[0], frames.at(-1)];
     if (base === undefined || first === undefined || last === undefined) throw cut('there is nothing to ask for');
     const [from, end] = [first.fileOffset, last.fileOffset + last.fileBytes];
@@ -194,53 +227,84 @@ export class LibraryMirrors {
     const range = `bytes ${from}-${end - 1}/${this.#index.fileBytes}`;
     if (response.status === 206 && response.headers.get('content-range') === range) return response;
     response.destroy();
+    const turn = turnInLine(response);
+    if (turn !== undefined) throw new BusyMirrorError(turn.afterMs, `${url.host} ${turnText(turn)}`);
     const got = response.status === 206 ? `the range ${response.headers.get('content-range') ?? '?'}` : response.status;
-    throw cut(`${shownUrl(url)} answered ${got} to the range ${range}`);
+    const fact = `${shownUrl(url)} answered ${got} to the range ${range}`;
+    throw response.status < 500 ? new TinsmithError('corrupt_image', fact) : cut(fact);
   }
 
-  /** Ends a response that brings nothing for too long, and one that is not wanted any more. */
-  #watch(response: HttpResponse) {
+  /** Ends a response that brings nothing for too long, one of a mirror that brings too little, and one that is not wanted any more. */
+  #watch(response: HttpResponse, mirror: number) {
     const { signal } = this.#events;
     const { stallMs } = this.#timing;
+    const isLast = mirror === this.#mirrors.length - 1;
     let timer: NodeJS.Timeout | undefined;
+    let [startedAt, waitedMs, bytes] = [0, 0, 0];
     const onAbort = (): void => response.destroy(new TinsmithError('cancelled', 'it is not wanted any more'));
     signal.addEventListener('abort', onAbort, { once: true });
     if (signal.aborted) onAbort();
-    const stop = (): void => clearTimeout(timer);
     const onStall = (): void => response.destroy(cut(`no byte came for ${stallMs / 1000} s`));
     return {
       start: () => {
+        startedAt = performance.now();
         timer = setTimeout(onStall, stallMs);
       },
-      stop,
+      stop: (length: number) => {
+        clearTimeout(timer);
+        waitedMs += performance.now() - startedAt;
+        bytes += length;
+        if (waitedMs < stallMs) return;
+        const rate = (bytes / waitedMs) * 1000;
+        if (!isLast && rate < SLOWEST_MIRROR_RATE) throw cut(`it sends only ${Math.round(rate / 1024)} KiB/s`);
+        [waitedMs, bytes] = [0, 0];
+      },
       end: () => {
-        stop();
+        clearTimeout(timer);
         signal.removeEventListener('abort', onAbort);
       },
     };
   }
 
-  /** Moves on to the next mirror; after a round of all of them there is a pause. Throws when there was no frame for too long. */
-  async #leave(mirror: number, thrown: unknown): Promise<void> {
-    const { signal, log } = this.#events;
-    const { mirrors, retryForMs } = this.#request;
-    const timing = this.#timing;
+  /** Notes what happened to a mirror, so that the next one is asked. Throws when there was no frame for too long. */
+  #leave(mirror: number, thrown: unknown, tookMs: number): void {
+    const { signal } = this.#events;
+    const { retryForMs } = this.#request;
     signal.throwIfAborted();
     if (thrown instanceof UnusableFrameError) throw thrown.error;
-    const idleMs = performance.now() - this.#lastFrameAt;
-    const fact = thrown instanceof Error ? thrown.message : String(thrown);
+    const now = performance.now();
+    if (thrown instanceof BusyMirrorError) {
+      this.#lastFrameAt = now;
+      this.#choice.isBusy(mirror, now, thrown.afterMs);
+      return this.#logTurn(thrown.message);
+    }
+    const { code, message } = TinsmithError.from(thrown);
+    const idleMs = now - this.#lastFrameAt;
     if (retryForMs > 0 && idleMs > retryForMs) {
-      const sentence = `cannot fetch the library image: no new frame for ${Math.round(idleMs / 6000) / 10} minutes, at last: ${fact}`;
+      const sentence = `cannot fetch the library image: no new frame for ${Math.round(idleMs / 6000) / 10} minutes, at last: ${message}`;
       throw new TinsmithError('download_failed', sentence, { cause: thrown });
     }
-    // Another reader may have moved on already.
-    if (this.#current === mirror) this.#current = (mirror + 1) % mirrors.length;
-    this.#failures += 1;
-    if (this.#failures < mirrors.length) return log(`${fact}: on to the next mirror`);
-    const rounds = Math.floor(this.#failures / mirrors.length);
-    const pauseMs = Math.min(timing.firstPauseMs * 2 ** Math.min(rounds - 1, 20), timing.longestPauseMs);
-    log(`${fact}: again in ${pauseMs / 1000} s`);
-    await pause(pauseMs, signal);
+    const isBad = code === 'corrupt_image' || code === 'checksum_mismatch' || code === 'download_failed';
+    if (isBad) this.#choice.isBad(mirror, now);
+    else this.#choice.failed(mirror, now, tookMs);
+    const then = this.#mirrors.length === 1 ? 'it is asked again' : 'on to the next mirror';
+    this.#events.log(`${this.#mirrors[mirror]?.host ?? 'no mirror'}: ${message}: ${then}`);
+  }
+
+  /** Once for each place: several readers wait, and ask often. */
+  #logTurn(text: string): void {
+    if (text !== this.#lastTurn) this.#events.log(text);
+    this.#lastTurn = text;
+  }
+}
+
+/** The mirror serves others first. */
+class BusyMirrorError extends Error {
+  readonly afterMs: number;
+
+  constructor(afterMs: number, message: string) {
+    super(message);
+    this.afterMs = afterMs;
   }
 }
 

@@ -49,7 +49,7 @@ const SLOTS = 5;
 const REQUEST_BYTES = 8 << 20;
 /** 4 GiB: the disk does it by itself, and somebody wants to see progress. */
 const FRAMES_OF_ZEROS = 1024;
-/** A frame that came damaged this often, from whatever mirror, will not come whole any more. */
+/** A frame that came damaged this often, and more often than there are mirrors, will not come whole any more. */
 const TRIES_OF_A_FRAME = 4;
 
 /**
@@ -163,7 +163,7 @@ class LibraryRun {
       for (let run = await this.#nextRun(slot); run.length > 0; run = await this.#nextRun(slot)) {
         await this.#mirrors.read(run, slot.fetched, async (frame, bytes) => {
           await this.#decode(frame, bytes, slot);
-          await this.store.put(frame, slot.raw);
+          await this.#put(frame, slot.raw);
           this.#count(frame);
         });
       }
@@ -239,7 +239,8 @@ class LibraryRun {
       const tries = (this.#damaged.get(frame.fileOffset) ?? 0) + 1;
       this.#damaged.set(frame.fileOffset, tries);
       const fact = `the frame at byte ${frame.fileOffset} of the library image came damaged`;
-      if (tries < TRIES_OF_A_FRAME) throw new TinsmithError('unavailable', fact);
+      if (tries < Math.max(TRIES_OF_A_FRAME, this.#mirrors.count + 1))
+        throw new TinsmithError('checksum_mismatch', fact);
       const sentence = `${fact} ${tries} times: check the mirrors, and the library with tinsmith image verify`;
       throw new UnusableFrameError(new TinsmithError('checksum_mismatch', sentence));
     }
@@ -252,6 +253,15 @@ class LibraryRun {
     if ((await this.memory.sha256(image)) === frame.sums.image) return;
     const sentence = `the frame at byte ${frame.fileOffset} of the library image decodes to other bytes than its index says`;
     throw new UnusableFrameError(new TinsmithError('checksum_mismatch', sentence));
+  }
+
+  /** What the disk refuses, no mirror can mend. */
+  async #put(frame: LibraryFrame, raw: Buffer<ArrayBuffer>): Promise<void> {
+    try {
+      await this.store.put(frame, raw);
+    } catch (thrown) {
+      throw new UnusableFrameError(TinsmithError.from(thrown, 'write_failed'));
+    }
   }
 
   #count(frame: LibraryFrame): void {

@@ -1,0 +1,30 @@
+import type { HttpResponse } from './http-response.ts';
+
+/** A server of images that serves a few machines at once says so to the others: 503 with `Retry-After` and this header. */
+export const LINE_HEADER = 'tinsmith-line';
+const LONGEST_WAIT_MS = 30_000;
+
+export interface TurnInLine {
+  /** 1 is next. */
+  readonly place: number;
+  readonly afterMs: number;
+}
+
+/** Undefined for every other answer: a 503 without the header is a failure. */
+export function turnInLine({ status, headers }: Pick<HttpResponse, 'status' | 'headers'>): TurnInLine | undefined {
+  const place = headers.get(LINE_HEADER);
+  if (status !== 503 || place === undefined || !/^[1-9]\d{0,8}$/.test(place)) return undefined;
+  const after = headers.get('retry-after') ?? '';
+  const afterMs = /^\d{1,6}$/.test(after) ? Number(after) * 1000 : 1000;
+  return { place: Number(place), afterMs: Math.min(Math.max(afterMs, 1), LONGEST_WAIT_MS) };
+}
+
+/** For logs: `waits for its turn (3rd in line)`. */
+export function turnText({ place }: Pick<TurnInLine, 'place'>): string {
+  return `waits for its turn (${ordinal(place)} in line)`;
+}
+
+function ordinal(number: number): string {
+  const isTeen = Math.floor(number / 10) % 10 === 1;
+  return `${number}${(isTeen ? undefined : ['th', 'st', 'nd', 'rd'][number % 10]) ?? 'th'}`;
+}
