@@ -82,7 +82,8 @@ interface Exchange {
   readonly reply: FastifyReply;
 }
 
-type Machine = Extract<Caller, { kind: 'machine' }>;
+/** Who asks; `isHead`: for the head of the answer only. */
+type Machine = Extract<Caller, { kind: 'machine' }> & { readonly isHead: boolean };
 
 /** Text for the caller, or undefined where it has none. `path`: the rest of a route that ends in `*`. */
 type Answer = (caller: Machine, path: string) => Promise<string | undefined>;
@@ -144,7 +145,7 @@ class MetadataDesk {
   }
 
   /** A member that is handed on as an Answer. */
-  readonly userData = async ({ hardware, address }: Machine): Promise<string | undefined> => {
+  readonly userData = async ({ hardware, address, isHead }: Machine): Promise<string | undefined> => {
     const { store, transitions } = this.#options;
     const cause = { actor: 'machine', from: address } as const;
     if (this.#isWithheld(hardware)) {
@@ -152,7 +153,9 @@ class MetadataDesk {
       return undefined;
     }
     const found = await store.userData(hardware.name);
-    if (found !== undefined && hardware.stage === 'installed' && hardware.userDataFetchedAt === undefined) {
+    // A HEAD gets nothing: user data that holds keys must not be withheld because of it.
+    const isFetched = found !== undefined && !isHead;
+    if (isFetched && hardware.stage === 'installed' && hardware.userDataFetchedAt === undefined) {
       await transitions.noteUserDataFetched(hardware.name, cause);
     }
     return found;
@@ -176,7 +179,7 @@ class MetadataDesk {
   async #machine({ request, reply }: Exchange): Promise<Machine | undefined> {
     const address = plainAddress(request.ip);
     const caller = await callingMachine(this.#options, address);
-    if (caller.kind === 'machine') return caller;
+    if (caller.kind === 'machine') return { ...caller, isHead: request.method === 'HEAD' };
     if (caller.kind === 'stranger') {
       request.log.info({ from: address, url: request.url }, 'metadata.unknownCaller');
       await text(reply.code(404), 'no machine has this address');

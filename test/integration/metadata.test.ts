@@ -373,6 +373,20 @@ describe('user data that holds keys', () => {
     assert.equal((await site.get('/latest/meta-data/hostname'))[0], 200, 'the rest is still there');
   });
 
+  it('is not fetched by asking for its head alone', LIMIT, async () => {
+    for (const path of ['/latest/user-data', '/2009-04-04/user-data', '/nocloud/user-data']) {
+      await using site = await startSite();
+      await site.claimMine('phoneHome');
+      await site.run('mine', 1);
+      await site.get('/phone-home', { method: 'POST' });
+
+      assert.deepEqual(await site.get(path, { method: 'HEAD' }), [200, '']);
+      assert.deepEqual(await site.said(), ['machine.phonedHome', 'machine.ready']);
+      assert.deepEqual(await site.get(path), [200, 'keys']);
+      assert.equal((await site.get('/latest/user-data'))[0], 404);
+    }
+  });
+
   it('is given on if the setting says so', LIMIT, async () => {
     await using site = await startSite({ keepSecrets: true });
     await site.claimMine('phoneHome');
