@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { tarFile } from '#test/support/tar-file.ts';
+import { paxRecord, tarFile } from '#test/support/tar-file.ts';
 import { type TarEntry, TarParser } from './tar-parser.ts';
 
 const BLOCK = 512;
@@ -21,22 +21,16 @@ async function parse(blocks: Iterable<Buffer>): Promise<{ entries: TarEntry[]; l
   return { entries, last };
 }
 
-function record(key: string, value: string): string {
-  const rest = ` ${key}=${value}\n`;
-  const length = rest.length + String(rest.length + 2).length;
-  return `${length}${rest}`;
-}
-
 /** A file of pieces of one byte, every second byte a hole, as GNU tar stores it in format 1.0. */
 function sparseFile(pieces: number): Buffer {
   const lines = Array.from({ length: pieces }, (_, index) => `${index * 2}\n1\n`).join('');
   const map = Buffer.from(`${pieces}\n${lines}`);
   const padded = Buffer.concat([map, Buffer.alloc((BLOCK - (map.length % BLOCK)) % BLOCK), Buffer.alloc(pieces, 'x')]);
   const about = [
-    record('GNU.sparse.major', '1'),
-    record('GNU.sparse.minor', '0'),
-    record('GNU.sparse.name', 'holes'),
-    record('GNU.sparse.realsize', String(pieces * 2)),
+    paxRecord('GNU.sparse.major', '1'),
+    paxRecord('GNU.sparse.minor', '0'),
+    paxRecord('GNU.sparse.name', 'holes'),
+    paxRecord('GNU.sparse.realsize', String(pieces * 2)),
   ].join('');
   return tarFile([
     { name: 'about', type: 'x', content: Buffer.from(about) },
@@ -86,11 +80,26 @@ describe('a tar archive that comes block by block', () => {
 
   it('is refused when headers follow headers and no entry comes', async () => {
     const blocks = Array.from({ length: 8 }, (_, index) =>
-      tarFile([{ name: 'x', type: 'x', content: Buffer.from(record(`k${index}`, 'v'.repeat(1 << 20))) }], {
+      tarFile([{ name: 'x', type: 'x', content: Buffer.from(paxRecord(`k${index}`, 'v'.repeat(1 << 20))) }], {
         endMark: false,
       }),
     );
 
     await assert.rejects(parse(blocks), { code: 'corrupt_image', message: /headers before an entry do not end/ });
+  });
+
+  it('is refused when its global headers grow without end, also with entries between them', {
+    timeout: 20_000,
+  }, async () => {
+    const entries = function* (count: number, bytes: number): Generator<Buffer> {
+      for (let index = 0; index < count; index++) {
+        const content = Buffer.from(paxRecord(`comment.${index}`, 'x'.repeat(bytes)));
+        yield tarFile([{ name: 'g', type: 'g', content }, { name: 'entry' }], { endMark: false });
+      }
+      yield Buffer.alloc(2 * BLOCK);
+    };
+
+    assert.equal((await parse(entries(100, 1000))).entries.length, 100);
+    await assert.rejects(parse(entries(1000, 1000)), { code: 'corrupt_image', message: /global extended headers/ });
   });
 });

@@ -51,6 +51,8 @@ const KINDS: Readonly<Record<string, TarEntryKind>> = {
 
 /** Longest extended header or name, all that come before one entry, and longest map: attributes have 64 KiB each. */
 const LONGEST_META = 4 << 20;
+/** All global extended headers together: every entry is read with what they say. */
+const LONGEST_GLOBAL = 256 << 10;
 /** As many pieces as the longest map of GNU's old format, 24 bytes each, may name. */
 const MOST_PIECES = Math.floor(LONGEST_META / 24);
 
@@ -185,8 +187,15 @@ export class TarParser {
     const records = parsePaxRecords(body);
     const map = joinRepeatedSparse(body);
     if (map !== undefined) records.set('GNU.sparse.map', map);
-    if (type === 'g') this.#global = new Map([...this.#global, ...records]);
+    if (type === 'g') this.#takeGlobal(records);
     else for (const [key, value] of records) this.#next.set(key, value);
+  }
+
+  #takeGlobal(records: PaxRecords): void {
+    this.#global = new Map([...this.#global, ...records]);
+    let bytes = 0;
+    for (const [key, value] of this.#global) bytes += key.length + value.length;
+    if (bytes > LONGEST_GLOBAL) throw damaged(`its global extended headers hold more than ${LONGEST_GLOBAL} bytes`);
   }
 
   async #readMorePieces(): Promise<void> {

@@ -10,7 +10,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { archive2disk } from '#proto/actions/archive2disk.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { type Answer, cutAfter, hostileServer, status, wholeFile } from '#test/support/hostile-server.ts';
-import { type TarFileEntry, tarFile } from '#test/support/tar-file.ts';
+import { paxRecord, type TarFileEntry, tarFile } from '#test/support/tar-file.ts';
 import { treeListing } from '#test/support/tree-listing.ts';
 import { type FolderMachine, folderMachine } from '../machine/folder-machine.ts';
 import { unpackArchive } from './unpack-archive.ts';
@@ -23,6 +23,7 @@ const hasAttributes = await run('setfattr', ['--version']).then(
   () => false,
 );
 const needsRoot = { skip: !isRoot && 'owners and devices need root' };
+const needsAttributes = { skip: !(isRoot && hasAttributes) && 'attributes need root and setfattr' };
 const TIMING = { answerMs: 5000, stallMs: 500, firstPauseMs: 5, longestPauseMs: 20 };
 const OPEN = { INSECURE_NO_TARFILE_CHECKSUM_VERIFICATION: 'true' };
 
@@ -169,6 +170,24 @@ describe('an unpacked archive', () => {
       assert.deepEqual(await treeListing(target()), await realTar(join(folder, 'a.tar')));
     });
   }
+
+  it('gives attributes to the file that had them, and not to what replaces it', needsAttributes, async () => {
+    const note = { name: 'x', type: 'x', content: Buffer.from(paxRecord('SCHILY.xattr.user.note', 'of-the-first')) };
+    const entries = [
+      { name: 'other', content: Buffer.from('o') },
+      ...['a', 'b', 'c'].flatMap((name) => [note, { name, content: Buffer.from(name) }]),
+      { name: 'c-too', type: '1', linkName: 'c' },
+      { name: 'a', type: '2', linkName: 'other' },
+      { name: 'b', type: '1', linkName: 'other' },
+      { name: 'c', content: Buffer.from('new') },
+    ];
+
+    assert.equal(await unpack(tarFile(entries)), undefined);
+
+    const { stdout } = await run('getfattr', ['-Rd', '--absolute-names', '.'], { cwd: target() });
+    assert.equal(stdout.trim(), '# file: ./c-too\nuser.note="of-the-first"');
+    assert.equal(await readFile(target('c'), 'utf8'), 'new');
+  });
 
   it('keeps the holes of sparse files', async () => {
     const tree = await sampleTree();

@@ -257,6 +257,7 @@ export class StagingFolder implements StagedTree {
 
   async #remove(place: string, found: Stats): Promise<void> {
     if (place === this.#folder) throw new Error('it is the destination itself');
+    await this.#xattrs.leave(place, found.nlink);
     if (found.isDirectory()) {
       await rmdir(bytes(place));
       this.#directories.delete(place.slice(this.#folder.length + 1));

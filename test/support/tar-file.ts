@@ -10,6 +10,14 @@ export interface TarFileEntry {
   readonly sizeBytes?: number;
 }
 
+/** One record of a pax header: its length counts itself. */
+export function paxRecord(key: string, value: string): string {
+  const rest = ` ${key}=${value}\n`;
+  const digits = String(rest.length).length;
+  const length = rest.length + digits;
+  return `${String(length).length === digits ? length : length + 1}${rest}`;
+}
+
 /** A ustar archive with whatever names a hostile one would have; padded as GNU tar does. */
 export function tarFile(entries: readonly TarFileEntry[], options: { readonly endMark?: boolean } = {}): Buffer {
   const parts = entries.flatMap((entry) => {
