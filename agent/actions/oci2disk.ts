@@ -1,7 +1,7 @@
 import type { Oci2diskParams } from '#proto/actions/oci2disk.ts';
-import { chooseLayer, manifestFor } from '../oci/choose-layer.ts';
+import { chooseLayer, manifestFor } from '#transfer/oci/choose-layer.ts';
+import { RegistryClient } from '#transfer/oci/registry-client.ts';
 import { LayerSink } from '../oci/layer-sink.ts';
-import { RegistryClient } from '../oci/registry-client.ts';
 import { type ImageWritten, writeImage } from '../write/write-image.ts';
 import type { ActionContext } from './action-context.ts';
 import { everySoOften, settleImage } from './image-on-disk.ts';

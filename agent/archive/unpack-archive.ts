@@ -2,6 +2,8 @@ import { createHash, type Hash } from 'node:crypto';
 import type { TarChecksum } from '#proto/actions/archive2disk.ts';
 import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
+import { damaged } from '#transfer/archive/tar-header.ts';
+import { type TarEntry, type TarHandler, TarParser } from '#transfer/archive/tar-parser.ts';
 import { readBatches } from '#transfer/batch-reader.ts';
 import { decoders } from '#transfer/decoders.ts';
 import { Download, type DownloadTiming } from '#transfer/download.ts';
@@ -9,8 +11,6 @@ import { RestartDownloadError } from '#transfer/download-errors.ts';
 import { type Decoder, type ImageFormat, recognizeCompression } from '#transfer/image-format.ts';
 import type { ImageSink } from '#transfer/image-sink.ts';
 import type { StagedFile, StagedTree, TargetRoot } from '../machine/machine.ts';
-import { damaged } from './tar-header.ts';
-import { type TarEntry, type TarHandler, TarParser } from './tar-parser.ts';
 
 export interface ArchiveRequest {
   readonly url: string;

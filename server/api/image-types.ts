@@ -37,9 +37,25 @@ const sha256 = Type.String({ pattern: '^[0-9a-f]{64}$' });
 export const addImageRequestSchema = Type.Object(
   {
     name: Type.String({ minLength: 1, maxLength: 128 }),
-    source: Type.String({ minLength: 1, maxLength: 4096, description: 'Absolute path on the server, or a URL' }),
+    source: Type.String({
+      minLength: 1,
+      maxLength: 4096,
+      description: 'Absolute path on the server, http or https URL, or OCI reference',
+    }),
     sha256: Type.Optional(sha256),
     imageSha256: Type.Optional(sha256),
+    architecture: Type.Optional(
+      Type.Unsafe<'amd64' | 'arm64'>({
+        enum: ['amd64', 'arm64'],
+        description: 'Of an OCI reference that names several',
+      }),
+    ),
+    credentials: Type.Optional(
+      Type.Object(
+        { username: Type.String({ minLength: 1 }), password: Type.String({ minLength: 1 }) },
+        { ...closed, description: 'For the OCI registry; used once, never stored' },
+      ),
+    ),
     level: Type.Optional(Type.Integer({ minimum: 1, maximum: 19, description: 'Of zstd' })),
   },
   closed,

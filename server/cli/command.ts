@@ -48,7 +48,8 @@ export interface CommandContext {
   readonly commands: readonly Command[];
   readonly signal: AbortSignal;
   readonly now: () => Date;
-  readStandardInput(): Promise<string>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly readStandardInput: () => Promise<string>;
   /** Asks who sits at the terminal; absent: nobody does. */
   readonly ask?: (question: string) => Promise<string>;
 }

@@ -49,6 +49,7 @@ async function runCommand(argv: readonly string[], world: CliWorld): Promise<num
     signal,
     commands,
     now: world.now,
+    environment,
     api: clientFor(input, environment, signal),
     readStandardInput: () => world.readStandardInput(),
     ...(world.ask && { ask: world.ask }),

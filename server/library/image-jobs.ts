@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { TinsmithError } from '#proto/errors.ts';
 import type { ImageLibrary, LibraryImage } from './image-library.ts';
 import { openImageSource } from './image-source.ts';
@@ -21,12 +21,15 @@ export interface ImageJob {
 
 export interface ImageOrder {
   readonly name: string;
-  /** Absolute path on the server, or an http or https URL. */
+  /** Absolute path on the server, http or https URL, or OCI reference. */
   readonly source: string;
   /** Of the source as it is; lower-case hex. */
   readonly sha256?: string;
   /** Of the image that comes out of it; lower-case hex. */
   readonly imageSha256?: string;
+  /** For an OCI reference. */
+  readonly credentials?: { readonly username: string; readonly password: string };
+  readonly architecture?: 'amd64' | 'arm64';
   /** Of zstd, 1 to 19. */
   readonly level: number;
 }
@@ -67,7 +70,8 @@ export function imageJobs({ library, clock, proxy, onAdded }: ImageJobsOptions):
 
   return {
     add(order) {
-      const key = JSON.stringify(order);
+      // Only the sum is kept: an order may hold a password.
+      const key = createHash('sha256').update(JSON.stringify(order)).digest('hex');
       const running = orders.get(order.name);
       if (running?.job.view.state === 'running') {
         if (running.key === key) return running.job.view;
@@ -115,13 +119,15 @@ async function addImage(
   order: ImageOrder & { readonly proxy?: string },
   { signal, progress }: JobControl,
 ): Promise<LibraryImage> {
-  const { name, level, imageSha256, sha256, proxy } = order;
+  const { name, level, imageSha256, sha256, proxy, credentials, architecture } = order;
   await using source = await openImageSource(order.source, {
     signal,
     scratch: library.scratch,
     progress,
     ...(sha256 !== undefined && { sha256 }),
     ...(proxy !== undefined && { proxy }),
+    ...(credentials && { credentials }),
+    ...(architecture && { architecture }),
   });
   return await library.add(name, source.image, {
     source: source.shown,

@@ -7,7 +7,10 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
+import { TinsmithError } from '#proto/errors.ts';
 import { imageFixture, type RangeServerOptions, rangeServer } from '#test/support/disk-image-fixtures.ts';
+import { type OciRegistry, ociRegistry, REGISTRY_USER } from '#test/support/oci-registry.ts';
+import { tarFile } from '#test/support/tar-file.ts';
 import { openImageSource, type SourceOptions } from './image-source.ts';
 import { packImage } from './pack-image.ts';
 
@@ -187,9 +190,103 @@ describe('the source of an image', () => {
     await assert.rejects(imported('relative.img'), { code: 'invalid_input' });
     await assert.rejects(imported('ftp://host/x'), { code: 'invalid_input' });
     const deep = [1, 2, 3, 4, 5].reduce((file) => gzipSync(file), RAW.subarray(0, 4096));
-    await assert.rejects(importedFile({ image: deep }), { code: 'corrupt_image', message: /more than 4 times/ });
+    await assert.rejects(importedFile({ image: deep }), {
+      code: 'corrupt_image',
+      message: /wrapped up more than 4 times/,
+    });
   });
 });
+
+describe('an OCI reference as the source of an image', () => {
+  it('may hold a disk image in a tar file in a compressed layer, behind a log-in', async () => {
+    await using registry = await ociRegistry({ auth: 'bearer', redirects: true });
+    const folder = { name: 'disk/', type: '5' };
+    const content = imageFixture('zstd.qcow2');
+    putLayer(registry, gzipSync(tarFile([folder, { name: 'disk/node.qcow2', content }])));
+
+    const { image } = await imported(`oci://${registry.host}/os/image:1`, { credentials: REGISTRY_USER });
+
+    assert.ok(image.equals(RAW));
+  });
+
+  it('may be named without a scheme, by tag or digest, and hold the image as it is', async () => {
+    await using registry = await ociRegistry();
+    const digest = putLayer(registry, zstdCompressSync(RAW));
+
+    assert.ok((await imported(`${registry.host}/os/image:1`)).image.equals(RAW));
+    assert.ok((await imported(`oci+http://${registry.host}/os/image@${digest}`)).image.equals(RAW));
+  });
+
+  it('is the image of the architecture that is asked for', async () => {
+    await using registry = await ociRegistry();
+    const manifests = ['amd64', 'arm64'].map((architecture) => ({
+      digest: putLayer(registry, gzipSync(Buffer.alloc(4096, architecture))),
+      platform: { os: 'linux', architecture },
+    }));
+    registry.putManifest('many', { manifests });
+
+    const { image } = await imported(`${registry.host}/os/image:many`, { architecture: 'arm64' });
+
+    assert.ok(image.equals(Buffer.alloc(4096, 'arm64')));
+    assert.match(String((await imported(`${registry.host}/os/image:many`)).image.subarray(0, 10)), /^amd64/);
+  });
+
+  it('is refused when the layer is not the one that the manifest names', async () => {
+    for (const bytes of [RAW, imageFixture('v3.qcow2')]) {
+      const other = Buffer.from(bytes);
+      other[70_000] = (other[70_000] ?? 0) ^ 1;
+      await using registry = await ociRegistry({
+        blob: (_request, response) =>
+          response.writeHead(200, { 'content-length': other.length }).end(other) !== undefined,
+      });
+      putLayer(registry, bytes);
+
+      await assert.rejects(imported(`${registry.host}/os/image:1`), { code: 'checksum_mismatch' });
+    }
+  });
+
+  it('tells no password, wherever somebody wrote it', async () => {
+    await using registry = await ociRegistry({ auth: 'basic' });
+    putLayer(registry, RAW);
+    const source = `oci://${registry.host}/os/image:1`;
+
+    for (const attempt of [
+      () => imported(source),
+      () => imported(source, { credentials: { username: 'me', password: 'wrong-secret' } }),
+      () => imported(`oci://me:wrong-secret@${registry.host}/os/image:1`),
+      () => imported(`me:wrong-secret@${registry.host}/os/image:1`),
+    ]) {
+      const error = await attempt().catch((thrown: unknown) => thrown);
+      assert.ok(error instanceof TinsmithError && ['download_failed', 'invalid_input'].includes(error.code));
+      assert.doesNotMatch(error.message, /wrong-secret/);
+    }
+  });
+});
+
+describe('a tar file as the source of an image', () => {
+  it('gives the one file in it, with its holes', async () => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'tinsmith-source-'));
+    const path = join(folder.path, 'disk.raw');
+    {
+      await using file = await open(path, 'w');
+      await file.write(RAW.subarray(0, 1 << 20), 0, 1 << 20, 3 << 20);
+      await file.truncate(20 << 20);
+    }
+    const tar = join(folder.path, 'disk.tar.gz');
+    await run('tar', ['-C', folder.path, '--format=oldgnu', '-Sczf', tar, 'disk.raw']);
+
+    assert.ok((await imported(tar)).image.equals(await readFile(path)));
+    const two = tarFile([{ name: 'a', content: RAW.subarray(0, 512) }, { name: 'b' }]);
+    await assert.rejects(importedFile({ two }), { code: 'corrupt_image', message: /more than one file/ });
+  });
+});
+
+function putLayer(registry: OciRegistry, bytes: Buffer): string {
+  return registry.putManifest('1', {
+    schemaVersion: 2,
+    layers: [{ digest: registry.putBlob(bytes), size: bytes.length }],
+  });
+}
 
 function changingTag(request: number): string {
   return `"v${request < 3 ? 1 : 2}"`;

@@ -1,8 +1,10 @@
 import { tmpdir } from 'node:os';
 import { isAbsolute } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
+import { REDACTED, withoutUrlSecrets } from '#proto/url-secrets.ts';
 import type { ImagePiece } from './image-piece.ts';
 import { openLocalFile } from './sources/local-file.ts';
+import { isOciSource, openOciFile, type RegistryCredentials } from './sources/oci-file.ts';
 import { openRemoteFile } from './sources/remote-file.ts';
 import { type SourceCheck, sumCheck } from './sources/source-checks.ts';
 import type { SourceFile } from './sources/source-file.ts';
@@ -26,6 +28,10 @@ export interface SourceOptions {
   readonly sha256?: string;
   /** For URLs: `http://host:port`. */
   readonly proxy?: string;
+  /** Of the registry, for OCI references. */
+  readonly credentials?: RegistryCredentials;
+  /** Of the machines, for OCI references that name several; default: amd64. */
+  readonly architecture?: 'amd64' | 'arm64';
   /** Folder for sources that cannot be read as they come; as large as the source is. */
   readonly scratch?: string;
   /** Told of bytes of the source, and of how many there are. */
@@ -33,12 +39,13 @@ export interface SourceOptions {
 }
 
 /**
- * Opens a file on this host (absolute path) or an http or https URL. What it is, compressed (gz, xz, zst, bz2) or a disk image (qcow2,
- * VMDK, VHDX, VHD, VDI) or both, is seen from its bytes. Throws `not_found`, `invalid_input`, `download_failed` or the signal's reason.
+ * Opens a file on this host (absolute path), an http or https URL, or what an OCI reference names. What it is, compressed (gz, xz, zst,
+ * bz2), a disk image (qcow2, VMDK, VHDX, VHD, VDI), in a tar file or several of that, is seen from its bytes. Throws `not_found`,
+ * `invalid_input`, `download_failed` or the signal's reason.
  */
 export async function openImageSource(source: string, options: SourceOptions): Promise<ImageSource> {
-  const checks = options.sha256 === undefined ? [] : [sumCheck('sha256', options.sha256)];
-  const file = await openFile(source, options, checks);
+  const given = options.sha256 === undefined ? [] : [sumCheck('sha256', options.sha256)];
+  const { file, checks } = await openFile(source, options, given);
   const { signal, scratch = tmpdir(), progress } = options;
   const reading = new SourceReading(file, { signal, scratch, checks, ...(progress && { progress }) });
   return {
@@ -54,19 +61,26 @@ export async function openImageSource(source: string, options: SourceOptions): P
   };
 }
 
-async function openFile(
-  source: string,
-  { signal, proxy }: SourceOptions,
-  checks: readonly SourceCheck[],
-): Promise<SourceFile> {
-  if (isAbsolute(source)) return openLocalFile(source);
+interface CheckedFile {
+  readonly file: SourceFile;
+  readonly checks: readonly SourceCheck[];
+}
+
+async function openFile(source: string, options: SourceOptions, checks: readonly SourceCheck[]): Promise<CheckedFile> {
+  const { signal, credentials } = options;
+  if (isAbsolute(source)) return { file: await openLocalFile(source), checks };
+  const proxy = options.proxy === undefined ? {} : { http: options.proxy, https: options.proxy };
   const url = URL.parse(source);
   if (url !== null && ['http:', 'https:'].includes(url.protocol)) {
-    const proxies = proxy === undefined ? {} : { http: proxy, https: proxy };
-    return openRemoteFile({ url, proxy: proxies, signal, hasChecksum: checks.length > 0 });
+    return { file: await openRemoteFile({ url, proxy, signal, hasChecksum: checks.length > 0 }), checks };
   }
-  throw new TinsmithError(
-    'invalid_input',
-    `an image cannot be read from ${JSON.stringify(source.slice(0, 200))}: use an absolute path on the server, or an http or https URL`,
-  );
+  if (isOciSource(source)) {
+    const { architecture = 'amd64' } = options;
+    const access = { architecture, proxy, signal, ...(credentials && { credentials }) };
+    const { file, sha256 } = await openOciFile(source, access);
+    return { file, checks: [...checks, sumCheck('sha256', sha256)] };
+  }
+  const fix = 'use an absolute path on the server, an http or https URL, or an OCI reference (oci://registry/name:tag)';
+  const shown = JSON.stringify(withoutUrlSecrets(source.slice(0, 200)).replace(/^[^/]*@/, `${REDACTED}@`));
+  throw new TinsmithError('invalid_input', `an image cannot be read from ${shown}: ${fix}`);
 }

@@ -10,6 +10,7 @@ import { type ApiWorld, startApiWorld } from '#test/support/api-world.ts';
 import { runCliProcess } from '#test/support/cli-process.ts';
 import { diskImage } from '#test/support/disk-image.ts';
 import { cutAfter, hostileServer, wholeFile } from '#test/support/hostile-server.ts';
+import { ociRegistry, REGISTRY_USER } from '#test/support/oci-registry.ts';
 
 const IMAGE = Buffer.concat([diskImage(), Buffer.alloc(9 << 20), randomBytes(1 << 20)]);
 const GZ = gzipSync(IMAGE, { level: 1 });
@@ -100,5 +101,43 @@ describe('tinsmith image', () => {
     assert.equal((await cli(world, 'remove', 'a')).code, 66);
     assert.match((await cli(world, 'gc')).stdout, /1 images deleted, .* freed/);
     assert.deepEqual(await readdir(blobs), []);
+  });
+
+  it('logs in to a registry with a password that is in no argument, no record and no message', async () => {
+    await using world = await startApiWorld();
+    await using registry = await ociRegistry({ auth: 'bearer' });
+    const layer = { digest: registry.putBlob(GZ), size: GZ.length };
+    registry.putManifest('1', { schemaVersion: 2, layers: [layer] });
+    const reference = `${registry.host}/os/image:1`;
+    const { username, password } = REGISTRY_USER;
+    const auth = Buffer.from(`${username}:${password}`).toString('base64');
+    await writeFile(join(folder, 'config.json'), JSON.stringify({ auths: { [registry.host]: { auth } } }));
+    await writeFile(join(folder, 'other.json'), JSON.stringify({ auths: { 'ghcr.io': { auth } } }));
+
+    const results = [
+      await runCliProcess(world, ['image', 'add', 'a', reference, '--username', username, '--password-stdin'], {
+        input: `${password}\n`,
+      }),
+      await runCliProcess(world, ['image', 'add', 'b', `oci://${reference}`], {
+        environment: { REGISTRY_USERNAME: username, REGISTRY_PASSWORD: password },
+      }),
+      await cli(world, 'add', 'c', reference, '--auth-file', 'config.json'),
+    ];
+
+    for (const { code, stderr } of results) assert.equal(code, 0, stderr);
+    const list = await cli(world, 'list', '-o', 'json');
+    assert.match(list.stdout, /"source": "oci:\/\/127\.0\.0\.1:\d+\/os\/image:1"/);
+    const told = JSON.stringify([results, list, await world.store.events({})]);
+    assert.doesNotMatch(told, new RegExp(password));
+    for (const [argv, code, sentence] of [
+      [[reference], 69, /REGISTRY_USERNAME/],
+      [[reference, '--auth-file', 'other.json'], 65, /no login for 127.*has ghcr\.io/],
+      [[reference, '--username', 'me'], 64, /--password-stdin/],
+      [['disk.img.gz', '--username', 'me'], 64, /for OCI references/],
+    ] as const) {
+      const result = await cli(world, 'add', 'bad', ...argv);
+      assert.equal(result.code, code, result.stderr);
+      assert.match(result.stderr, sentence);
+    }
   });
 });

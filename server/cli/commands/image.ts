@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { basename, isAbsolute, resolve } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import type { AddImageRequest, CollectedView, ImageJobView, ImageView } from '../../api/image-types.ts';
@@ -8,17 +8,26 @@ import type { Command, CommandContext, CommandInput } from '../command.ts';
 import { followImageJob } from '../follow-image-job.ts';
 import { ageText, sizeText } from '../quantity-text.ts';
 import { type Column, OUTPUT_OPTION, outputFormat, printDocument, printTable } from '../record-output.ts';
+import { REGISTRY_OPTIONS, registryLogin } from '../registry-login.ts';
 
 export const imageAddCommand: Command = {
   name: 'image add',
   arguments: 'NAME SOURCE',
   takes: [2, 2],
-  summary: 'Import an image into the library from a file or URL; raw, compressed, or qcow2, VMDK, VHDX, VHD, VDI.',
+  summary:
+    'Import an image into the library from a file, URL or OCI reference; raw, qcow2, VMDK and others, compressed or not.',
   options: {
     sha256: { type: 'string', value: 'HEX', summary: 'SHA-256 that the source must have.' },
     'sha256-file': { type: 'string', value: 'FILE', summary: 'File of sha256sum that names the source.' },
     'image-sha256': { type: 'string', value: 'HEX', summary: 'SHA-256 that the decompressed image must have.' },
     level: { type: 'string', value: 'N', summary: 'How hard to compress, 1 to 19 (9).' },
+    arch: {
+      type: 'string',
+      value: 'ARCH',
+      choices: ['amd64', 'arm64'],
+      summary: 'Which image of an OCI reference that names several (amd64).',
+    },
+    ...REGISTRY_OPTIONS,
     'no-wait': { type: 'boolean', summary: 'Start it and return.' },
     ...OUTPUT_OPTION,
     ...API_OPTIONS,
@@ -26,10 +35,11 @@ export const imageAddCommand: Command = {
   examples: [
     'tinsmith image add debian-12 /srv/debian-12.raw.zst',
     'tinsmith image add debian-13 https://cloud.example/debian-13.qcow2',
+    'tinsmith image add node oci://registry.example/os/node:1 --auth-file auth.json',
     'tinsmith image add ubuntu http://10.0.0.2/u.img.gz --sha256-file SHA256SUMS',
   ],
   async run(context, input) {
-    const order = await orderOf(input);
+    const order = await orderOf(input, context);
     const started = await context.api.send<ImageJobView>('POST', '/images', order);
     if (input.has('no-wait')) {
       context.out.line(`image/${started.name} is being imported, job ${started.id}`);
@@ -127,10 +137,9 @@ export const imageGcCommand: Command = {
   },
 };
 
-async function orderOf(input: CommandInput): Promise<AddImageRequest> {
+async function orderOf(input: CommandInput, context: CommandContext): Promise<AddImageRequest> {
   const [name = '', given = ''] = input.positionals;
-  // The server runs on this host; its working directory is another one.
-  const source = given.includes('://') || isAbsolute(given) ? given : resolve(given);
+  const source = await sourceOf(given);
   const sha256 = input.text('sha256') ?? (await sumOf(source, input.text('sha256-file')));
   const imageSha256 = input.text('image-sha256');
   const level = input.text('level');
@@ -143,6 +152,42 @@ async function orderOf(input: CommandInput): Promise<AddImageRequest> {
     ...(sha256 !== undefined && { sha256: hex('--sha256', sha256) }),
     ...(imageSha256 !== undefined && { imageSha256: hex('--image-sha256', imageSha256) }),
     ...(level !== undefined && { level: Number(level) }),
+    ...(await registryPart(source, input, context)),
+  };
+}
+
+/** A path for the server, which runs on this host but in another folder, a URL, or an OCI reference. */
+async function sourceOf(given: string): Promise<string> {
+  if (given.includes('://') || isAbsolute(given)) return given;
+  const path = resolve(given);
+  const isReference = /^([^/@]*[.:][^/@]*|localhost)\/[^/]/.test(given) && !/^\.{1,2}\//.test(given);
+  if (!isReference) return path;
+  // A file that is there is meant, however its name looks.
+  return stat(path).then(
+    () => path,
+    () => `oci://${given}`,
+  );
+}
+
+async function registryPart(
+  source: string,
+  input: CommandInput,
+  context: CommandContext,
+): Promise<Pick<AddImageRequest, 'architecture' | 'credentials'>> {
+  const options = ['arch', ...Object.keys(REGISTRY_OPTIONS)];
+  if (!/^oci(\+http)?:/.test(source)) {
+    const given = options.find((option) => input.has(option) || input.text(option) !== undefined);
+    if (given === undefined) return {};
+    throw new TinsmithError(
+      'usage',
+      `--${given} is for OCI references (oci://registry/name:tag), and the source is none`,
+    );
+  }
+  const credentials = await registryLogin(source, input, context);
+  const arch = input.text('arch');
+  return {
+    ...(arch !== undefined && { architecture: arch === 'arm64' ? 'arm64' : 'amd64' }),
+    ...(credentials && { credentials }),
   };
 }
 

@@ -1,4 +1,6 @@
 import { TinsmithError } from '#proto/errors.ts';
+import { tarContent } from '#transfer/archive/tar-content.ts';
+import { isTar } from '#transfer/archive/tar-parser.ts';
 import { decodeStream } from '#transfer/decode-stream.ts';
 import type { DiskImage, SeekableFile } from '#transfer/disk-images/disk-image.ts';
 import { needsRanges, openDiskImage } from '#transfer/disk-images/open-disk-image.ts';
@@ -69,14 +71,14 @@ export class SourceReading {
     const { start, all } = peeked;
     if (needsRanges(start)) {
       yield* this.#spooled(all);
-    } else if (recognizeCompression(start) === undefined) {
+    } else if (recognizeCompression(start) === undefined && !isTar(start)) {
       recognizeFormat(start);
       yield* withoutVhdFooter(all, LIMIT);
     } else if (wraps < MOST_WRAPS) {
-      yield* this.#unwrap(decodeStream(all), wraps + 1);
+      yield* this.#unwrap(isTar(start) ? tarContent(all) : decodeStream(all), wraps + 1);
     } else {
       await peeked.close();
-      throw new TinsmithError('corrupt_image', `the image is compressed more than ${MOST_WRAPS} times: unpack it`);
+      throw new TinsmithError('corrupt_image', `the image is wrapped up more than ${MOST_WRAPS} times: unpack it`);
     }
   }
 

@@ -35,6 +35,8 @@ export function manifestFor(document: unknown, architecture: string): string | u
 
 const IMAGE_TITLE = /\.(raw|img|bin|dd|gpt|iso)(\.(gz|xz|zst?|bz2|bzip2))?$|\.(gz|xz|zst?|bz2|bzip2)$/i;
 
+const DISK_TITLE = /\.(qcow2|vmdk|vhdx?|vdi)(\.(gz|xz|zst?|bz2|bzip2))?$/i;
+
 /**
  * The layer that is the image: the only one, or the only one with a title, or with the title of an image; otherwise the
  * largest. Throws `unsupported`.
@@ -48,7 +50,8 @@ export function chooseLayer(document: unknown): Layer {
   const all = layers.map(readLayer);
   const titled = all.filter((layer) => layer.title !== undefined);
   const images = titled.filter((layer) => IMAGE_TITLE.test(layer.title ?? ''));
-  const [choice] = [all, titled, images].find((list) => list.length === 1) ?? [];
+  const disks = titled.filter((layer) => DISK_TITLE.test(layer.title ?? ''));
+  const [choice] = [all, titled, images, disks].find((list) => list.length === 1) ?? [];
   return choice ?? all.toSorted((a, b) => b.sizeBytes - a.sizeBytes)[0] ?? readLayer(undefined);
 }
 

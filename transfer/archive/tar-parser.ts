@@ -290,6 +290,11 @@ function noHeader(): never {
   throw damaged('a file has no header');
 }
 
+/** What the first block of all but the oldest archives says. */
+export function isTar(start: Buffer): boolean {
+  return start.toString('latin1', 257, 262) === 'ustar';
+}
+
 /** For sentences: file names are usually UTF-8. */
 export function shownName(name: string): string {
   return JSON.stringify(Buffer.from(name, 'latin1').toString('utf8').slice(0, 200));

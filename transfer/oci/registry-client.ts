@@ -3,11 +3,11 @@ import type { OciReference } from '#proto/actions/oci-reference.ts';
 import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { shownUrl } from '#proto/url-secrets.ts';
-import type { DownloadAccess } from '#transfer/download.ts';
-import { FinalDownloadError } from '#transfer/download-errors.ts';
-import { httpGet } from '#transfer/http-request.ts';
-import type { HttpResponse } from '#transfer/http-response.ts';
-import { pause } from '#transfer/pause.ts';
+import type { DownloadAccess } from '../download.ts';
+import { FinalDownloadError } from '../download-errors.ts';
+import { httpGet } from '../http-request.ts';
+import type { HttpResponse } from '../http-response.ts';
+import { pause } from '../pause.ts';
 
 // OCI Distribution Specification 1.1, "Pull", and Docker's token authentication (distribution/spec/auth/token).
 
@@ -94,8 +94,7 @@ export class RegistryClient implements DownloadAccess {
     response.destroy();
     if (response.status === 404) throw final(this.#failed(url, `the registry has no ${version} of it`));
     if (response.status === 401 || response.status === 403) {
-      const who = this.#options.credentials === undefined ? 'an anonymous user' : 'this user and password';
-      throw final(this.#failed(url, `the registry refuses ${who}: set REGISTRY_USERNAME and REGISTRY_PASSWORD`));
+      throw this.#refused(url);
     }
     const error = this.#failed(url, `the registry answered ${response.status}`);
     throw response.status < 500 && response.status !== 429 ? final(error) : error;
@@ -136,6 +135,7 @@ export class RegistryClient implements DownloadAccess {
     const response = await this.#get(realm, basic);
     if (response.status !== 200) {
       response.destroy();
+      if (response.status === 401 || response.status === 403) throw this.#refused(realm);
       const error = this.#failed(realm, `it answered ${response.status} to the wish for a token`);
       throw response.status < 500 && response.status !== 429 ? final(error) : error;
     }
@@ -159,6 +159,11 @@ export class RegistryClient implements DownloadAccess {
         await pause(PAUSE_MS * attempt, signal);
       }
     }
+  }
+
+  #refused(url: URL): FinalDownloadError {
+    const who = this.#options.credentials === undefined ? 'an anonymous user' : 'this user and password';
+    return final(this.#failed(url, `the registry refuses ${who}: set REGISTRY_USERNAME and REGISTRY_PASSWORD`));
   }
 
   #failed(url: URL, fact: string, cause?: unknown): TinsmithError {
