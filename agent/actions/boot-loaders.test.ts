@@ -209,6 +209,42 @@ describe('syslinux', () => {
     assert.equal(crc32(disk.subarray(-33 * 512, -512)), header.readUInt32LE(88));
   });
 
+  it('takes code and mark away again when the rest of the task fails, and leaves the table', async () => {
+    for (const types of ['mbr', [EFI, LINUX]] as const) {
+      undos = [];
+      const machine = newMachine('bios');
+      await putDisk(machine, types);
+      const table = readPartitionTable(await readFile(machine.diskFile('/dev/sda')), 512);
+      assert.equal((await perform(machine, 'syslinux', SYSLINUX)).error, undefined);
+
+      for (const undo of undos) await undo(new AbortController().signal);
+
+      const disk = await readFile(machine.diskFile('/dev/sda'));
+      assert.ok(disk.subarray(0, 440).equals(Buffer.alloc(440)));
+      assert.deepEqual(readPartitionTable(disk, 512), table);
+      if (types === 'mbr') {
+        assert.deepEqual([disk[446], disk[462]], [0, 0]);
+      } else {
+        assert.deepEqual([disk[1024 + 48], disk[1024 + 128 + 48]], [0, 0]);
+        assert.ok(disk.subarray(-33 * 512, -512).equals(disk.subarray(1024, 34 * 512)));
+        assert.equal(readPartitionTable(disk, 512)?.kind, 'gpt');
+      }
+    }
+  });
+
+  it('leaves a disk alone whose table is gone, but for its boot code', async () => {
+    const machine = newMachine('bios');
+    await putDisk(machine, 'mbr');
+    assert.equal((await perform(machine, 'syslinux', SYSLINUX)).error, undefined);
+    await writeFile(machine.diskFile('/dev/sda'), Buffer.alloc(DISK_BYTES, 'x'));
+
+    for (const undo of undos) await undo(new AbortController().signal);
+
+    const disk = await readFile(machine.diskFile('/dev/sda'));
+    assert.ok(disk.subarray(0, 440).equals(Buffer.alloc(440)));
+    assert.ok(disk.subarray(440).equals(Buffer.alloc(DISK_BYTES - 440, 'x')));
+  });
+
   it('refuses UEFI, a disk without that partition, and a program that fails', async () => {
     const uefi = await perform(newMachine('uefi'), 'syslinux', SYSLINUX);
     const machine = newMachine('bios');

@@ -1,6 +1,6 @@
 import type { SyslinuxParams } from '#proto/actions/syslinux.ts';
 import { TinsmithError } from '#proto/errors.ts';
-import { clearBootCode, writeBootCode } from '../write/boot-code.ts';
+import { clearBootMark, writeBootCode } from '../write/boot-code.ts';
 import type { ActionContext } from './action-context.ts';
 import { requireSuccess } from './program-failure.ts';
 
@@ -20,7 +20,7 @@ export async function syslinux(params: SyslinuxParams, context: ActionContext): 
   requireSuccess(`extlinux on ${params.partition}`, result);
   context.onTaskFailure(async (undoSignal) => {
     await using disk = await machine.openDisk(params.disk, { signal: undoSignal });
-    await clearBootCode(disk);
+    await clearBootMark(disk);
     log('agent', `the task did not succeed: the boot code of ${params.disk} was taken away again`);
   });
   // Ends the mount, too.

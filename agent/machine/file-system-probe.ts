@@ -41,6 +41,45 @@ function extVersion(superblock: Buffer): FileSystemName {
   return ((compatible ?? 0) & 0x0004) === 0 ? 'ext2' : 'ext3';
 }
 
+/** The UUID of a file system or swap area as udev names it below /dev/disk/by-uuid: FAT has a serial number instead. */
+export function fileSystemUuid(start: Buffer): string | undefined {
+  const found = recognizeFileSystem(start);
+  switch (found) {
+    case 'ext2':
+    case 'ext3':
+    case 'ext4':
+      return uuidAt(start, 1024 + 104);
+    case 'xfs':
+      return uuidAt(start, 32);
+    case 'btrfs':
+      return uuidAt(start, 65_536 + 32);
+    case 'swap':
+      return uuidAt(start, 1024 + 12);
+    case 'vfat':
+      return fatSerial(start);
+    case 'ntfs':
+    case 'iso9660':
+    case 'squashfs':
+    case 'crypto_LUKS':
+    case 'LVM2_member':
+    case 'linux_raid_member':
+    case undefined:
+      return undefined;
+  }
+}
+
+function uuidAt(start: Buffer, at: number): string | undefined {
+  const hex = start.toString('hex', at, at + 16);
+  if (hex.length < 32 || /^0+$/.test(hex)) return undefined;
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+function fatSerial(start: Buffer): string | undefined {
+  const at = start.toString('latin1', 82, 85) === 'FAT' ? 67 : 39;
+  const digits = start.readUInt32LE(at).toString(16).toUpperCase().padStart(8, '0');
+  return digits === '00000000' ? undefined : `${digits.slice(0, 4)}-${digits.slice(4)}`;
+}
+
 /** Whether a file system may be mounted as `expected`. ext4 mounts the older two. */
 export function isMountableAs(found: FileSystemName, expected: string): boolean {
   if (found === expected) return true;

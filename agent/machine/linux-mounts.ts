@@ -2,6 +2,7 @@ import { copyFile, mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import { exists, findDevice } from './block-device.ts';
+import { linkDisks } from './disk-links.ts';
 import { isMountableAs, PROBE_BYTES, recognizeFileSystem } from './file-system-probe.ts';
 import { endProcessesIn } from './left-processes.ts';
 import type { InsideCall, ProgramResult, TargetRoot, Waiting } from './machine.ts';
@@ -57,6 +58,7 @@ export class LinuxMounts {
 
   async runInside(root: TargetRoot, program: InsideCall): Promise<ProgramResult> {
     const { mountPoint } = root;
+    await linkDisks();
     await using undo = new AsyncDisposableStack();
     for (const path of INSIDE) {
       if (!(await exists(path))) continue;

@@ -39,7 +39,10 @@ export interface Machine {
   probe(device: string, options: Waiting): Promise<FileSystemName | undefined>;
   /** Runs a program to its end. Throws only when it cannot be started or is aborted; look at the exit code. */
   run(program: ProgramCall): Promise<ProgramResult>;
-  /** Runs a program inside a mounted file system with /dev, /proc and /sys of this machine and an empty /run. */
+  /**
+   * Runs a program inside a mounted file system with /dev, /proc and /sys of this machine and an empty /run. /dev/disk/by-uuid
+   * and by-partuuid say what is on the disks by then.
+   */
   runInside(root: TargetRoot, program: InsideCall): Promise<ProgramResult>;
   /** By what this machine was started. */
   firmware(): Promise<'bios' | 'uefi'>;

@@ -53,9 +53,41 @@ export async function writeBootCode(
   if (code.length > CODE_BYTES) throw new TinsmithError('internal', `boot code of ${code.length} bytes does not fit`);
   head.fill(0, 0, CODE_BYTES);
   code.copy(head);
+  if (table.kind === 'mbr' && number > 4)
+    throw new TinsmithError('device_unfit', `cannot boot partition ${number} of an MBR: it is logical`);
+  await writeMarked(disk, { head, table }, number);
+}
+
+/**
+ * Takes boot code away again, and the mark of the partition that it was to start, by which other boot code would find it. All
+ * else of the table stays.
+ */
+export async function clearBootMark(disk: Disk): Promise<void> {
+  await clearBootCode(disk);
+  const head = alignedBuffer(END_BYTES);
+  await disk.read(head, 0);
+  const table = readPartitionTable(head, disk.logicalBlockBytes);
+  if (table !== undefined) await writeMarked(disk, { head, table }, undefined);
+}
+
+/** Takes boot code away again; the table stays, whatever it is. */
+export async function clearBootCode(disk: Disk): Promise<void> {
+  const block = alignedBuffer(disk.logicalBlockBytes);
+  await disk.read(block, 0);
+  block.fill(0, 0, CODE_BYTES);
+  await disk.write(block, 0);
+  await disk.flush();
+}
+
+interface Head {
+  readonly head: Buffer;
+  readonly table: PartitionTable;
+}
+
+/** Writes the beginning of a disk, and a GPT's copy at its end, with at most this one partition marked. */
+async function writeMarked(disk: Disk, { head, table }: Head, number: number | undefined): Promise<void> {
   if (table.kind === 'mbr') {
-    if (number > 4) throw new TinsmithError('device_unfit', `cannot boot partition ${number} of an MBR: it is logical`);
-    for (let index = 0; index < 4; index++) head.writeUInt8(index === number - 1 ? 0x80 : 0, 446 + index * 16);
+    for (let index = 0; index < 4; index++) head.writeUInt8(index + 1 === number ? 0x80 : 0, 446 + index * 16);
   } else {
     const tail = alignedBuffer(END_BYTES);
     await disk.read(tail, disk.sizeBytes - END_BYTES);
@@ -67,16 +99,7 @@ export async function writeBootCode(
   await disk.flush();
 }
 
-/** Takes boot code away again; the table stays. */
-export async function clearBootCode(disk: Disk): Promise<void> {
-  const block = alignedBuffer(disk.logicalBlockBytes);
-  await disk.read(block, 0);
-  block.fill(0, 0, CODE_BYTES);
-  await disk.write(block, 0);
-  await disk.flush();
-}
-
-async function readHead(disk: Disk): Promise<{ readonly head: Buffer; readonly table: PartitionTable }> {
+async function readHead(disk: Disk): Promise<Head> {
   const head = alignedBuffer(END_BYTES);
   await disk.read(head, 0);
   const table = readPartitionTable(head, disk.logicalBlockBytes);
@@ -97,7 +120,7 @@ function gptEntry(head: Buffer, { blockBytes }: PartitionTable, number: number):
 }
 
 /** The attribute that gptmbr.bin looks for. The header's own checksum follows with `stretchGpt`. */
-function markGptEntry(head: Buffer, table: PartitionTable, number: number): void {
+function markGptEntry(head: Buffer, table: PartitionTable, number: number | undefined): void {
   for (const partition of table.partitions) {
     const entry = gptEntry(head, table, partition.number);
     const others = entry.readUInt8(48) & ~LEGACY_BOOTABLE;

@@ -66,6 +66,27 @@ function readGptHeader(head: Buffer, blockBytes: number): GptHeader | undefined 
 }
 
 /**
+ * Number → UUID of each partition, as the kernel takes it for `root=PARTUUID=`: in an MBR the disk's signature and the
+ * number. Empty without a table, and for a GPT that counts in other blocks than the disk.
+ */
+export function partitionUuids(head: Buffer, blockBytes: number): ReadonlyMap<number, string> {
+  const gpt = readGptHeader(head, blockBytes);
+  if (gpt !== undefined) {
+    const entries = entriesOf(head, gpt, blockBytes);
+    const uuidOf = (number: number): string => guidText(entries.subarray((number - 1) * gpt.entryBytes + 16));
+    return new Map(readGptEntries(head, gpt, blockBytes).map(({ number }) => [number, uuidOf(number)]));
+  }
+  const partitions = readMbrEntries(head);
+  if (partitions.length === 0) return new Map();
+  const signature = hex(head.readUInt32LE(440), 8);
+  return new Map(partitions.map(({ number }) => [number, `${signature}-${hex(number, 2)}`]));
+}
+
+function hex(number: number, digits: number): string {
+  return number.toString(16).padStart(digits, '0');
+}
+
+/**
  * Whether the head of an image, in which no table was found, has a GPT that some bit of is wrong: every kernel would pass it
  * over. One whose entries lie beyond the head is not looked at.
  */
@@ -246,6 +267,11 @@ function guidBytes(guid: string): Buffer {
   plain.subarray(4, 6).reverse();
   plain.subarray(6, 8).reverse();
   return plain;
+}
+
+function guidText(bytes: Buffer): string {
+  const first = `${hex(bytes.readUInt32LE(0), 8)}-${hex(bytes.readUInt16LE(4), 4)}-${hex(bytes.readUInt16LE(6), 4)}`;
+  return `${first}-${bytes.toString('hex', 8, 10)}-${bytes.toString('hex', 10, 16)}`;
 }
 
 function readBlock(buffer: Buffer, at: number): number {
