@@ -1,5 +1,5 @@
 /**
- * `scripts/build.sh [all|agent|initramfs|test-os|debian]...`: builds into build/ what is not fresh, and says how long it took and
+ * `scripts/build.sh [all|agent|initramfs|test-os|archive|debian]...`: builds into build/ what is not fresh, and says how long it took and
  * how large it became. TINSMITH_COMPRESSION (default zstd:12) is the initramfs' compression; zstd:19 takes a minute and
  * saves 3 MB.
  */
@@ -9,6 +9,7 @@ import { join, relative } from 'node:path';
 import { buildAgentExecutable } from '#images/agent/agent-executable.ts';
 import { buildInitramfs } from '#images/initramfs/build-initramfs.ts';
 import { parseCompression } from '#images/initramfs/compression.ts';
+import { buildArchiveSystem } from '#images/test-os/archive-system.ts';
 import { buildBottlerocketLike } from '#images/test-os/bottlerocket-like.ts';
 import { buildDebianImage } from '#images/test-os/debian-image.ts';
 import type { TestSystemOptions } from '#images/test-os/guest-system.ts';
@@ -22,6 +23,7 @@ const TARGETS = {
   agent: buildAgents,
   initramfs: buildBootEnvironment,
   'test-os': buildTestSystems,
+  archive: buildArchives,
   debian: buildDebian,
 };
 
@@ -54,14 +56,24 @@ async function buildTestSystems(): Promise<void> {
   await testSystem('bottlerocket-like', buildBottlerocketLike);
 }
 
+async function buildArchives(): Promise<void> {
+  const names = ['archive-root.tar', 'archive-boot.tar'].flatMap((name) => [name, `${name}.zst`]);
+  await testSystem('archive', buildArchiveSystem, names);
+}
+
 async function buildDebian(): Promise<void> {
   await testSystem('debian-12', buildDebianImage);
 }
 
-async function testSystem(name: string, build: (options: TestSystemOptions) => Promise<string>): Promise<void> {
+/** `names` are the files that it makes. */
+async function testSystem(
+  name: string,
+  build: (options: TestSystemOptions) => Promise<string>,
+  names: readonly string[] = ['.img', '.img.gz', '.img.zst'].map((ending) => `${name}${ending}`),
+): Promise<void> {
   await step(name, async () => {
     const outDirectory = join(root, 'build/test-os');
-    const files = ['.img', '.img.gz', '.img.zst'].map((ending) => join(outDirectory, `${name}${ending}`));
+    const files = names.map((file) => join(outDirectory, file));
     const key = await inputKey([join(root, 'images/test-os'), join(root, 'images/packages')], name);
     return once(files, key, async () => {
       await build({ outDirectory, cacheDirectory, log });

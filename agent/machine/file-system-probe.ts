@@ -41,31 +41,23 @@ function extVersion(superblock: Buffer): FileSystemName {
   return ((compatible ?? 0) & 0x0004) === 0 ? 'ext2' : 'ext3';
 }
 
+/** Where the UUID stands; containers and what nobody mounts by UUID have none here. */
+const UUID_AT: Readonly<Partial<Record<FileSystemName, number>>> = {
+  ext2: 1024 + 104,
+  ext3: 1024 + 104,
+  ext4: 1024 + 104,
+  xfs: 32,
+  btrfs: 65_536 + 32,
+  swap: 1024 + 12,
+};
+
 /** The UUID of a file system or swap area as udev names it below /dev/disk/by-uuid: FAT has a serial number instead. */
 export function fileSystemUuid(start: Buffer): string | undefined {
   const found = recognizeFileSystem(start);
-  switch (found) {
-    case 'ext2':
-    case 'ext3':
-    case 'ext4':
-      return uuidAt(start, 1024 + 104);
-    case 'xfs':
-      return uuidAt(start, 32);
-    case 'btrfs':
-      return uuidAt(start, 65_536 + 32);
-    case 'swap':
-      return uuidAt(start, 1024 + 12);
-    case 'vfat':
-      return fatSerial(start);
-    case 'ntfs':
-    case 'iso9660':
-    case 'squashfs':
-    case 'crypto_LUKS':
-    case 'LVM2_member':
-    case 'linux_raid_member':
-    case undefined:
-      return undefined;
-  }
+  if (found === undefined) return undefined;
+  if (found === 'vfat') return fatSerial(start);
+  const at = UUID_AT[found];
+  return at === undefined ? undefined : uuidAt(start, at);
 }
 
 function uuidAt(start: Buffer, at: number): string | undefined {

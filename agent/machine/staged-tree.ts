@@ -78,14 +78,18 @@ export class StagingFolder implements StagedTree {
 
   async makeFile(path: string, attributes: TreeAttributes): Promise<StagedFile> {
     return this.#making(path, async (place) => {
-      await this.#clear(place);
-      const file = await open(bytes(place), 'wx', 0o600);
+      const file = await this.#replacing(place, () => open(bytes(place), 'wx', 0o600));
       this.#open = file;
+      let written = 0;
       return {
-        write: async (data, offset) => this.#failing(path, () => writeAll(file, data, offset)),
+        write: async (data, offset) =>
+          this.#failing(path, async () => {
+            await writeAll(file, data, offset);
+            written = Math.max(written, offset + data.length);
+          }),
         finish: async (sizeBytes) =>
           this.#failing(path, async () => {
-            await file.truncate(sizeBytes);
+            if (written !== sizeBytes) await file.truncate(sizeBytes);
             await this.#setFileAttributes(file, place, attributes);
             await file.close();
             this.#open = undefined;
@@ -96,8 +100,7 @@ export class StagingFolder implements StagedTree {
 
   async makeSymbolicLink(path: string, target: string, attributes: TreeAttributes): Promise<void> {
     await this.#making(path, async (place) => {
-      await this.#clear(place);
-      await symlink(bytes(target), bytes(place));
+      await this.#replacing(place, () => symlink(bytes(target), bytes(place)));
       await this.#setAttributes(place, attributes, 'link');
     });
   }
@@ -250,6 +253,17 @@ export class StagingFolder implements StagedTree {
     }
   }
 
+  /** Rarely is something there: looking first would be one call more for every file. */
+  async #replacing<T>(place: string, make: () => Promise<T>): Promise<T> {
+    try {
+      return await make();
+    } catch (thrown) {
+      if (!hasCode(thrown, 'EEXIST')) throw thrown;
+    }
+    await this.#clear(place);
+    return make();
+  }
+
   async #clear(place: string): Promise<void> {
     const found = await lstatOf(bytes(place));
     if (found !== undefined) await this.#remove(place, found);
@@ -315,9 +329,13 @@ async function lstatOf(place: Buffer): Promise<Stats | undefined> {
   try {
     return await lstat(place);
   } catch (thrown) {
-    if (thrown instanceof Error && Reflect.get(thrown, 'code') === 'ENOENT') return undefined;
+    if (hasCode(thrown, 'ENOENT')) return undefined;
     throw thrown;
   }
+}
+
+function hasCode(thrown: unknown, code: string): boolean {
+  return thrown instanceof Error && Reflect.get(thrown, 'code') === code;
 }
 
 function bytes(path: string): Buffer {

@@ -22,7 +22,7 @@ const SIZE_MIB = 320;
  * @throws TinsmithError as the packages and programs that it uses do.
  */
 export async function buildBottlerocketLike(options: TestSystemOptions): Promise<string> {
-  const image = await buildSystem('bottlerocket-like', options, async (working, file) => {
+  const image = await buildSystem('bottlerocket-like.img', options, async (working, file) => {
     const { kernel, busybox, initrd } = await guestParts(working, options);
     const [boot, root] = [join(working, 'boot'), join(working, 'root')];
     await mkdir(boot);

@@ -32,7 +32,7 @@ const LEFT_OUT = ['doc', 'man', 'info', 'locale', 'i18n', 'lintian'];
  * @throws TinsmithError when mmdebstrap fails; it needs root, or user namespaces.
  */
 export async function buildDebianImage(options: TestSystemOptions): Promise<string> {
-  const image = await buildSystem('debian-12', options, async (working, file) => {
+  const image = await buildSystem('debian-12.img', options, async (working, file) => {
     const content = (name: string): string => join(working, name);
     options.log?.(`installing Debian ${SUITE} with cloud-init: takes a minute or two`);
     await installDebian(content('root.ext4'), options);

@@ -27,28 +27,61 @@ export interface GuestParts {
 
 const GUEST_MODULES = ['virtio_pci', 'virtio_net', 'virtio_blk', 'virtio_scsi', 'ata_piix', 'sd_mod', 'af_packet'];
 
-/** What people and templates call in a chroot of a test system; all else the shell itself knows. */
+/** What people, templates and GRUB's scripts call in a chroot of a test system; all else the shell itself knows. */
 const APPLETS = [
-  ['ash', 'awk', 'basename', 'cat', 'chmod', 'chown', 'cp', 'cut', 'date', 'dd', 'df', 'dmesg', 'echo', 'env', 'false'],
-  ['find', 'free', 'grep', 'head', 'hostname', 'id', 'ip', 'kill', 'ln', 'ls', 'mkdir', 'mknod', 'mount', 'mv', 'ping'],
-  ['poweroff', 'ps', 'pwd', 'reboot', 'rm', 'rmdir', 'sed', 'sh', 'sha256sum', 'sleep', 'sort', 'stat', 'stty', 'sync'],
-  ['tail', 'tee', 'test', 'touch', 'tr', 'true', 'udhcpc', 'umount', 'uname', 'vi', 'wc', 'wget', 'xargs'],
+  [
+    'ash',
+    'awk',
+    'basename',
+    'cat',
+    'chmod',
+    'chown',
+    'cp',
+    'cut',
+    'date',
+    'dd',
+    'df',
+    'dirname',
+    'dmesg',
+    'echo',
+    'env',
+  ],
+  [
+    'expr',
+    'false',
+    'fgrep',
+    'find',
+    'free',
+    'getty',
+    'grep',
+    'head',
+    'hostname',
+    'id',
+    'ip',
+    'kill',
+    'ln',
+    'login',
+    'ls',
+  ],
+  ['mkdir', 'mknod', 'mktemp', 'mount', 'mv', 'ping', 'poweroff', 'printf', 'ps', 'pwd', 'readlink', 'reboot', 'rm'],
+  ['rmdir', 'sed', 'sh', 'sha256sum', 'sleep', 'sort', 'stat', 'stty', 'sync', 'tail', 'tee', 'test', 'touch', 'tr'],
+  ['true', 'udhcpc', 'umount', 'uname', 'uniq', 'vi', 'wc', 'wget', 'xargs'],
 ].flat();
 
-/** Runs `build` with a scratch folder that goes afterwards, and moves the image that it made to its place. */
+/** Runs `build` with a scratch folder that goes afterwards, and moves the file that it made to its place. */
 export async function buildSystem(
   name: string,
   { outDirectory }: TestSystemOptions,
-  build: (working: string, image: string) => Promise<void>,
+  build: (working: string, file: string) => Promise<void>,
 ): Promise<string> {
   const working = await mkdtemp(join(tmpdir(), 'tinsmith-image-'));
   try {
     await mkdir(outDirectory, { recursive: true });
-    const partial = join(outDirectory, `${name}.img.partial-${process.pid}`);
+    const partial = join(outDirectory, `${name}.partial-${process.pid}`);
     await build(working, partial);
-    const image = join(outDirectory, `${name}.img`);
-    await rename(partial, image);
-    return image;
+    const file = join(outDirectory, name);
+    await rename(partial, file);
+    return file;
   } finally {
     await rm(working, { recursive: true, force: true });
   }

@@ -23,7 +23,7 @@ const ROOT_MIB = 220;
  * @throws TinsmithError as the packages and programs that it uses do.
  */
 export async function buildTestOs(options: TestSystemOptions): Promise<string> {
-  const image = await buildSystem('test-os', options, async (working, file) => {
+  const image = await buildSystem('test-os.img', options, async (working, file) => {
     const { kernel, busybox, initrd } = await guestParts(working, options);
     const root = join(working, 'root');
     await mkdir(root);

@@ -114,3 +114,28 @@ spec:
   hardwareRef: ${hardware}
 `;
 }
+
+export interface LabAction {
+  /** Base name: the registry and the name in the workflow are made. */
+  readonly image: string;
+  readonly command?: string;
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** A template of nothing but these actions, one after the other, named `<number>-<image>`. */
+export function actionsYaml(name: string, steps: readonly LabAction[], timeout = 180): string {
+  const actions = steps.map(({ image, command, environment }, index) => ({
+    name: `${index + 1}-${image}`,
+    image: `quay.io/tinkerbell/actions/${image}:latest`,
+    timeout,
+    ...(command === undefined ? {} : { command: [command] }),
+    ...(environment === undefined ? {} : { environment }),
+  }));
+  const tasks = [{ name, worker: '{{.device_1}}', actions }];
+  return JSON.stringify({
+    apiVersion: 'tinkerbell.org/v1alpha1',
+    kind: 'Template',
+    metadata: { name },
+    spec: { data: JSON.stringify({ version: '0.1', name, global_timeout: 900, tasks }) },
+  });
+}

@@ -18,6 +18,14 @@ export function bottlerocketImage(): string {
   return built('bottlerocket-like.img.gz');
 }
 
+/**
+ * Path of the system as tar archives that `npm run build -- archive` makes: all of it, or only its kernel (vmlinuz) and
+ * initrd.img. Uncompressed, or as zst.
+ */
+export function testArchive(part: 'root' | 'boot', ending: 'tar' | 'tar.zst'): string {
+  return built(`archive-${part}.${ending}`, 'archive');
+}
+
 /** Path of Debian 12 with cloud-init, in the layout of EKS Anywhere's Ubuntu images, that `npm run build -- debian` makes. */
 export function debianImage(): string {
   return built('debian-12.img.zst', 'debian');

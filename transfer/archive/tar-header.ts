@@ -88,8 +88,9 @@ function requireChecksum(block: Buffer): void {
   const stored = number(block, 148, 8);
   let unsigned = 8 * 0x20;
   let signed = 8 * 0x20;
-  for (const [index, byte] of block.entries()) {
+  for (let index = 0; index < BLOCK_BYTES; index++) {
     if (index >= 148 && index < 156) continue;
+    const byte = block[index] ?? 0;
     unsigned += byte;
     signed += byte > 127 ? byte - 256 : byte;
   }
