@@ -124,6 +124,22 @@ describe('a node that failed', () => {
   const a = ready('a', CONTROL_PLANE);
   const workers = { 'md-0': 1 };
 
+  it('is one whose system says that its first start failed, whatever else it did', () => {
+    const machine = { bootstrapFailure: 'kubeadm join: exit code 1', readyAt: AT, readyBy: 'metadata' } as const;
+    const silent = node('w', 'md-0', 'installed', { run: 'succeeded', machine });
+    const reason = 'its first start failed: kubeadm join: exit code 1';
+    const happened = { kind: 'failed', hardware: 'w', workflow: 'w-install-1', reason } as const;
+    assert.deepEqual(decideCluster(situation({ workers, nodes: [a, silent] })).steps, [happened]);
+    const told = (tries: number) => node('w', 'md-0', 'failed', { run: 'succeeded', tries, machine, failure: reason });
+    const { steps: anew } = decideCluster(situation({ workers, nodes: [a, told(1)] }));
+    const [provision] = anew;
+    assert.ok(provision?.kind === 'provision' && provision.leaves, 'it may have joined Kubernetes before it failed');
+    const spares = { 'md-0': ['x'] };
+    assert.deepEqual(steps(situation({ workers, nodes: [a, told(2)], spares })), ['claim x md-0']);
+    const [blocked = ''] = steps(situation({ workers, nodes: [a, told(2)], spares, options: { onFailure: 'stop' } }));
+    assert.match(blocked, /^block w failed 2 times \(its first start failed: kubeadm join: exit code 1\)/);
+  });
+
   it('is tried again on its own machine as often as told', () => {
     assert.deepEqual(steps(situation({ workers, nodes: [a, failed(1)] })), ['provision w joinWorker']);
     assert.deepEqual(steps(situation({ workers, nodes: [a, failed(3)], options: { retries: 3 } })), [

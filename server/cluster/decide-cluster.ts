@@ -30,7 +30,7 @@ function whatHappened(each: NodeFacts): readonly ClusterStep[] {
     case 'provisioning':
       return installed(each);
     case 'installed':
-      return isUp(each) ? [{ kind: 'ready', hardware: each.node.hardware }] : [];
+      return started(each);
     case 'failed':
       return retried(each);
     case 'releasing':
@@ -45,6 +45,19 @@ function installed(each: NodeFacts): readonly ClusterStep[] {
   const { node, workflow } = each;
   if (workflow?.state !== 'succeeded') return failed(each);
   return [{ kind: 'installed', hardware: node.hardware, workflow: workflow.name }];
+}
+
+/** What a system last said of its first start counts; one that failed is an installation that failed. */
+function started(each: NodeFacts): readonly ClusterStep[] {
+  const { node } = each;
+  const reason = startFailure(each);
+  if (reason !== undefined) return [{ kind: 'failed', hardware: node.hardware, workflow: node.workflow ?? '', reason }];
+  return isUp(each) ? [{ kind: 'ready', hardware: node.hardware }] : [];
+}
+
+/** Forgotten as soon as the machine is to be installed anew. */
+function startFailure({ hardware: { bootstrapFailure } }: NodeFacts): string | undefined {
+  return bootstrapFailure === undefined ? undefined : `its first start failed: ${bootstrapFailure}`;
 }
 
 function givenBack(each: NodeFacts): readonly ClusterStep[] {
@@ -64,9 +77,10 @@ function failed({ node, workflow }: NodeFacts): readonly ClusterStep[] {
   return [{ kind: 'failed', hardware: node.hardware, workflow: node.workflow ?? '', reason }];
 }
 
-/** An operator started the workflow of a failed node again. */
-function retried({ node, workflow }: NodeFacts): readonly ClusterStep[] {
-  if (workflow === undefined || failureOf(workflow) !== undefined) return [];
+/** An operator started the workflow of a failed node again, or its system came up after all. */
+function retried(each: NodeFacts): readonly ClusterStep[] {
+  const { node, workflow } = each;
+  if (workflow === undefined || failureOf(workflow) !== undefined || startFailure(each) !== undefined) return [];
   return [{ kind: 'retried', hardware: node.hardware, workflow: workflow.name }];
 }
 
@@ -179,7 +193,8 @@ function stuckWipe(hardware: string, note: string): string {
 }
 
 /** A node that came up once may have joined, whatever became of it. */
-function isInKubernetes({ node }: NodeFacts): boolean {
+function isInKubernetes({ node, workflow }: NodeFacts): boolean {
+  if (node.state === 'failed') return workflow?.state === 'succeeded'; // its system was there
   return node.state === 'ready' || node.state === 'installed';
 }
 
@@ -197,7 +212,8 @@ function installSteps(facts: ClusterFacts): readonly ProvisionStep[] {
   const provision = (each: NodeFacts, step: ProvisionStep['step']): readonly ProvisionStep[] => {
     const wanted = wantedOf.get(each.node.group);
     if (wanted === undefined || withdrawn.has(each.node.hardware)) return [];
-    return [{ kind: 'provision', hardware: each.node.hardware, wanted, step, leaves: false }];
+    const leaves = step !== 'init' && isInKubernetes(each);
+    return [{ kind: 'provision', hardware: each.node.hardware, wanted, step, leaves }];
   };
   const controlPlane = ofRole('controlPlane');
   const isUp = nodes.some(({ node }) => node.role === 'controlPlane' && node.state === 'ready');

@@ -68,8 +68,6 @@ describe('what a node waits for', () => {
     assert.equal(waits('installed'), 'waits for its system to come up');
     assert.match(waits('installed', { afterMs: 700_000 }), /^operator: its system is silent for 11 minutes: look at/);
     assert.equal(waits('installed', { afterMs: 700_000, startupMs: 1_200_000 }), 'waits for its system to come up');
-    const machine = { bootstrapFailure: 'kubeadm init: exit code 1' };
-    assert.match(waits('installed', { machine }), /^operator: its first start failed: kubeadm init: exit code 1/);
   });
 
   it('is an operator once its tries are used up', () => {

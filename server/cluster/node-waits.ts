@@ -82,10 +82,6 @@ export function machineWait({ hardware, hasAgent, now, since }: MachineFacts, wh
 }
 
 function startOf({ hardware, node, now, startupMs = BOOT_TIME_MS }: WaitFacts): NodeWait {
-  if (hardware.bootstrapFailure !== undefined) {
-    const text = `its first start failed: ${hardware.bootstrapFailure}; look at the console of ${hardware.name}`;
-    return { text, forOperator: true };
-  }
   const waited = now.getTime() - node.stateAt.getTime();
   if (waited < startupMs) return { text: 'waits for its system to come up', forOperator: false };
   const minutes = Math.floor(waited / 60_000);

@@ -1,3 +1,5 @@
+import { withoutUrlSecrets } from '#proto/url-secrets.ts';
+
 /** What an installed system says when it calls home. */
 export type PhoneCall =
   | { readonly status: 'ready' }
@@ -33,6 +35,8 @@ function jsonFields(body: string): Map<string, string> {
 
 /** It is shown to people and kept in the event log. */
 function oneLine(text: string): string {
-  const plain = text.replaceAll(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim();
+  const plain = withoutUrlSecrets(text)
+    .replaceAll(/[\p{Cc}\p{Cf}\s]+/gu, ' ')
+    .trim();
   return plain === '' ? 'it gives no reason' : plain.slice(0, LONGEST_DETAIL);
 }

@@ -3,7 +3,7 @@ import { defineLife } from './define-life.ts';
 /**
  * A node is a machine in a cluster. `claim` made it (compare-and-set: a machine is in one cluster at most). `provision`: its
  * workflow exists. `install`: the workflow succeeded, the disk boots. `ready`: the installed system said that it is up (or, where
- * it cannot say so, was installed). `release`: it leaves the cluster; the row goes when its disk is wiped and its secrets are gone.
+ * it cannot say so, was installed). `fail`: the workflow failed, or the system said that its first start did. `release`: it leaves the cluster; the row goes when its disk is wiped and its secrets are gone.
  *
  *   claimed → provisioning → installed → ready → releasing → (gone)        failed beside them
  */

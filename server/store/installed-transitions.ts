@@ -1,7 +1,7 @@
 import type { Change, Changes } from './change.ts';
 import { type HardwareRow, hardwareRow } from './hardware-rows.ts';
 import type { ReadyBy } from './schema.ts';
-import { updateHardware } from './stage-transitions.ts';
+import { hasWork, updateHardware } from './stage-transitions.ts';
 import type { Transitions } from './transitions-contract.ts';
 
 type Verbs =
@@ -29,6 +29,8 @@ export function installedTransitions(changes: Changes): Pick<Transitions, Verbs>
       changes.run(cause, async (change) => {
         const row = await hardwareRow(change.trx, hardware);
         if (row.stage !== 'installed' || row.bootstrap_failure === detail) return;
+        // It is to be installed anew already: the system that still runs on it is of an older attempt.
+        if (await hasWork(change, hardware)) return;
         await updateHardware(change, hardware, { bootstrap_failure: detail });
         await change.emit({ name: 'machine.bootstrapFailed', hardware, data: { reason: detail } });
       }),

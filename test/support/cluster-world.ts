@@ -23,6 +23,8 @@ import { hardwareManifest, plannedWorkflow } from './records.ts';
 
 const OPERATOR = { actor: 'operator' } as const;
 const DEADLINE_MS = 20_000;
+/** What a system says that cannot join its cluster. */
+export const START_FAILURE = 'kubeadm: exit code 1';
 
 export interface ClusterWorld extends AsyncDisposable {
   readonly agents: AgentWorld;
@@ -42,11 +44,15 @@ export interface ClusterWorld extends AsyncDisposable {
   /** Waits until `m1 ready, m2 provisioning` and the like is what the nodes of `c1` are, in any order. */
   reach(nodes: string): Promise<void>;
   reachCluster(state: string): Promise<void>;
+  /** Waits until a workflow of that name was ordered. */
+  reachWorkflow(name: string): Promise<void>;
 }
 
 export interface MachineBehaviour {
   /** Installations that fail before one succeeds. */
   readonly failures?: number;
+  /** Systems that say that their first start failed, before one comes up. */
+  readonly startFailures?: number;
   /** Waited for in the middle of every installation. */
   readonly pause?: () => Promise<void>;
 }
@@ -123,6 +129,8 @@ export async function startClusterWorld({ real }: ClusterWorldOptions = {}): Pro
         const found = cluster?.state ?? 'gone';
         return { isReached: found === state, found: `${found} ${cluster?.failure ?? ''}` };
       }),
+    reachWorkflow: (name) =>
+      until(name, async () => ({ isReached: (await store.workflow(name)) !== undefined, found: 'no such workflow' })),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -214,6 +222,7 @@ class SimulatedMachine implements PoweredMachine {
   readonly #number: number;
   readonly #behaviour: MachineBehaviour;
   #failures: number;
+  #startFailures: number;
   #button = Promise.withResolvers<void>();
 
   constructor(world: AgentWorld, number: number, behaviour: MachineBehaviour) {
@@ -221,6 +230,7 @@ class SimulatedMachine implements PoweredMachine {
     this.#number = number;
     this.#behaviour = behaviour;
     this.#failures = behaviour.failures ?? 0;
+    this.#startFailures = behaviour.startFailures ?? 0;
   }
 
   async cycle(): Promise<void> {
@@ -243,15 +253,22 @@ class SimulatedMachine implements PoweredMachine {
         isOn = end !== 'poweroff';
         if (isOn && end !== 'pressed') return;
       } else if (isOn) {
-        // As cloud-init does: it asks for its data, and at its end it calls home.
-        for (const how of ['metadata', 'phoneHome'] as const) {
-          await transitions.noteReady(name, how, { actor: 'machine' });
-        }
+        await this.#startSystem(transitions, name);
       }
       if ((await Promise.race([pressed, off])) === 'off') return;
       this.#button = Promise.withResolvers();
       isOn = true;
     }
+  }
+
+  /** As cloud-init does: it asks for its data, and at its end it calls home. */
+  async #startSystem(transitions: Transitions, name: string): Promise<void> {
+    const cause = { actor: 'machine' } as const;
+    if (this.#startFailures > 0) {
+      this.#startFailures -= 1;
+      return transitions.noteBootstrapFailed(name, START_FAILURE, cause);
+    }
+    for (const how of ['metadata', 'phoneHome'] as const) await transitions.noteReady(name, how, cause);
   }
 
   readonly #runAction: TaskRunOptions['runAction'] = async ({ builtIn }, { requestPower }) => {
