@@ -97,6 +97,17 @@ export class Download implements AsyncIterable<Uint8Array> {
     }
   }
 
+  /** Names these very bytes, if the server gives such a name. Known after `open`. */
+  get strongEtag(): string | undefined {
+    return this.#validator?.startsWith('"') === true ? this.#validator : undefined;
+  }
+
+  /** What comes next begins there. Nobody may be reading. */
+  goTo(offset: number): void {
+    this.close();
+    this.bytes = offset;
+  }
+
   /** Ends the connection. */
   close(): void {
     this.#response?.destroy();

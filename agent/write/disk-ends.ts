@@ -52,6 +52,13 @@ export class DiskEnds {
     await this.#disk.flush();
   }
 
+  /** Zeros to the start alone, safely: the end holds what an earlier run says of its work, and no partition table. */
+  async wipeStart(): Promise<void> {
+    this.#isTouched = true;
+    await this.#disk.write(alignedBuffer(END_BYTES), 0);
+    await this.#disk.flush();
+  }
+
   /** After a failure. The first error matters more than one from here. */
   async wipeAgain(): Promise<void> {
     if (this.#isTouched) await this.wipe().catch(() => undefined);

@@ -53,7 +53,7 @@ export class DiskWriter implements ImageSink {
   readonly #buffers: Buffer<ArrayBuffer>[];
   readonly #writing: Promise<void>[];
   readonly #hash: Hash | undefined;
-  readonly #pieces: ImagePiece[] | undefined;
+  #pieces: ImagePiece[] | undefined;
   #current = 0;
   #filled = 0;
 
@@ -97,6 +97,28 @@ export class DiskWriter implements ImageSink {
     return this.#pieces ?? [];
   }
 
+  /** The first pieces of the image that lie on the disk whole, which neither the end of the disk nor a write under way is part of. */
+  safePieces(): readonly ImagePiece[] {
+    const tailOffset = this.disk.sizeBytes - END_BYTES;
+    let count = 0;
+    for (; this.pieces[count]?.imageBytes === PIECE_BYTES; count++) {
+      if ((count + 1) * PIECE_BYTES > tailOffset) break;
+    }
+    return this.pieces.slice(0, count);
+  }
+
+  /** From here on the sum of each piece is kept. Before the first byte. */
+  keepSums(): void {
+    this.#pieces ??= [];
+  }
+
+  /** Takes the next piece for written: it lies on the disk already. Before the first byte; `head` has to be filled. */
+  adopt(bytes: Buffer, sha256: string): void {
+    this.#hash?.update(bytes);
+    this.#pieces?.push({ imageOffset: this.bytes, imageBytes: bytes.length, sha256 });
+    this.bytes += bytes.length;
+  }
+
   /** Waits until no write is in flight; how they ended does not matter any more. */
   async settle(): Promise<void> {
     await Promise.allSettled(this.#writing);
@@ -126,9 +148,10 @@ export class DiskWriter implements ImageSink {
       buffer.copy(this.tail, start + to - (this.disk.sizeBytes - END_BYTES), to, padded);
       this.tailBytes = start + padded - (this.disk.sizeBytes - END_BYTES);
     }
-    const write = bothOf(
-      this.#sum(buffer.subarray(0, this.#filled), start),
+    const write = this.#recordWhenDone(
       to > from ? this.disk.write(buffer.subarray(from, to), start + from) : Promise.resolve(),
+      buffer.subarray(0, this.#filled),
+      start,
     );
     // A failed write is met where its buffer is wanted again or at the end; until then nobody listens.
     write.catch(() => undefined);
@@ -138,17 +161,14 @@ export class DiskWriter implements ImageSink {
     await this.#writing[this.#current];
   }
 
-  async #sum(bytes: Buffer<ArrayBuffer>, imageOffset: number): Promise<void> {
-    if (this.#pieces === undefined) return;
-    const place = { imageOffset, imageBytes: bytes.length };
-    this.#pieces[imageOffset / PIECE_BYTES] = { ...place, sha256: await this.memory.sha256(bytes) };
-  }
-}
-
-/** Ends when both have ended: the buffer is free then, however they ended. */
-async function bothOf(first: Promise<void>, second: Promise<void>): Promise<void> {
-  for (const result of await Promise.allSettled([first, second])) {
-    if (result.status === 'rejected') throw result.reason;
+  /** Ends when both the write and the sum have ended: the buffer is free then, however they ended. */
+  async #recordWhenDone(write: Promise<void>, bytes: Buffer<ArrayBuffer>, imageOffset: number): Promise<void> {
+    const pieces = this.#pieces;
+    if (pieces === undefined) return write;
+    const [sum, written] = await Promise.allSettled([this.memory.sha256(bytes), write]);
+    if (sum.status === 'rejected') throw sum.reason;
+    if (written.status === 'rejected') throw written.reason;
+    pieces[imageOffset / PIECE_BYTES] = { imageOffset, imageBytes: bytes.length, sha256: sum.value };
   }
 }
 

@@ -45,10 +45,10 @@ export async function readBack(
 }
 
 /** Into `memory`, which is aligned. What belongs into an end of the disk is taken from there. */
-async function readPiece(
+export async function readPiece(
   disk: Disk,
   { head, tail }: Pick<ImageEnds, 'head' | 'tail'>,
-  { imageOffset, imageBytes }: ImagePiece,
+  { imageOffset, imageBytes }: Pick<ImagePiece, 'imageOffset' | 'imageBytes'>,
   memory: Buffer<ArrayBuffer>,
 ): Promise<Buffer<ArrayBuffer>> {
   const block = disk.logicalBlockBytes;

@@ -5,12 +5,19 @@ import { readBatches } from '#transfer/batch-reader.ts';
 import { decoders } from '#transfer/decoders.ts';
 import { Download, type DownloadAccess, type DownloadTiming } from '#transfer/download.ts';
 import { RestartDownloadError } from '#transfer/download-errors.ts';
-import { type ImageFormat, recognizeCompression, recognizeFormat, zstdContentBytes } from '#transfer/image-format.ts';
+import {
+  type Decoder,
+  type ImageFormat,
+  recognizeCompression,
+  recognizeFormat,
+  zstdContentBytes,
+} from '#transfer/image-format.ts';
 import type { ImageSink } from '#transfer/image-sink.ts';
 import type { Disk } from '../machine/machine.ts';
 import { DiskEnds } from './disk-ends.ts';
 import { DiskWriter, tooSmall } from './disk-writer.ts';
 import { type ReadBackEvents, readBack } from './read-back.ts';
+import { WriteResume } from './write-resume.ts';
 
 export interface ImageRequest {
   readonly url: string;
@@ -25,6 +32,8 @@ export interface ImageRequest {
   readonly verifyDisk?: boolean;
   readonly retryForMs: number;
   readonly timing?: DownloadTiming;
+  /** How often a journal is kept of what is on the disk; default 5 s. */
+  readonly journalEveryMs?: number;
   readonly access?: DownloadAccess;
   /** What is decompressed goes through it: it may be something that holds the image, such as a tar file. */
   readonly unwrap?: (inner: ImageSink) => UnwrappingSink;
@@ -63,8 +72,9 @@ const STARTS = 5;
 
 /**
  * Streams an image to a disk: fetch, recognise, decompress, verify, write; both ends of the disk come last, so that a disk on
- * which anything went wrong does not boot. It holds no state elsewhere: run again, it starts from nothing. Throws
- * TinsmithError; after the first byte was written the ends of the disk are zeros then.
+ * which anything went wrong does not boot. It keeps no state elsewhere. Run again, it starts from nothing, but for a raw image that
+ * its server names by a strong ETag: of that it fetches what is not on the disk. Throws TinsmithError; after the first byte was
+ * written, no partition table is on the disk then.
  */
 export async function writeImage(disk: Disk, request: ImageRequest, events: WriteEvents): Promise<ImageWritten> {
   for (let start = 1; ; start++) {
@@ -93,55 +103,99 @@ async function writeOnce(disk: Disk, request: ImageRequest, events: WriteEvents)
       await ends.wipe();
     },
   });
+  const { strongEtag: etag, totalBytes } = download;
+  const resume =
+    request.unwrap === undefined && etag !== undefined && totalBytes !== undefined
+      ? new WriteResume(writer, { url: request.url, etag, totalBytes }, request.journalEveryMs)
+      : undefined;
   try {
-    const format = await decodeAll(download, writer, request, events);
+    const format = await decodeAll({ download, writer, ends, resume }, request, events);
     requireSum('IMG_RAW_SHA256', 'the decompressed image', request.rawSha256, await writer.finish());
-    if (writer.bytes === 0) throw new TinsmithError('corrupt_image', 'the image is empty');
+    if (writer.bytes === 0) throw new TinsmithError('corrupt_image', 'the image decompresses to nothing');
     signal.throwIfAborted();
+    await resume?.settle();
     await disk.flush();
     if (request.verifyDisk === true) await readBack(disk, writer, writer.readBackMemory, events);
     const partitions = await ends.commit(writer);
     return { format, imageBytes: writer.bytes, partitions };
   } catch (thrown) {
     download.close();
+    await resume?.settle();
     await writer.settle();
     await ends.wipeAgain();
+    await resume?.keepAfter(thrown);
     throw thrown;
   }
 }
 
+/** What one try works with. */
+interface WriteRun {
+  readonly download: Download;
+  readonly writer: DiskWriter;
+  readonly ends: DiskEnds;
+  readonly resume: WriteResume | undefined;
+}
+
 /** Everything downloaded, decoded and handed to the writer, and known to be complete. */
-async function decodeAll(
-  download: Download,
-  writer: DiskWriter,
-  request: ImageRequest,
-  events: WriteEvents,
-): Promise<ImageFormat> {
+async function decodeAll(run: WriteRun, request: ImageRequest, events: WriteEvents): Promise<ImageFormat> {
+  const { download, writer, resume } = run;
   const hash = request.sha256 === undefined ? undefined : createHash('sha256');
-  let format: ImageFormat = 'raw';
-  let decoder: ReturnType<(typeof decoders)['raw']> | undefined;
-  const sink = request.unwrap?.(writer) ?? asItIs(writer);
-  const formatOf = request.unwrap === undefined ? imageFormat : outerFormat;
+  const sink = sinkOf(request, writer);
+  let decoding: Decoding | undefined;
   try {
+    if (await takeUp(run, hash, events)) decoding = { format: 'raw', decoder: decoders.raw(sink) };
     for await (const batch of readBatches(download)) {
       hash?.update(batch);
-      if (decoder === undefined) {
-        format = formatOf(batch, download, writer);
-        decoder = decoders[format](sink);
-        events.log(`the image is ${format}, ${download.totalBytes ?? 'an unknown number of'} bytes to download`);
-      }
-      await decoder.push(batch);
+      decoding ??= begin(batch, sink, run, { request, events });
+      await decoding.decoder.push(batch);
       events.signal.throwIfAborted();
-      events.progress({ format, ...progressOf(download), written: writer.bytes });
+      events.progress({ format: decoding.format, ...progressOf(download), written: writer.bytes });
+      await resume?.note();
     }
     requireFileSum(request, hash);
-    await decoder?.end();
+    await decoding?.decoder.end();
     await sink.finish();
   } finally {
-    decoder?.close();
+    decoding?.decoder.close();
     sink.close();
   }
-  return format;
+  if (decoding === undefined) throw new TinsmithError('corrupt_image', 'the image is empty');
+  return decoding.format;
+}
+
+interface Decoding {
+  readonly format: ImageFormat;
+  readonly decoder: Decoder;
+}
+
+/** Knows by the first bytes what the image is. */
+function begin(
+  start: Buffer,
+  sink: ImageSink,
+  { download, writer, resume }: WriteRun,
+  { request, events }: { readonly request: ImageRequest; readonly events: WriteEvents },
+): Decoding {
+  const format = request.unwrap === undefined ? imageFormat(start, download, writer) : outerFormat(start);
+  if (format === 'raw') resume?.begin();
+  events.log(`the image is ${format}, ${download.totalBytes ?? 'an unknown number of'} bytes to download`);
+  return { format, decoder: decoders[format](sink) };
+}
+
+/** Whether an earlier run left something to go on with: a raw image. */
+async function takeUp(
+  { download, writer, ends, resume }: WriteRun,
+  hash: Hash | undefined,
+  { signal, log, progress }: WriteEvents,
+): Promise<boolean> {
+  const each = (bytes: Buffer): void => {
+    hash?.update(bytes);
+    const done = writer.bytes + bytes.length;
+    progress({ format: 'raw', ...progressOf(download), done, written: done });
+  };
+  const bytes = (await resume?.takeUp(download, ends, { signal, each })) ?? 0;
+  if (bytes > 0)
+    log(`an earlier run left ${bytes} bytes of the image on the disk: read back and found right, not fetched`);
+  return bytes > 0;
 }
 
 function requireFileSum(request: ImageRequest, hash: Hash | undefined): void {
@@ -154,7 +208,8 @@ function requireSum(variable: string, what: string, expected: string | undefined
   throw new TinsmithError('checksum_mismatch', sentence);
 }
 
-function asItIs(writer: DiskWriter): UnwrappingSink {
+function sinkOf({ unwrap }: ImageRequest, writer: DiskWriter): UnwrappingSink {
+  if (unwrap !== undefined) return unwrap(writer);
   return {
     space: () => writer.space(),
     advance: (bytes) => writer.advance(bytes),

@@ -11,7 +11,11 @@ export interface HostileServer extends AsyncDisposable {
 }
 
 /** A real HTTP server on a free port of 127.0.0.1 that answers one file as badly as it is told to. */
-export async function hostileServer(body: Buffer, answers: readonly Answer[]): Promise<HostileServer> {
+export async function hostileServer(
+  body: Buffer,
+  answers: readonly Answer[],
+  { port: wanted = 0 }: { readonly port?: number } = {},
+): Promise<HostileServer> {
   const requests: string[] = [];
   const sockets = new Set<Socket>();
   const server: Server = createServer((request, response) => {
@@ -23,7 +27,7 @@ export async function hostileServer(body: Buffer, answers: readonly Answer[]): P
   });
   server.on('connection', (socket) => sockets.add(socket.on('close', () => sockets.delete(socket))));
   await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
+    server.listen(wanted, '127.0.0.1', resolve);
   });
   const { port } = server.address() as AddressInfo;
   return {
