@@ -43,13 +43,28 @@ export class DiskEnds {
     this.#table = table;
   }
 
-  /** Zeros to both ends, safely. From here on the disk does not boot until `commit`. */
+  /** Zeros to both ends, safely. From here on the disk does not boot until `commit`. An end that fails does not spare the other. */
   async wipe(): Promise<void> {
     this.#isTouched = true;
-    const zeros = alignedBuffer(END_BYTES);
-    await this.#disk.write(zeros, 0);
-    await this.#disk.write(zeros, this.#disk.sizeBytes - END_BYTES);
+    const { sizeBytes, logicalBlockBytes: block } = this.#disk;
+    const results = await Promise.allSettled([
+      this.#zero({ offset: 0, bytes: END_BYTES }, [0, block]),
+      this.#zero({ offset: sizeBytes - END_BYTES, bytes: END_BYTES }, [sizeBytes - block]),
+    ]);
     await this.#disk.flush();
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  /** Where not all of a range can be written, what boots goes all the same: the blocks at `vital`, each by itself. */
+  async #zero(range: { readonly offset: number; readonly bytes: number }, vital: readonly number[]): Promise<void> {
+    const zeros = alignedBuffer(range.bytes);
+    try {
+      await this.#disk.write(zeros, range.offset);
+    } catch (thrown) {
+      const block = zeros.subarray(0, this.#disk.logicalBlockBytes);
+      await Promise.allSettled(vital.map((offset) => this.#disk.write(block, offset)));
+      throw thrown;
+    }
   }
 
   /** Zeros to the start alone, safely: the end holds what an earlier run says of its work, and no partition table. */
@@ -64,27 +79,34 @@ export class DiskEnds {
     if (this.#isTouched) await this.wipe().catch(() => undefined);
   }
 
-  /** Writes the ends, the very first block last, and reads them back. Returns the numbers of the image's partitions. */
+  /**
+   * Writes the ends in three steps, each safe and read back before the next: what boots or names partitions comes when everything
+   * else is there, whatever a power cut leaves of a step. Returns the numbers of the image's partitions.
+   */
   async commit({ head, tail, bytes }: ImageEnds): Promise<number[]> {
-    const { sizeBytes, logicalBlockBytes } = this.#disk;
+    const { sizeBytes, logicalBlockBytes: block } = this.#disk;
     requireWhole(this.#table, bytes);
-    stretchGpt(head, tail, { sizeBytes, blockBytes: logicalBlockBytes });
-    await this.#disk.write(tail, sizeBytes - END_BYTES);
-    await this.#disk.write(head.subarray(4096), 4096);
-    await this.#disk.flush();
-    await this.#disk.write(head.subarray(0, 4096), 0);
-    await this.#disk.flush();
-    await this.#requireSame(head, 0);
-    await this.#requireSame(tail, sizeBytes - END_BYTES);
+    stretchGpt(head, tail, { sizeBytes, blockBytes: block });
+    const rest = { offset: 2 * block, bytes: head.subarray(2 * block) };
+    await this.#putSafely([rest, { offset: sizeBytes - END_BYTES, bytes: tail.subarray(0, -block) }]);
+    // Both headers of a GPT: one block each, so each is whole or not there.
+    const header = { offset: block, bytes: head.subarray(block, 2 * block) };
+    await this.#putSafely([header, { offset: sizeBytes - block, bytes: tail.subarray(-block) }]);
+    await this.#putSafely([{ offset: 0, bytes: head.subarray(0, block) }]);
     return (this.#table?.partitions ?? []).map((partition) => partition.number);
   }
 
-  async #requireSame(expected: Buffer, offset: number): Promise<void> {
-    const found = alignedBuffer(END_BYTES);
-    await this.#disk.read(found, offset);
-    if (found.equals(expected)) return;
-    const fact = `what was written at byte ${offset} reads back differently: the disk is faulty`;
-    throw new TinsmithError('write_failed', `cannot trust ${this.#disk.device}: ${fact}`);
+  async #putSafely(pieces: readonly { readonly offset: number; readonly bytes: Buffer }[]): Promise<void> {
+    for (const { offset, bytes } of pieces) await this.#disk.write(bytes, offset);
+    await this.#disk.flush();
+    const memory = alignedBuffer(END_BYTES);
+    for (const { offset, bytes } of pieces) {
+      const found = memory.subarray(0, bytes.length);
+      await this.#disk.read(found, offset);
+      if (found.equals(bytes)) continue;
+      const fact = `what was written at byte ${offset} reads back differently: the disk is faulty`;
+      throw new TinsmithError('write_failed', `cannot trust ${this.#disk.device}: ${fact}`);
+    }
   }
 }
 

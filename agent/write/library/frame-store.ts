@@ -49,16 +49,26 @@ export class FrameStore {
 
   /**
    * Whether the disk holds the frame already. `raw` is overwritten. A frame that touches an end never is: the ends are zeros
-   * from before the first write.
+   * from before the first write. What cannot be read is not there: a sector that lost its contents takes new ones.
    */
   async holds({ imageOffset, imageBytes, sums }: LibraryFrame, raw: Buffer<ArrayBuffer>): Promise<boolean> {
     const padded = Math.ceil(imageBytes / this.#disk.logicalBlockBytes) * this.#disk.logicalBlockBytes;
     const { from, to } = this.#middle(imageOffset, padded);
     if (from > 0 || to < padded || padded !== imageBytes) return false;
     const found = raw.subarray(0, imageBytes);
-    await this.#disk.read(found, imageOffset);
+    if (!(await this.#canRead(found, imageOffset))) return false;
     if (sums === undefined) return isZeros(found);
     return (await this.#memory.sha256(found)) === sums.image;
+  }
+
+  async #canRead(into: Buffer, offset: number): Promise<boolean> {
+    try {
+      await this.#disk.read(into, offset);
+      return true;
+    } catch (thrown) {
+      if (TinsmithError.from(thrown).code === 'write_failed') return false;
+      throw thrown;
+    }
   }
 
   /** The part of a frame that lies in neither end, in offsets of the frame. */
