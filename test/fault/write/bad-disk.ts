@@ -20,6 +20,8 @@ type Source = (typeof SOURCES)[number];
 interface DiskFault {
   readonly name: string;
   readonly ends: 'written' | 'refused' | 'either';
+  /** Whether the operator asked to read the whole disk back. */
+  readonly verifyDisk?: boolean;
   /** What can be demanded of the disk after a failure beyond that it does not boot; default: zeros at both ends, or all as it was. */
   readonly leaves?: 'unwritable ends' | 'zeros at the other end';
   /** `operations`: how many a run without faults does. */
@@ -106,6 +108,12 @@ const DISK_FAULTS: readonly DiskFault[] = [
       lost: { at: sizeBytes - random.pick([33 * 512, 512]), from: operations - LAST_STEPS + 1 },
     }),
   },
+  {
+    name: 'a write in the middle is lost, VERIFY_DISK',
+    ends: 'refused',
+    verifyDisk: true,
+    make: (about) => ({ lost: { at: middleByte(about), from: 1 } }),
+  },
   { name: 'power cut', ends: 'either', make: (about) => ({ powerCutAt: anyOperation(about) }) },
   {
     name: 'power cut while the ends are written',
@@ -180,7 +188,7 @@ class Place {
     const faults = fault.make({ random: this.#random, sizeBytes, operations });
     const file = new ModelFile(contents.old, faults, this.#random);
 
-    const error = await this.#write(file, source, sizeBytes, signal);
+    const error = await this.#write(file, source, signal, fault.verifyDisk);
     const found = faults.powerCutAt === undefined ? file.contents() : file.afterPowerCut();
     const state = contents.judge(found);
 
@@ -197,7 +205,7 @@ class Place {
 
     // The disk is a good one again, and as it was left.
     const repaired = new ModelFile(found, {}, this.#random);
-    assert.equal((await this.#write(repaired, source, sizeBytes, signal))?.message, undefined, `afterwards: ${about}`);
+    assert.equal((await this.#write(repaired, source, signal))?.message, undefined, `afterwards: ${about}`);
     assert.equal(contents.judge(repaired.contents()), 'image', `afterwards: ${about}`);
     return { label: fault.name };
   }
@@ -207,7 +215,7 @@ class Place {
     const known = this.#operations.get(key);
     if (known !== undefined) return known;
     const file = new ModelFile(contents.old, {}, this.#random);
-    assert.equal(await this.#write(file, source, contents.old.length, signal), undefined);
+    assert.equal(await this.#write(file, source, signal), undefined);
     this.#operations.set(key, file.operations);
     return file.operations;
   }
@@ -215,12 +223,13 @@ class Place {
   async #write(
     file: ModelFile,
     source: Source,
-    sizeBytes: number,
     signal: AbortSignal,
+    verifyDisk = false,
   ): Promise<TinsmithError | undefined> {
-    await using disk = new FileDisk(file.handle(), { device: DEVICE, sizeBytes, logicalBlockBytes: 512 });
+    const about = { device: DEVICE, sizeBytes: file.contents().length, logicalBlockBytes: 512 };
+    await using disk = new FileDisk(file.handle(), about);
     const events = { signal, log: () => undefined, progress: () => undefined };
-    const request = { proxy: {}, retryForMs: 20_000 };
+    const request = { proxy: {}, retryForMs: 20_000, verifyDisk };
     const { origin } = this.#server;
     try {
       if (source !== 'library') await writeImage(disk, { ...request, url: `${origin}/${source}` }, events);

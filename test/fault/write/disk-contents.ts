@@ -2,6 +2,7 @@ import { stretch, withTable } from './fault-image.ts';
 
 const MIB = 1 << 20;
 const BLOCK_BYTES = 512;
+const JOURNAL_COPY_BYTES = 448 << 10;
 
 /** What lies on a disk, judged by reading all of it. */
 export type DiskState =
@@ -9,7 +10,7 @@ export type DiskState =
   | 'image'
   /** As before; nothing was touched, or not yet more than its ends. */
   | 'old'
-  /** First and last MiB are zeros. */
+  /** First and last MiB are zeros, but for the journal of a raw image. */
   | 'zeros'
   /** Neither partition table nor boot code, but not all zeros. */
   | 'unbootable'
@@ -50,9 +51,21 @@ export class DiskContents {
         ? 'whole but for its first blocks'
         : 'bootable and not whole';
     }
-    const isZero = (from: number, end: number): boolean => disk.subarray(from, end).every((byte) => byte === 0);
-    return isZero(0, MIB) && isZero(tail, disk.length) ? 'zeros' : 'unbootable';
+    return isWiped(disk) ? 'zeros' : 'unbootable';
   }
+}
+
+/** Both ends, as a failure leaves them. A journal may lie in the first part of the last MiB; where a GPT would be are zeros. */
+function isWiped(disk: Buffer): boolean {
+  const isZero = (from: number, end: number): boolean => disk.subarray(from, end).every((byte) => byte === 0);
+  const tail = disk.length - MIB;
+  const copies = [tail, tail + JOURNAL_COPY_BYTES].map((at) => ({ at, end: at + JOURNAL_COPY_BYTES }));
+  const isJournal = (at: number): boolean => disk.toString('latin1', at, at + 16) === 'tinsmith-journal';
+  return (
+    isZero(0, MIB) &&
+    copies.every(({ at, end }) => isZero(at, end) || isJournal(at)) &&
+    isZero(tail + 2 * JOURNAL_COPY_BYTES, disk.length)
+  );
 }
 
 /** What firmware or a kernel would go by. */
