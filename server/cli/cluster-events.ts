@@ -3,7 +3,7 @@ import type { CommandContext } from './command.ts';
 
 const RECENT_EVENTS = 15;
 
-/** The last events of the cluster itself and of its nodes. */
+/** The last events of the cluster itself and of its nodes, from its creation on: an older one may have had its name. */
 export async function clusterEvents(
   { api }: CommandContext,
   { name, nodes }: ClusterView,
@@ -12,5 +12,7 @@ export async function clusterEvents(
   const members = new Set(nodes.map(({ hardware }) => hardware));
   const isMine = ({ data, hardware = '', name: event }: EventView): boolean =>
     data['cluster'] === name || (members.has(hardware) && /^(machine|node)\./.test(event));
-  return items.filter(isMine).slice(-RECENT_EVENTS);
+  const created = items.findLastIndex((event) => event.name === 'cluster.created' && event.data['cluster'] === name);
+  // Where that is not among them, all of them came after it.
+  return items.slice(Math.max(0, created)).filter(isMine).slice(-RECENT_EVENTS);
 }

@@ -146,6 +146,11 @@ function hardwareReading(db: Kysely<Tables>, box: SecretBox) {
 
 function workflowReading(db: Kysely<Tables>, box: SecretBox) {
   return {
+    async isWorkflowNameUsed(name) {
+      const fence = db.selectFrom('attempt_fence').select('attempt').where('workflow', '=', name);
+      return (await fence.executeTakeFirst()) !== undefined;
+    },
+
     async workflow(name) {
       const row = await findWorkflowRow(db, name);
       return row === undefined ? undefined : (await workflowsOfRows(db, box, [row]))[0];

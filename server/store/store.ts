@@ -195,6 +195,8 @@ export interface Store {
   listTemplates(): Promise<readonly Template[]>;
 
   workflow(name: string): Promise<Workflow | undefined>;
+  /** Whether there is one of that name, or was: its attempts and events would be taken for those of a new one. */
+  isWorkflowNameUsed(name: string): Promise<boolean>;
   /** Sorted by creation. */
   listWorkflows(filter?: {
     readonly hardware?: string;

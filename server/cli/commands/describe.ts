@@ -82,8 +82,10 @@ async function collect(context: CommandContext, kind: KindName, name: string): P
   const byId = new Map(lists.flatMap(({ items }) => items).map((event) => [event.id, event]));
   const begun = Date.parse(workflow.createdAt);
   const ended = workflow.finishedAt === undefined ? Number.POSITIVE_INFINITY : Date.parse(workflow.finishedAt);
+  // An older workflow may have had its name.
   const events = [...byId.values()]
-    .filter(({ at, workflow: subject }) => subject === name || (Date.parse(at) >= begun && Date.parse(at) <= ended))
+    .filter(({ at }) => Date.parse(at) >= begun)
+    .filter(({ at, workflow: subject }) => subject === name || Date.parse(at) <= ended)
     .toSorted((a, b) => a.id - b.id);
   return { workflow, history: history.items, events };
 }
