@@ -64,10 +64,10 @@ export const hardwareRoutes = [
     async handle({ params, body, cause }, { store, transitions, clock }) {
       const release = { name: params.name, wipe: body.wipe ?? true };
       await checkRelease(store, release.name);
-      const steps = await foreseeRelease(store, release);
-      if (body.dryRun === true) return { isReleased: false, steps };
+      const foreseen = await foreseeRelease(store, release);
+      if (body.dryRun === true) return { isReleased: false, ...foreseen };
       await releaseHardware({ store, transitions }, release, cause);
-      return { ...(await releaseView(store, params.name, clock())), steps };
+      return { ...(await releaseView(store, release, clock())), steps: foreseen.steps };
     },
   }),
   defineRoute({
@@ -77,7 +77,7 @@ export const hardwareRoutes = [
     params: nameParamsSchema,
     response: releaseAnswerSchema,
     async handle({ params }, { store, clock }) {
-      return releaseView(store, params.name, clock());
+      return releaseView(store, { name: params.name, wipe: true }, clock());
     },
   }),
   defineRoute({

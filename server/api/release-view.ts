@@ -9,8 +9,14 @@ import type { Hardware, Store } from '../store/store.ts';
 import { nodeWaitOf } from './cluster-view.ts';
 import type { ReleaseAnswer } from './types.ts';
 
+interface Release {
+  readonly name: string;
+  /** False: its disks are left as they are. */
+  readonly wipe: boolean;
+}
+
 /** How far the release of a machine is; one that is in no cluster and has no wipe to do is released. */
-export async function releaseView(store: Store, name: string, now: Date): Promise<ReleaseAnswer> {
+export async function releaseView(store: Store, { name, wipe }: Release, now: Date): Promise<ReleaseAnswer> {
   const hardware = await store.hardware(name);
   if (hardware === undefined) throw new TinsmithError('not_found', `there is no Hardware "${name}"`);
   const node = await store.node(name);
@@ -18,7 +24,7 @@ export async function releaseView(store: Store, name: string, now: Date): Promis
     const text = (await nodeWaitOf(store, node, now))?.text;
     return { isReleased: false, steps: [], ...(text === undefined ? {} : { waits: text }) };
   }
-  return wipeView(store, hardware, now);
+  return wipe ? wipeView(store, hardware, now) : { isReleased: true, steps: [] };
 }
 
 async function wipeView(store: Store, hardware: Hardware, now: Date): Promise<ReleaseAnswer> {
@@ -40,19 +46,21 @@ async function wipeView(store: Store, hardware: Hardware, now: Date): Promise<Re
 /** What a release will do: to the machine, and to the cluster that it leaves. */
 export async function foreseeRelease(
   store: Store,
-  { name, wipe }: { readonly name: string; readonly wipe: boolean },
-): Promise<readonly string[]> {
+  { name, wipe }: Release,
+): Promise<Pick<ReleaseAnswer, 'steps' | 'wipes'>> {
   const node = await store.node(name);
   const cluster = node && (await store.cluster(node.cluster));
   if (cluster === undefined) {
-    return [
-      wipe
-        ? `${name}: its user data is dropped, its disks are wiped, it is switched off`
-        : `${name}: its user data is dropped`,
-    ];
+    const what = wipe
+      ? 'its user data is dropped, its disks are wiped, it is switched off'
+      : 'its user data is dropped, its disks are left as they are';
+    return { steps: [`${name}: ${what}`], wipes: wipe };
   }
   const state = cluster.state === 'deleting' ? 'deleting' : 'changing';
   const released = [...cluster.released.filter(({ hardware }) => hardware !== name), { hardware: name, wipe }];
-  const { steps, obstacles } = foreseeCluster(await readFacts({ store, candidates }, { ...cluster, state, released }));
-  return [...steps, ...obstacles.map((obstacle) => `then ${cluster.name} is blocked: ${obstacle}`)];
+  const { steps, moves, obstacles } = foreseeCluster(
+    await readFacts({ store, candidates }, { ...cluster, state, released }),
+  );
+  const wipes = moves.some((move) => move.kind === 'release' && move.hardware === name && move.wipe);
+  return { steps: [...steps, ...obstacles.map((obstacle) => `then ${cluster.name} is blocked: ${obstacle}`)], wipes };
 }

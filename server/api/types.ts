@@ -307,6 +307,7 @@ export const releaseRequestSchema = Type.Object({ wipe: Type.Optional(Type.Boole
 export const releaseAnswerSchema = Type.Object({
   isReleased: Type.Boolean(),
   steps: Type.Array(Type.String(), { description: 'What is done, in order; only when it is asked for' }),
+  wipes: Type.Optional(Type.Boolean({ description: 'Whether its disks are erased; only when it is asked for' })),
   waits: Type.Optional(Type.String({ description: 'What keeps it from going on' })),
 });
 export type ReleaseAnswer = View<typeof releaseAnswerSchema>;

@@ -12,7 +12,7 @@ export async function confirmed(
 ): Promise<void> {
   if (input.has('yes')) return;
   if (ask === undefined) {
-    throw new TinsmithError('usage', `this erases disks, and nobody can be asked here: add --yes (${question})`);
+    throw new TinsmithError('usage', `nobody can be asked here: add --yes to answer yes to "${question}"`);
   }
   const answer = (await ask(`${question} [y/N] `)).trim().toLowerCase();
   if (answer !== 'y' && answer !== 'yes') throw new TinsmithError('cancelled', 'nothing was changed');

@@ -13,7 +13,7 @@ import { hardwareRow, userDataPurpose } from './hardware-rows.ts';
 import type { NodeTable } from './schema.ts';
 import { NO_SYSTEM, updateHardware } from './stage-transitions.ts';
 import type { Cluster } from './store.ts';
-import { findWorkflowRow, unfinishedOf } from './workflow-rows.ts';
+import { findWorkflowRow, unfinishedOf, type WorkflowRow } from './workflow-rows.ts';
 import { endRun } from './workflow-transitions.ts';
 
 type Verbs =
@@ -272,6 +272,16 @@ async function forgetInstallations(change: Change, { hardware, cluster }: NodeRo
   }
 }
 
+/** What is still to run on a machine that is to be released, and the way around it. */
+function busyFact(busy: WorkflowRow, wipe: NodeWorkflow | undefined): string {
+  const { name, state, labels_json: labels } = busy;
+  const cancel = `tinsmith workflow cancel ${name}`;
+  if (wipe === undefined && isWipe(JSON.parse(labels))) {
+    return `the wipe of its disks was ordered before and is ${state}: to leave it out, cancel that first (${cancel}), then release it again`;
+  }
+  return `Workflow ${name} is ${state} on it; cancel that first (${cancel})`;
+}
+
 async function releaseHardware(
   change: Change,
   { hardware, wipe }: Pick<NodeRelease, 'hardware' | 'wipe'>,
@@ -279,13 +289,8 @@ async function releaseHardware(
   await hardwareRow(change.trx, hardware);
   const held = await findNodeRow(change.trx, hardware);
   const [busy] = await unfinishedOf(change.trx, hardware);
-  if (held !== undefined || busy !== undefined) {
-    const fact =
-      held === undefined
-        ? `Workflow ${busy?.name} is ${busy?.state} on it; cancel that first`
-        : `it is a node of cluster ${held.cluster}`;
-    throw new TinsmithError('conflict', `cannot release Hardware ${hardware}: ${fact}`);
-  }
+  const fact = held === undefined ? busy && busyFact(busy, wipe) : `it is a node of cluster ${held.cluster}`;
+  if (fact !== undefined) throw new TinsmithError('conflict', `cannot release Hardware ${hardware}: ${fact}`);
   await dropUserData(change, hardware);
   if (wipe !== undefined) await orderWorkflow(change, wipe);
   await change.emit({ name: 'hardware.released', hardware, data: { wipe: wipe !== undefined } });

@@ -45,6 +45,23 @@ describe('tinsmith cluster', () => {
     );
   });
 
+  it('describes one that was made anew under an old name by its own events only', async () => {
+    await using made = await world();
+    const { transitions } = made;
+    await transitions.startClusterDelete('c1', newCluster().options, operator);
+    await transitions.startRelease({ hardware: 'm1', reason: 'the cluster goes' }, operator);
+    await transitions.releaseNode('m1', operator);
+    await transitions.deleteCluster('c1', operator);
+    await transitions.createCluster(newCluster(), operator);
+    await transitions.claimNode(nodeClaim('m1'), operator);
+
+    const { stdout } = await runCliProcess(made, ['cluster', 'describe', 'c1']);
+
+    const events = stdout.slice(stdout.indexOf('Events')).trimEnd().split('\n').slice(1);
+    assert.equal(events.length, 2, stdout);
+    assert.match(events.join('\n'), /created[^]*m1 +claimed/);
+  });
+
   it('ends by Ctrl-C without a complaint while a machine is released', async () => {
     await using made = await world();
     await using release = startCliProcess(made, ['hardware', 'release', 'm1', '--yes']);
@@ -100,13 +117,14 @@ describe('tinsmith cluster', () => {
   it('erases nothing where nobody can be asked, unless told so', async () => {
     await using made = await world();
 
-    for (const argv of [
-      ['cluster', 'delete', 'c1'],
-      ['hardware', 'release', 'm1'],
-    ]) {
+    for (const [argv, question] of [
+      [['cluster', 'delete', 'c1'], 'Delete cluster c1? The disks of its machines are erased.'],
+      [['cluster', 'scale', 'c1', '--workers', 'md-0=2'], 'Change cluster c1? Disks of machines that join or leave'],
+      [['hardware', 'release', 'm1'], 'Release m1? Its disks stay as they are.'],
+    ] as const) {
       const { code, stderr } = await runCliProcess(made, argv);
       assert.equal(code, 64, argv.join(' '));
-      assert.match(stderr, /this erases disks, and nobody can be asked here: add --yes/);
+      assert.ok(stderr.includes(`nobody can be asked here: add --yes to answer yes to "${question}`), stderr);
     }
     assert.equal((await made.store.cluster('c1'))?.state, 'creating');
     const deleted = await runCliProcess(made, ['cluster', 'delete', 'c1', '--yes', '--no-wait']);
@@ -185,6 +203,33 @@ describe('tinsmith hardware release', () => {
     assert.equal(code, 0);
     assert.match(stdout, /hardware\/m1 released\n$/);
     assert.equal((await store.hardware('m1'))?.hasUserData, false);
+  });
+
+  it('says the truth of the disks, and how to leave out a wipe that was ordered before', async () => {
+    await using made = await startApiWorld();
+    await made.transitions.apply({ hardware: [hardwareManifest('m1', 1)], templates: [], workflows: [] }, operator);
+    const release = ['hardware', 'release', 'm1'];
+
+    const asked = await runCliProcess(made, [...release, '--no-wipe']);
+    assert.match(asked.stdout, /^m1: its user data is dropped, its disks are left as they are$/m);
+    assert.match(asked.stderr, /"Release m1\? Its disks stay as they are\."/);
+    await runCliProcess(made, [...release, '--yes', '--no-wait']);
+    const refused = await runCliProcess(made, [...release, '--no-wipe', '--yes']);
+    assert.match(refused.stderr, /was ordered before and is pending: .*\(tinsmith workflow cancel m1-wipe-1\)/);
+    await runCliProcess(made, ['workflow', 'cancel', 'm1-wipe-1']);
+    const released = await runCliProcess(made, [...release, '--no-wipe', '--yes']);
+    assert.match(released.stdout, /hardware\/m1 released\n$/);
+  });
+
+  it('does not threaten disks that nothing was written to', async () => {
+    await using made = await startApiWorld();
+    await made.transitions.apply({ hardware: [hardwareManifest('m1', 1)], templates: [], workflows: [] }, operator);
+    await made.transitions.createCluster(newCluster(), operator);
+    await made.transitions.claimNode(nodeClaim('m1'), operator);
+
+    const { stderr } = await runCliProcess(made, ['hardware', 'release', 'm1']);
+
+    assert.match(stderr, /"Release m1\? Its disks stay as they are\."/);
   });
 });
 

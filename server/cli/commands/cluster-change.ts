@@ -92,7 +92,10 @@ async function change(
     out.line(`cluster/${name} unchanged`);
     return 0;
   }
-  await confirmed(context, input, `Change cluster ${name}? Disks of machines that join or leave are erased.`);
+  const disks = input.has('no-wipe')
+    ? 'Disks of machines that join are erased, those of machines that leave stay as they are.'
+    : 'Disks of machines that join or leave are erased.';
+  await confirmed(context, input, `Change cluster ${name}? ${disks}`);
   const answer = await api.send<ClusterChangeAnswer>('POST', path, request);
   out.line(`cluster/${name} ${answer.outcome}`);
   if (input.has('no-wait')) return 0;

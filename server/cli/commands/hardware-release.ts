@@ -26,9 +26,10 @@ export const hardwareReleaseCommand: Command = {
     const [name = ''] = input.positionals;
     const wipe = !input.has('no-wipe');
     const path = `${recordPath('hardware', name)}/release`;
-    const { steps } = await api.send<ReleaseAnswer>('POST', path, { wipe, dryRun: true });
+    const { steps, wipes = wipe } = await api.send<ReleaseAnswer>('POST', path, { wipe, dryRun: true });
     for (const step of steps) out.line(printable(step));
-    await confirmed(context, input, `Release ${name}? ${wipe ? 'All its disks are erased.' : 'Its disks stay.'}`);
+    const disks = wipes ? 'All its disks are erased.' : 'Its disks stay as they are.';
+    await confirmed(context, input, `Release ${name}? ${disks}`);
     let answer = await api.send<ReleaseAnswer>('POST', path, { wipe });
     let told = '';
     while (!answer.isReleased) {
