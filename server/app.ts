@@ -10,6 +10,8 @@ import { parseMirrorUrl } from '#proto/mirror-list.ts';
 import { ensureAdminToken } from './api/admin-token.ts';
 import { startApi } from './api/start-api.ts';
 import { bootRoutes } from './boot/boot-routes.ts';
+import { egressSetting } from './boot/egress-setting.ts';
+import { ImageAdmission } from './boot/image-admission.ts';
 import { missingBootFiles } from './boot/missing-boot-files.ts';
 import { startTftpServer } from './boot/tftp-server.ts';
 import { candidates } from './cluster/assign-machines.ts';
@@ -77,6 +79,7 @@ interface Parts {
     readonly library: string;
   };
   readonly images: { readonly library: ImageLibrary; readonly jobs: ImageJobs };
+  readonly admission: ImageAdmission;
 }
 
 /**
@@ -112,7 +115,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const ca = await openCertificateAuthority({ store, clock });
   const images = await openImages({ config, clock, transitions, store, folder: folders.library }, stack);
   const actionImages = await siteActions(config['actions.map']);
-  const parts: Parts = { actionImages, config, log, version, clock, facing, store, transitions, ca, folders, images };
+  const admission = stack.use(openAdmission(options, clock));
+  const shared = { config, log, version, clock, facing, store, transitions, ca, folders, images };
+  const parts: Parts = { ...shared, actionImages, admission };
   const grpc = await startProvisioning(parts, stack);
   const metadata = await startMetadata(parts, stack);
   startClusters(parts, metadata, stack);
@@ -124,7 +129,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       version,
       actionTimeoutMs: config['action.timeout'] * 1000,
       actionImages,
-      images,
+      images: { ...images, serving: () => admission.serving() },
       clock,
       planHost: planHost(config, { address: facing.address, metadata }),
       token: await ensureAdminToken(dataDir),
@@ -141,6 +146,15 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     ports: { http, metadata, grpc },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+function openAdmission({ config, log }: ServerOptions, clock: () => Date): ImageAdmission {
+  return new ImageAdmission({
+    streams: config['http.streams'],
+    egress: egressSetting(config['http.egress']),
+    clock,
+    log: log.child({ part: 'boot' }),
+  });
 }
 
 async function openImages(
@@ -307,6 +321,7 @@ async function startBoot(parts: Parts, stack: AsyncDisposableStack): Promise<num
       caDer: ca.certificateDer,
       bootFolders: [folders.boot, folders.ipxe],
       imagesFolder: folders.images,
+      admission: parts.admission,
       libraryFolderOf: (name) => parts.images.library.folderOf(name),
       libraryMirrorsOf: async (name) => [
         ...new Set([...(await parts.images.library.mirrors.ofAny(name)), ...siteMirrors]),

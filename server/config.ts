@@ -46,6 +46,18 @@ export const SETTINGS = {
   },
   'tftp.port': { type: 'number', default: '69', summary: 'UDP port of TFTP.' },
   'http.port': { type: 'number', default: '7171', summary: 'Machine-facing HTTP: iPXE scripts, boot files, images.' },
+  'http.streams': {
+    type: 'number',
+    default: '8',
+    summary:
+      'How many machines are served images at once, first come, first finished; the others wait; 0: all at once.',
+  },
+  'http.egress': {
+    type: 'string',
+    default: '0',
+    summary:
+      'What all images together may take of the network, `1Gbit` or `110MB` a second, shared equally; 0: no limit.',
+  },
   'metadata.port': {
     type: 'number',
     default: '7172',

@@ -29,7 +29,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'server/cluster/bootstrap/bootstrapper.ts',
   ],
   'server/discover': ['proto', 'server/life', 'server/manifests', 'server/store', 'server/config.ts'],
-  'server/boot': ['proto', 'server/life', 'server/manifests', 'server/store', 'server/config.ts'],
+  'server/boot': ['proto', 'transfer', 'server/life', 'server/manifests', 'server/store', 'server/config.ts'],
   'server/enroll': ['proto', 'server/life', 'server/manifests', 'server/store', 'server/config.ts'],
   'server/provision': [
     'proto',

@@ -5,6 +5,7 @@ import { FinalDownloadError, RestartDownloadError } from './download-errors.ts';
 import { httpGet } from './http-request.ts';
 import type { HttpResponse } from './http-response.ts';
 import { pause } from './pause.ts';
+import { type TurnInLine, turnText } from './turn-in-line.ts';
 
 export interface DownloadOptions {
   readonly url: string;
@@ -58,6 +59,7 @@ export class Download implements AsyncIterable<Uint8Array> {
   #validator: string | undefined;
   #lastByteAt = performance.now();
   #pauseMs: number;
+  #lastTurn = '';
   /** Of the body under way: what an earlier connection brought already. */
   #skipBytes = 0;
 
@@ -189,8 +191,17 @@ export class Download implements AsyncIterable<Uint8Array> {
       signal,
       answerMs: this.#timing.answerMs,
       skipVerify: access?.skipVerify ?? false,
+      inLine: (turn) => this.#waitInLine(turn),
       ...(authorization === undefined ? {} : { authorization }),
     });
+  }
+
+  /** The server works and serves others first: no failure, so it does not count as time without a byte. */
+  #waitInLine(turn: TurnInLine): void {
+    this.#lastByteAt = performance.now();
+    const text = turnText(turn);
+    if (text !== this.#lastTurn) this.#options.log(`download from ${this.#url.host} ${text}`);
+    this.#lastTurn = text;
   }
 
   #acceptFirst(response: HttpResponse): void {

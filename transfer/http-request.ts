@@ -6,7 +6,9 @@ import { TinsmithError } from '#proto/errors.ts';
 import { shownUrl, withoutUrlSecrets } from '#proto/url-secrets.ts';
 import { FinalDownloadError } from './download-errors.ts';
 import { HttpResponse } from './http-response.ts';
+import { pause } from './pause.ts';
 import { type SocketReader, streamReader, TcpReader } from './socket-reader.ts';
+import { type TurnInLine, turnInLine } from './turn-in-line.ts';
 
 export interface GetOptions {
   readonly headers: Readonly<Record<string, string>>;
@@ -18,6 +20,8 @@ export interface GetOptions {
   readonly authorization?: string;
   /** Whether any TLS certificate will do. */
   readonly skipVerify?: boolean;
+  /** Told each time that the server serves others first; then it is asked again. Absent: its 503 is the answer. */
+  readonly inLine?: (turn: TurnInLine) => void;
   /** What plain HTTP receives into, RECEIVE_BYTES: nobody else's until the response is destroyed. Default: its own. */
   readonly memory?: Buffer;
 }
@@ -26,6 +30,17 @@ const REDIRECTS = 10;
 
 /** One GET with redirects followed. Resolves with the head of the final answer; the caller reads or destroys the body. */
 export async function httpGet(url: URL, options: GetOptions): Promise<HttpResponse> {
+  for (;;) {
+    const response = await getWithRedirects(url, options);
+    const turn = options.inLine === undefined ? undefined : turnInLine(response);
+    if (turn === undefined) return response;
+    response.destroy();
+    options.inLine?.(turn);
+    await pause(turn.afterMs, options.signal);
+  }
+}
+
+async function getWithRedirects(url: URL, options: GetOptions): Promise<HttpResponse> {
   let target = url;
   for (let hops = 0; hops <= REDIRECTS; hops++) {
     const response = await requestOnce(target, target.origin === url.origin ? options : withoutAuthorization(options));

@@ -5,6 +5,7 @@ import { FinalDownloadError } from './download-errors.ts';
 import { httpGet } from './http-request.ts';
 import type { HttpResponse } from './http-response.ts';
 import { pause } from './pause.ts';
+import { type TurnInLine, turnText } from './turn-in-line.ts';
 
 export interface RangedFileOptions {
   readonly url: string;
@@ -77,6 +78,7 @@ class RangeReader {
   readonly #options: RangedFileOptions;
   readonly #timing: RangedFileTiming;
   #lastByteAt = performance.now();
+  #lastTurn = '';
 
   constructor(options: RangedFileOptions) {
     this.#url = new URL(options.url);
@@ -112,7 +114,8 @@ class RangeReader {
       range: `bytes=${from}-${end - 1}`,
       ...(this.validator === undefined ? {} : { 'if-range': this.validator }),
     };
-    const response = await httpGet(this.#url, { headers, proxy, signal, answerMs: this.#timing.answerMs });
+    const inLine = (turn: TurnInLine): void => this.#waitInLine(turn);
+    const response = await httpGet(this.#url, { headers, proxy, signal, answerMs: this.#timing.answerMs, inLine });
     try {
       this.#accept(response, from);
       return response;
@@ -120,6 +123,14 @@ class RangeReader {
       response.destroy();
       throw thrown;
     }
+  }
+
+  /** The server works and serves others first: no failure, so it does not count as time without a byte. */
+  #waitInLine(turn: TurnInLine): void {
+    this.#lastByteAt = performance.now();
+    const text = turnText(turn);
+    if (text !== this.#lastTurn) this.#options.log(`download from ${this.#url.host} ${text}`);
+    this.#lastTurn = text;
   }
 
   #accept(response: HttpResponse, from: number): void {

@@ -67,3 +67,51 @@ export const collectedSchema = Type.Object({
   bytes: Type.Integer({ description: 'That are free again' }),
 });
 export type CollectedView = View<typeof collectedSchema>;
+
+/** What the verb gets of the part that serves images; the view has names of machines besides. */
+export interface ImageServing {
+  readonly streams: number;
+  readonly egress: number;
+  readonly machines: readonly {
+    readonly address: string;
+    readonly state: 'served' | 'waiting';
+    readonly placeInLine?: number;
+    readonly since: Date;
+    readonly waitedSeconds: number;
+    readonly requests: number;
+    readonly sentBytes: number;
+    readonly rate: number;
+    readonly isSlow: boolean;
+  }[];
+}
+
+const servedMachineSchema = Type.Object({
+  address: Type.String(),
+  hardware: Type.Optional(Type.String({ description: 'The machine whose address it is' })),
+  state: Type.Unsafe<'served' | 'waiting'>({ type: 'string' }),
+  placeInLine: Type.Optional(Type.Integer({ description: 'Of those that wait; 1 is next' })),
+  since: date,
+  waitedSeconds: Type.Number({ description: 'Before it was served, or by now' }),
+  requests: Type.Integer({ description: 'Under way or held' }),
+  sentBytes: Type.Integer({ description: 'Since then' }),
+  rate: Type.Integer({ description: 'Bytes a second, lately' }),
+  isSlow: Type.Boolean({ description: 'It takes so little that others are served beside it' }),
+});
+
+export const imageServingSchema = Type.Object({
+  streams: Type.Integer({ description: 'How many are served at once; 0: no limit' }),
+  egress: Type.Integer({ description: 'Bytes a second for all together; 0: no limit' }),
+  machines: Type.Array(servedMachineSchema),
+});
+export type ImageServingView = View<typeof imageServingSchema>;
+
+const mirrorUrls = Type.Array(Type.String({ maxLength: 1024 }), { maxItems: 32 });
+export const mirrorsSchema = Type.Object({
+  items: Type.Array(Type.String(), { description: 'URLs of folders, best first' }),
+});
+export type MirrorsView = View<typeof mirrorsSchema>;
+export const changeMirrorsRequestSchema = Type.Object(
+  { add: Type.Optional(mirrorUrls), remove: Type.Optional(mirrorUrls) },
+  closed,
+);
+export type ChangeMirrorsRequest = View<typeof changeMirrorsRequestSchema>;

@@ -5,6 +5,7 @@ import type { ImageLibrary } from '../library/image-library.ts';
 import type { ActionImages } from '../manifests/action-images.ts';
 import type { Cause, Store } from '../store/store.ts';
 import type { Transitions } from '../store/transitions-contract.ts';
+import type { ImageServing } from './image-types.ts';
 
 /** What the verbs behind the routes work on. */
 export interface ApiDeps {
@@ -16,7 +17,12 @@ export interface ApiDeps {
   readonly actionTimeoutMs: number;
   /** A site's own names of actions. */
   readonly actionImages?: ActionImages;
-  readonly images: { readonly library: ImageLibrary; readonly jobs: ImageJobs };
+  readonly images: {
+    readonly library: ImageLibrary;
+    readonly jobs: ImageJobs;
+    /** Who is served images now, and who waits. */
+    readonly serving: () => ImageServing;
+  };
   readonly clock: () => Date;
   /** The host that cluster plans are made on. */
   readonly planHost: PlanHost;

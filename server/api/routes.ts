@@ -4,6 +4,7 @@ import { clusterRoutes } from './cluster-routes.ts';
 import { eventRoutes, eventStream } from './event-routes.ts';
 import { hardwareRoutes } from './hardware-routes.ts';
 import { imageRoutes } from './image-routes.ts';
+import { imageServingRoutes } from './image-serving-routes.ts';
 import type { Route, StreamRoute } from './route.ts';
 import { templateRoutes } from './template-routes.ts';
 import { versionRoute } from './version-route.ts';
@@ -18,6 +19,7 @@ export const ROUTES: readonly Route[] = [
   clusterPlanRoute,
   ...eventRoutes,
   ...imageRoutes,
+  ...imageServingRoutes,
   applyRoute,
   versionRoute,
 ];

@@ -7,9 +7,12 @@ import { mintBootToken } from '../store/boot-token.ts';
 import { type PoolLease, poolLeaseOfMac } from '../store/pool-lease.ts';
 import type { Cause, Hardware, Store } from '../store/store.ts';
 import type { Transitions } from '../store/transitions-contract.ts';
+import type { ImageAdmission } from './image-admission.ts';
 import { type BootEnvironment, type BootingMachine, bootScript, localBootScript, ownScript } from './ipxe-script.ts';
 import { openInside } from './open-inside.ts';
+import { plainAddress } from './plain-address.ts';
 import { type ContentVersion, type FileToSend, sendFile } from './send-file.ts';
+import { type HoldMs, type ImageToSend, sendImage } from './send-image.ts';
 
 export interface BootRoutesOptions {
   readonly store: Pick<Store, 'hardwareByMac' | 'setting'>;
@@ -29,6 +32,10 @@ export interface BootRoutesOptions {
   readonly libraryFolderOf: (nameOrDigest: string) => Promise<string | undefined>;
   /** Where else its frames are, best first. */
   readonly libraryMirrorsOf: (nameOrDigest: string) => Promise<readonly string[]>;
+  /** Whose turn it is to fetch images. Boot files, scripts and indexes need none. */
+  readonly admission: ImageAdmission;
+  /** How long answers are held for those whose turn it is not. */
+  readonly holdMs?: HoldMs;
 }
 
 /** How long a machine may take from its script to its enrolment: kernel and initramfs over a slow link, twice. */
@@ -57,26 +64,34 @@ export function bootRoutes(options: BootRoutesOptions): FastifyPluginAsync {
     const stopping = new AbortController();
     // Closing would otherwise wait for every image that is under way; agents fetch the rest from the next process.
     server.addHook('preClose', async () => stopping.abort());
-    serveFolder(server, '/boot/*', { folders: options.bootFolders, signal: stopping.signal });
-    serveFolder(server, '/images/*', { folders: [options.imagesFolder], signal: stopping.signal });
-    serveLibrary(server, options, stopping.signal);
+    serveBootFiles(server, { folders: options.bootFolders, signal: stopping.signal });
+    const { signal } = stopping;
+    const { admission, holdMs } = options;
+    const images = { folders: [options.imagesFolder], signal, admission, ...(holdMs && { holdMs }) };
+    serveImages(server, images);
+    serveLibrary(server, options, signal);
     await Promise.resolve();
   };
 }
 
-function serveFolder(server: FastifyInstance, url: string, from: Omit<FileToSend, 'path'>): void {
-  server.get<{ Params: { '*': string } }>(url, async (request, reply) => {
+function serveBootFiles(server: FastifyInstance, from: Omit<FileToSend, 'path'>): void {
+  server.get<{ Params: { '*': string } }>('/boot/*', async (request, reply) => {
     const path = request.params['*'];
-    if (await sendFile(request, reply, { ...from, path })) return reply;
+    if ((await sendFile(request, reply, { ...from, path })) === 'sent') return reply;
     throw new TinsmithError('not_found', `there is no file ${path} here`);
   });
 }
 
-function serveLibrary(
-  server: FastifyInstance,
-  { libraryFolderOf, libraryMirrorsOf }: Pick<BootRoutesOptions, 'libraryFolderOf' | 'libraryMirrorsOf'>,
-  signal: AbortSignal,
-): void {
+function serveImages(server: FastifyInstance, from: Omit<ImageToSend, 'path'>): void {
+  server.get<{ Params: { '*': string } }>('/images/*', async (request, reply) => {
+    const path = request.params['*'];
+    if (await sendImage(request, reply, { ...from, path })) return reply;
+    throw new TinsmithError('not_found', `there is no file ${path} here`);
+  });
+}
+
+function serveLibrary(server: FastifyInstance, options: BootRoutesOptions, signal: AbortSignal): void {
+  const { libraryFolderOf, libraryMirrorsOf, admission, holdMs } = options;
   server.get<{ Params: { image: string } }>('/library/:image/mirrors.json', async (request, reply) => {
     const { image } = request.params;
     if ((await libraryFolderOf(image)) === undefined)
@@ -89,7 +104,11 @@ function serveLibrary(
     const folder = await libraryFolderOf(image);
     const version = folder === undefined ? undefined : contentVersion(basename(folder), image, file);
     const toSend = { folders: folder === undefined ? [] : [folder], path: file, signal, ...(version && { version }) };
-    if (await sendFile(request, reply, toSend)) return reply;
+    const isSent =
+      file === 'image.zst'
+        ? await sendImage(request, reply, { ...toSend, admission, ...(holdMs && { holdMs }) })
+        : (await sendFile(request, reply, toSend)) === 'sent';
+    if (isSent) return reply;
     throw new TinsmithError('not_found', `the library has no ${image}/${file}`);
   });
 }
@@ -214,11 +233,6 @@ function parseMac(text: string): string {
   const digits = text.toLowerCase().replaceAll(/[:-]/g, '');
   if (!/^[0-9a-f]{12}$/.test(digits)) throw new TinsmithError('not_found', `"${text}" is no MAC address`);
   return digits.replaceAll(/(..)(?=.)/g, '$1:');
-}
-
-/** IPv4 as dotted numbers, also when the socket speaks IPv6. */
-function plainAddress(address: string): string {
-  return address.replace(/^::ffff:(?=\d+\.)/i, '');
 }
 
 /** A machine shows its status code at most; the sentence is for the person who asks with curl, and for the log. */

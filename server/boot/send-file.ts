@@ -4,6 +4,7 @@ import type { ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type ByteRange, chooseResponse } from './http-range.ts';
+import type { ImagePlace } from './image-admission.ts';
 import { openInside } from './open-inside.ts';
 
 /** Large reads keep the system calls few: 1 MiB gives twice the throughput of a stream's 64 KiB. */
@@ -25,6 +26,8 @@ export interface FileToSend {
   readonly signal: AbortSignal;
   /** Of files that never change; absent: it is found out, and watched while the file is sent. */
   readonly version?: ContentVersion;
+  /** Who sends the body shares the egress with others; `needed`: it has to ask for a place first. */
+  readonly place?: ImagePlace | 'needed';
 }
 
 export interface ContentVersion {
@@ -34,8 +37,8 @@ export interface ContentVersion {
 }
 
 /**
- * Answers GET and HEAD with a file of one of the folders: ranges, strong ETag, conditional requests (RFC 9110). False if there
- * is no such file inside them; then nothing was sent.
+ * Answers GET and HEAD with a file of one of the folders: ranges, strong ETag, conditional requests (RFC 9110). If there is no such
+ * file inside them, or a place is needed for its body, nothing was sent.
  *
  * The ETag is device, inode, size, modification and change time in nanoseconds. No write leaves all of them as they were:
  * the change time is the kernel's, no program can set it back, and a file that was written within the last tick is
@@ -45,27 +48,30 @@ export interface ContentVersion {
 export async function sendFile(
   request: FastifyRequest,
   reply: FastifyReply,
-  { folders, path, signal, version }: FileToSend,
-): Promise<boolean> {
+  { folders, path, signal, version, place }: FileToSend,
+): Promise<'sent' | 'missing' | 'needsPlace'> {
   await using file = await openInside(folders, path);
-  if (file === undefined) return false;
+  if (file === undefined) return 'missing';
   const stats = version === undefined ? await settledStats(file) : await file.stat({ bigint: true });
   const chosen = chooseResponse(request.headers, {
     sizeBytes: Number(stats.size),
     modifiedAt: new Date(Number(stats.mtimeMs)),
     ...(version ?? { etag: etagOf(stats) }),
   });
+  const range = request.method === 'HEAD' ? undefined : chosen.range;
+  if (range !== undefined && place === 'needed') return 'needsPlace';
   reply.hijack();
   reply.raw.writeHead(chosen.status, chosen.headers);
-  if (request.method === 'HEAD' || chosen.range === undefined) {
+  if (range === undefined) {
     reply.raw.end();
-    return true;
+    return 'sent';
   }
   const onAbort = (): void => void reply.raw.destroy();
   signal.addEventListener('abort', onAbort);
   sending += 1;
   try {
-    await sendRange(reply.raw, { file, stats, range: chosen.range });
+    const before = version === undefined ? stats : undefined;
+    await sendRange(reply.raw, { file, before, range, ...(place !== 'needed' && place && { place }) });
   } catch (error) {
     // Headers are out: cutting the connection is the only way to say that the body is not whole.
     request.log.debug({ err: error, path }, 'boot.fileAborted');
@@ -74,7 +80,7 @@ export async function sendFile(
     sending -= 1;
     signal.removeEventListener('abort', onAbort);
   }
-  return true;
+  return 'sent';
 }
 
 async function settledStats(file: FileHandle): Promise<BigIntStats> {
@@ -91,24 +97,30 @@ function etagOf(stats: BigIntStats): string {
 
 interface Source {
   readonly file: FileHandle;
-  readonly stats: BigIntStats;
+  /** What must not change; absent: the file never does. */
+  readonly before: BigIntStats | undefined;
   readonly range: ByteRange;
+  readonly place?: ImagePlace;
 }
 
 /** Two buffers: one is read into while the other is on its way. Throws when the client is gone or the file changed. */
-async function sendRange(response: ServerResponse, { file, stats, range }: Source): Promise<void> {
+async function sendRange(response: ServerResponse, { file, before, range, place }: Source): Promise<void> {
   response.setTimeout(STALL_MS, () => response.destroy());
-  const bufferBytes = Math.min(sending > MAX_LARGE ? SMALL_CHUNK_BYTES : CHUNK_BYTES, range.lengthBytes);
-  const buffers = [Buffer.allocUnsafe(bufferBytes), Buffer.allocUnsafe(bufferBytes)] as const;
+  using gone = whenClosed(response);
+  const chunkBytes = sending > MAX_LARGE ? SMALL_CHUNK_BYTES : (place?.chunkBytes ?? CHUNK_BYTES);
+  const bufferBytes = Math.min(chunkBytes, range.lengthBytes);
+  const buffers = [Buffer.allocUnsafeSlow(bufferBytes), Buffer.allocUnsafeSlow(bufferBytes)] as const;
   let written: Promise<void> = Promise.resolve();
   let at = range.from;
   const end = range.from + range.lengthBytes;
   for (let turn = 0; at < end; turn += 1) {
     const buffer = turn % 2 === 0 ? buffers[0] : buffers[1];
     const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, end - at), at);
-    await failIfChanged(file, stats, bytesRead);
+    if (bytesRead === 0) throw new Error('the file was cut while it was sent');
+    if (before !== undefined) await failIfChanged(file, before);
+    await place?.take(bytesRead, gone.signal);
     await written;
-    written = write(response, buffer.subarray(0, bytesRead));
+    written = write(response, buffer.subarray(0, bytesRead), place);
     // It may fail while the next read is under way; the next turn awaits it and hears of it.
     written.catch(() => undefined);
     at += bytesRead;
@@ -118,23 +130,36 @@ async function sendRange(response: ServerResponse, { file, stats, range }: Sourc
 }
 
 /** After the read and before the write: what was read is then known to be of the file that the ETag names. */
-async function failIfChanged(file: FileHandle, before: BigIntStats, bytesRead: number): Promise<void> {
+async function failIfChanged(file: FileHandle, before: BigIntStats): Promise<void> {
   const now = await file.stat({ bigint: true });
-  if (bytesRead === 0 || now.mtimeNs !== before.mtimeNs || now.size !== before.size) {
+  if (now.mtimeNs !== before.mtimeNs || now.size !== before.size) {
     throw new Error('the file was changed while it was sent');
   }
 }
 
 /** Resolves when the bytes have left the buffer; rejects when the connection is closed before. */
-async function write(response: ServerResponse, bytes: Buffer): Promise<void> {
+async function write(response: ServerResponse, bytes: Buffer, place: ImagePlace | undefined): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const onClose = (): void => reject(new Error('the client closed the connection'));
+  const onClose = (): void => reject(closed());
   response.once('close', onClose);
   if (response.destroyed) onClose();
   else response.write(bytes, (error) => (error instanceof Error ? reject(error) : resolve()));
   try {
     await promise;
+    place?.sent(bytes.length);
   } finally {
     response.off('close', onClose);
   }
+}
+
+function whenClosed(response: ServerResponse): { readonly signal: AbortSignal } & Disposable {
+  const controller = new AbortController();
+  const onClose = (): void => controller.abort(closed());
+  response.once('close', onClose);
+  if (response.destroyed) onClose();
+  return { signal: controller.signal, [Symbol.dispose]: () => response.off('close', onClose) };
+}
+
+function closed(): Error {
+  return new Error('the client closed the connection');
 }

@@ -31,6 +31,7 @@ import {
   imageShowCommand,
   imageVerifyCommand,
 } from './commands/image.ts';
+import { imageMirrorCommand, imageServingCommand } from './commands/image-mirror.ts';
 import { initramfsBuildCommand } from './commands/initramfs-build.ts';
 import { logsCommand } from './commands/logs.ts';
 import { serveCommand } from './commands/serve.ts';
@@ -74,6 +75,8 @@ export function listCommands(settings: readonly SettingSpec[]): readonly Command
     imageVerifyCommand,
     imageRemoveCommand,
     imageGcCommand,
+    imageMirrorCommand,
+    imageServingCommand,
     initramfsBuildCommand,
     completionCommand,
     versionCommand,

@@ -7,8 +7,8 @@ const folder = process.argv[2] ?? '.';
 const { signal } = new AbortController();
 const server = fastify();
 server.get<{ Params: { '*': string } }>('/*', async (request, reply) => {
-  const isSent = await sendFile(request, reply, { folders: [folder], path: request.params['*'], signal });
-  return isSent ? reply : reply.code(404).send();
+  const answer = await sendFile(request, reply, { folders: [folder], path: request.params['*'], signal });
+  return answer === 'sent' ? reply : reply.code(404).send();
 });
 await server.listen({ host: '127.0.0.1', port: 0 });
 console.log((server.server.address() as AddressInfo).port);

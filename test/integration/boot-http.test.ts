@@ -11,6 +11,7 @@ import { after, before, describe, it } from 'node:test';
 import { fastify } from 'fastify';
 import pino from 'pino';
 import { type BootRoutesOptions, bootRoutes } from '#server/boot/boot-routes.ts';
+import { ImageAdmission } from '#server/boot/image-admission.ts';
 import type { HardwareInterface } from '#server/manifests/hardware-kind.ts';
 import { writePoolLease } from '#server/store/pool-lease.ts';
 import { openSqliteStore, type SqliteStore } from '#server/store/sqlite-store.ts';
@@ -95,6 +96,7 @@ async function startSite(change: Partial<BootRoutesOptions> = {}): Promise<Site>
       discovery: false,
       libraryFolderOf: async () => undefined,
       libraryMirrorsOf: async () => [],
+      admission: new ImageAdmission({ streams: 8, egress: 0, clock: () => NOW, log: { info: () => undefined } }),
       environment: {
         httpUrl: 'http://10.0.0.1:7171',
         grpcServer: '10.0.0.1:42114',

@@ -140,4 +140,47 @@ describe('tinsmith image', () => {
       assert.match(result.stderr, sentence);
     }
   });
+
+  it('keeps a list of mirrors for each image, and refuses what cannot be one', async () => {
+    await using world = await startApiWorld();
+    await cli(world, 'add', 'a', source);
+    const [one, two] = ['http://rack1/library', 'https://store.example.org/a/'];
+
+    assert.match((await cli(world, 'mirror', 'a')).stderr, /no mirrors/);
+    assert.equal((await cli(world, 'mirror', 'a', '--add', one, '--add', two)).stdout, `${one}/\n${two}\n`);
+    assert.equal((await cli(world, 'mirror', 'a', '--add', one)).stdout, `${one}/\n${two}\n`);
+    await cli(world, 'add', 'a', source, '--level', '1');
+    assert.equal((await cli(world, 'mirror', 'a', '--remove', one)).stdout, `${two}\n`);
+    assert.deepEqual(JSON.parse((await cli(world, 'mirror', 'a', '-o', 'json')).stdout), { items: [two] });
+    const refused = await cli(world, 'mirror', 'a', '--add', 'http://me:hunter2@rack1/');
+    assert.equal(refused.code, 65);
+    assert.match(refused.stderr, /rack1.*user or password/);
+    assert.ok(!refused.stderr.includes('hunter2'));
+    assert.equal((await cli(world, 'mirror', 'b')).code, 66);
+  });
+
+  it('shows who is served images, and who waits', async () => {
+    const machine = {
+      since: new Date(),
+      requests: 5,
+      sentBytes: 3 << 20,
+      rate: 1 << 20,
+      isSlow: false,
+      waitedSeconds: 2,
+    };
+    const machines = [
+      { ...machine, address: '10.9.0.1', state: 'served' as const },
+      { ...machine, address: '10.9.0.2', state: 'waiting' as const, placeInLine: 1 },
+    ];
+    await using world = await startApiWorld({ serving: { machines } });
+
+    const { stdout, stderr } = await cli(world, 'serving');
+
+    assert.match(stdout, /^10\.9\.0\.1 .*served .*3\.0 MiB .*1\.0 MiB\/s\n10\.9\.0\.2 .*waiting, place 1/m);
+    assert.match(stderr, /8 machines at once/);
+    const shown = JSON.parse((await cli(world, 'serving', '-o', 'json')).stdout);
+    assert.deepEqual([shown.streams, shown.machines[1].placeInLine], [8, 1]);
+    await using idle = await startApiWorld();
+    assert.match((await cli(idle, 'serving')).stderr, /no machine fetches an image/);
+  });
 });

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { pino } from 'pino';
 import { ensureAdminToken } from '#server/api/admin-token.ts';
+import type { ImageServing } from '#server/api/image-types.ts';
 import { startApi } from '#server/api/start-api.ts';
 import type { ErrorBody } from '#server/api/types.ts';
 import type { PlanHost } from '#server/cluster/plan-host.ts';
@@ -62,6 +63,8 @@ interface WorldOptions {
   /** Default: a new one. */
   readonly token?: string;
   readonly heartbeatMs?: number;
+  /** Who fetches images. */
+  readonly serving?: Partial<ImageServing>;
   /** Replaces verbs, to see how their failures are answered. */
   readonly transitions?: Partial<Transitions>;
 }
@@ -93,7 +96,7 @@ export async function startApiWorld(options: WorldOptions = {}): Promise<ApiWorl
   );
   const api = stack.use(
     await startApi({
-      images: { library, jobs },
+      images: { library, jobs, serving: () => ({ streams: 8, egress: 0, machines: [], ...options.serving }) },
       clock: clock.now,
       planHost: options.planHost ?? TEST_HOST,
       store: opened.store,

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fastify } from 'fastify';
 import { type BootRoutesOptions, bootRoutes } from '#server/boot/boot-routes.ts';
+import { ImageAdmission } from '#server/boot/image-admission.ts';
 import { type ImageLibrary, openImageLibrary } from '#server/library/image-library.ts';
 import { openSqliteStore } from '#server/store/sqlite-store.ts';
 
@@ -40,6 +41,7 @@ export async function startLibrarySite(change: Partial<BootRoutesOptions> = {}):
       imagesFolder: join(folder, 'images'),
       libraryFolderOf: (name) => library.folderOf(name),
       libraryMirrorsOf: (name) => library.mirrors.ofAny(name),
+      admission: stack.use(new ImageAdmission({ streams: 8, egress: 0, clock, log: { info: () => undefined } })),
       ...change,
     }),
   );

@@ -228,7 +228,7 @@ export class LibraryMirrors {
     if (response.status === 206 && response.headers.get('content-range') === range) return response;
     response.destroy();
     const turn = turnInLine(response);
-    if (turn !== undefined) throw new BusyMirrorError(turn.afterMs, `${url.host} ${turnText(turn)}`);
+    if (turn !== undefined) throw new BusyMirrorError(turn.afterMs, `download from ${url.host} ${turnText(turn)}`);
     const got = response.status === 206 ? `the range ${response.headers.get('content-range') ?? '?'}` : response.status;
     const fact = `${shownUrl(url)} answered ${got} to the range ${range}`;
     throw response.status < 500 ? new TinsmithError('corrupt_image', fact) : cut(fact);
