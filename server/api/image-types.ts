@@ -34,16 +34,25 @@ export const imageJobSchema = Type.Object({
 export type ImageJobView = View<typeof imageJobSchema>;
 
 const sha256 = Type.String({ pattern: '^[0-9a-f]{64}$' });
+const place = { minLength: 1, maxLength: 4096 } as const;
 export const addImageRequestSchema = Type.Object(
   {
     name: Type.String({ minLength: 1, maxLength: 128 }),
     source: Type.String({
-      minLength: 1,
-      maxLength: 4096,
+      ...place,
       description: 'Absolute path on the server, http or https URL, or OCI reference',
     }),
     sha256: Type.Optional(sha256),
     imageSha256: Type.Optional(sha256),
+    checksums: Type.Optional(
+      Type.String({ ...place, description: 'List with a sum of the source: absolute path on the server, or URL' }),
+    ),
+    signature: Type.Optional(
+      Type.String({ ...place, description: 'Over the list, or over the source without one: absolute path, or URL' }),
+    ),
+    publicKey: Type.Optional(
+      Type.String({ minLength: 1, description: 'Of minisign, cosign (PEM) or OpenPGP, in base64' }),
+    ),
     architecture: Type.Optional(
       Type.Unsafe<'amd64' | 'arm64'>({
         enum: ['amd64', 'arm64'],

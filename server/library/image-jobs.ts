@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { TinsmithError } from '#proto/errors.ts';
+import type { OutsideChecks } from './checks/outside-checks.ts';
 import type { ImageLibrary, LibraryImage } from './image-library.ts';
 import { openImageSource } from './image-source.ts';
 
@@ -19,12 +20,10 @@ export interface ImageJob {
   readonly error?: TinsmithError;
 }
 
-export interface ImageOrder {
+export interface ImageOrder extends OutsideChecks {
   readonly name: string;
   /** Absolute path on the server, http or https URL, or OCI reference. */
   readonly source: string;
-  /** Of the source as it is; lower-case hex. */
-  readonly sha256?: string;
   /** Of the image that comes out of it; lower-case hex. */
   readonly imageSha256?: string;
   /** For an OCI reference. */
@@ -119,16 +118,8 @@ async function addImage(
   order: ImageOrder & { readonly proxy?: string },
   { signal, progress }: JobControl,
 ): Promise<LibraryImage> {
-  const { name, level, imageSha256, sha256, proxy, credentials, architecture } = order;
-  await using source = await openImageSource(order.source, {
-    signal,
-    scratch: library.scratch,
-    progress,
-    ...(sha256 !== undefined && { sha256 }),
-    ...(proxy !== undefined && { proxy }),
-    ...(credentials && { credentials }),
-    ...(architecture && { architecture }),
-  });
+  const { name, level, imageSha256, source: from, ...how } = order;
+  await using source = await openImageSource(from, { ...how, signal, scratch: library.scratch, progress });
   return await library.add(name, source.image, {
     source: source.shown,
     level,

@@ -2,11 +2,12 @@ import { tmpdir } from 'node:os';
 import { isAbsolute } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import { REDACTED, withoutUrlSecrets } from '#proto/url-secrets.ts';
+import { type OutsideChecks, outsideChecks } from './checks/outside-checks.ts';
+import { type SourceCheck, sumCheck } from './checks/source-check.ts';
 import type { ImagePiece } from './image-piece.ts';
 import { openLocalFile } from './sources/local-file.ts';
 import { isOciSource, openOciFile, type RegistryCredentials } from './sources/oci-file.ts';
 import { openRemoteFile } from './sources/remote-file.ts';
-import { type SourceCheck, sumCheck } from './sources/source-checks.ts';
 import type { SourceFile } from './sources/source-file.ts';
 import { SourceReading } from './sources/source-reading.ts';
 
@@ -22,10 +23,8 @@ export interface ImageSource extends AsyncDisposable {
   readonly totalBytes: number | undefined;
 }
 
-export interface SourceOptions {
+export interface SourceOptions extends OutsideChecks {
   readonly signal: AbortSignal;
-  /** Of the source as it is; lower-case hex. */
-  readonly sha256?: string;
   /** For URLs: `http://host:port`. */
   readonly proxy?: string;
   /** Of the registry, for OCI references. */
@@ -44,7 +43,7 @@ export interface SourceOptions {
  * `invalid_input`, `download_failed` or the signal's reason.
  */
 export async function openImageSource(source: string, options: SourceOptions): Promise<ImageSource> {
-  const given = options.sha256 === undefined ? [] : [sumCheck('sha256', options.sha256)];
+  const given = await outsideChecks(source, options, options);
   const { file, checks } = await openFile(source, options, given);
   const { signal, scratch = tmpdir(), progress } = options;
   const reading = new SourceReading(file, { signal, scratch, checks, ...(progress && { progress }) });

@@ -35,7 +35,7 @@ describe('tinsmith image', () => {
     await using world = await startApiWorld();
     await writeFile(join(folder, 'SHA256SUMS'), `${'0'.repeat(64)}  other.img\n${SUM} *disk.img.gz\n`);
 
-    const added = await cli(world, 'add', 'debian-12', 'disk.img.gz', '--sha256-file', 'SHA256SUMS');
+    const added = await cli(world, 'add', 'debian-12', 'disk.img.gz', '--checksums', 'SHA256SUMS');
 
     assert.equal(added.code, 0, added.stderr);
     assert.match(added.stdout, /image\/debian-12 added: 15\.0 MiB, .*library:debian-12/);

@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
-import { basename, isAbsolute, resolve } from 'node:path';
+import { isAbsolute, resolve } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import type { AddImageRequest, CollectedView, ImageJobView, ImageView } from '../../api/image-types.ts';
 import type { DeletedView, ListOf } from '../../api/types.ts';
@@ -10,6 +10,9 @@ import { ageText, sizeText } from '../quantity-text.ts';
 import { type Column, OUTPUT_OPTION, outputFormat, printDocument, printTable } from '../record-output.ts';
 import { REGISTRY_OPTIONS, registryLogin } from '../registry-login.ts';
 
+/** A request has room for 8 MiB, and a key goes in base64. */
+const LARGEST_KEY = 4 << 20;
+
 export const imageAddCommand: Command = {
   name: 'image add',
   arguments: 'NAME SOURCE',
@@ -18,7 +21,21 @@ export const imageAddCommand: Command = {
     'Import an image into the library from a file, URL or OCI reference; raw, qcow2, VMDK and others, compressed or not.',
   options: {
     sha256: { type: 'string', value: 'HEX', summary: 'SHA-256 that the source must have.' },
-    'sha256-file': { type: 'string', value: 'FILE', summary: 'File of sha256sum that names the source.' },
+    checksums: {
+      type: 'string',
+      value: 'SOURCE',
+      summary: 'List of SHA-256 or SHA-512 sums that names the source: a file or URL.',
+    },
+    signature: {
+      type: 'string',
+      value: 'SOURCE',
+      summary: 'Signature over that list, or over the source without one: a file or URL.',
+    },
+    'public-key': {
+      type: 'string',
+      value: 'FILE',
+      summary: 'Who must have signed: a key of minisign, cosign or OpenPGP.',
+    },
     'image-sha256': { type: 'string', value: 'HEX', summary: 'SHA-256 that the decompressed image must have.' },
     level: { type: 'string', value: 'N', summary: 'How hard to compress, 1 to 19 (9).' },
     arch: {
@@ -36,7 +53,7 @@ export const imageAddCommand: Command = {
     'tinsmith image add debian-12 /srv/debian-12.raw.zst',
     'tinsmith image add debian-13 https://cloud.example/debian-13.qcow2',
     'tinsmith image add node oci://registry.example/os/node:1 --auth-file auth.json',
-    'tinsmith image add ubuntu http://10.0.0.2/u.img.gz --sha256-file SHA256SUMS',
+    'tinsmith image add ubuntu http://10.0.0.2/u.img.gz --checksums SHA256SUMS',
   ],
   async run(context, input) {
     const order = await orderOf(input, context);
@@ -140,7 +157,7 @@ export const imageGcCommand: Command = {
 async function orderOf(input: CommandInput, context: CommandContext): Promise<AddImageRequest> {
   const [name = '', given = ''] = input.positionals;
   const source = await sourceOf(given);
-  const sha256 = input.text('sha256') ?? (await sumOf(source, input.text('sha256-file')));
+  const sha256 = input.text('sha256');
   const imageSha256 = input.text('image-sha256');
   const level = input.text('level');
   if (level !== undefined && !/^(1?[1-9]|10)$/.test(level)) {
@@ -152,6 +169,7 @@ async function orderOf(input: CommandInput, context: CommandContext): Promise<Ad
     ...(sha256 !== undefined && { sha256: hex('--sha256', sha256) }),
     ...(imageSha256 !== undefined && { imageSha256: hex('--image-sha256', imageSha256) }),
     ...(level !== undefined && { level: Number(level) }),
+    ...(await publisherPart(input)),
     ...(await registryPart(source, input, context)),
   };
 }
@@ -191,18 +209,33 @@ async function registryPart(
   };
 }
 
-/** The line of a sha256sum file that names the source; a file with one sum only needs no name. */
-async function sumOf(source: string, file: string | undefined): Promise<string | undefined> {
-  if (file === undefined) return undefined;
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new TinsmithError('invalid_input', `cannot read ${file}: ${String(cause)}`, { cause });
+/** What the publisher says about the source; the server reads it, but for the key, which is the operator's own. */
+async function publisherPart(
+  input: CommandInput,
+): Promise<Pick<AddImageRequest, 'checksums' | 'signature' | 'publicKey'>> {
+  const [checksums, signature] = [input.text('checksums'), input.text('signature')];
+  const file = input.text('public-key');
+  if (signature !== undefined && file === undefined) {
+    throw new TinsmithError('usage', 'a signature proves nothing without the public key: give it with --public-key');
+  }
+  return {
+    ...(checksums !== undefined && { checksums: placeOf(checksums) }),
+    ...(signature !== undefined && { signature: placeOf(signature) }),
+    ...(file !== undefined && { publicKey: await readKey(file) }),
+  };
+}
+
+function placeOf(given: string): string {
+  return given.includes('://') ? given : resolve(given);
+}
+
+async function readKey(path: string): Promise<string> {
+  const bytes = await readFile(path).catch((cause: unknown) => {
+    throw new TinsmithError('invalid_input', `cannot read the public key ${path}: ${String(cause)}`, { cause });
   });
-  const lines = [...text.matchAll(/^([0-9a-f]{64})(?:[ \t]+\*?(.+))?$/gim)];
-  const wanted = basename(source.replace(/[?#].*$/, ''));
-  const found = lines.find(([, , name]) => name !== undefined && basename(name.trim()) === wanted);
-  const sum = found?.[1] ?? (lines.length === 1 ? lines[0]?.[1] : undefined);
-  if (sum !== undefined) return sum;
-  throw new TinsmithError('invalid_input', `${file} has no SHA-256 of ${wanted}: give it with --sha256`);
+  if (bytes.length <= LARGEST_KEY) return bytes.toString('base64');
+  const fix = 'export only the key that signs';
+  throw new TinsmithError('invalid_input', `${path} has ${bytes.length} bytes of keys, ${LARGEST_KEY} at most: ${fix}`);
 }
 
 function hex(option: string, text: string): string {

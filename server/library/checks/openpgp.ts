@@ -1,0 +1,96 @@
+import type { Key, Signature, VerifyMessageResult } from 'openpgp';
+import { TinsmithError } from '#proto/errors.ts';
+import { badSignature, wrongSignature } from './signature-errors.ts';
+import type { SourceCheck } from './source-check.ts';
+
+// OpenPGP (RFC 9580) by openpgp.js. It is loaded when it is needed: that takes longer than the whole rest of the server.
+
+/** Checks a detached signature, armored or not, as gpgv does: one of the keys has to have made one of the signatures. */
+export async function openpgpCheck(files: { readonly key: Buffer; readonly signature: Buffer }): Promise<SourceCheck> {
+  const openpgp = await import('openpgp');
+  const verificationKeys = await readKeys(files.key);
+  const signature = await readSignature(files.signature);
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const message = await openpgp.createMessage({ binary: readable });
+  const writer = writable.getWriter();
+  const verified = (async () => {
+    const { data, signatures } = await openpgp.verify({ message, signature, verificationKeys, format: 'binary' });
+    await drain(data);
+    await requireOne(signatures);
+  })();
+  // It is thrown by `finish`; who still writes must not wait for a reader that has gone.
+  verified.catch((reason: unknown) => writer.abort(reason).catch(() => undefined));
+  return {
+    // Copied: the library keeps it for a while.
+    update: (bytes) => writer.write(Uint8Array.from(bytes)),
+    async finish() {
+      // A reader that has gone says why itself.
+      await writer.close().catch(() => undefined);
+      await verified;
+    },
+  };
+}
+
+/** Whether a text carries its signature itself (RFC 9580 7). */
+export function isClearsigned(text: string): boolean {
+  return /^-----BEGIN PGP SIGNED MESSAGE-----/m.test(text);
+}
+
+/** The text that was signed, and nothing that stands around it. Throws `checksum_mismatch` unless one of the keys signed it. */
+export async function clearsignedText(text: string, key: Buffer): Promise<string> {
+  const openpgp = await import('openpgp');
+  const verificationKeys = await readKeys(key);
+  const message = await openpgp
+    .readCleartextMessage({ cleartextMessage: text })
+    .catch((cause: unknown) => Promise.reject(badSignature('the signed text is damaged', cause)));
+  const { data, signatures } = await openpgp.verify({ message, verificationKeys });
+  await requireOne(signatures);
+  return data;
+}
+
+async function requireOne(signatures: VerifyMessageResult['signatures']): Promise<void> {
+  const reasons: string[] = [];
+  for (const { verified } of signatures) {
+    try {
+      await verified;
+      return;
+    } catch (thrown) {
+      reasons.push(thrown instanceof Error ? thrown.message : String(thrown));
+    }
+  }
+  throw wrongSignature(reasons.join('; ') || 'there is none in it');
+}
+
+async function readKeys(key: Buffer): Promise<Key[]> {
+  const openpgp = await import('openpgp');
+  const text = key.toString('latin1');
+  const blocks = text.match(/-----BEGIN PGP PUBLIC KEY BLOCK-----[^]*?-----END PGP PUBLIC KEY BLOCK-----/g);
+  try {
+    if (blocks === null) return await openpgp.readKeys({ binaryKeys: key });
+    return (await Promise.all(blocks.map((armoredKeys) => openpgp.readKeys({ armoredKeys })))).flat();
+  } catch (cause) {
+    const kinds = 'it is no key of OpenPGP, minisign or cosign (PEM)';
+    throw new TinsmithError('invalid_input', `cannot read the public key: ${kinds}`, { cause });
+  }
+}
+
+async function readSignature(file: Buffer): Promise<Signature> {
+  const openpgp = await import('openpgp');
+  const text = file.toString('latin1');
+  try {
+    if (!text.includes('-----BEGIN PGP SIGNATURE-----')) return await openpgp.readSignature({ binarySignature: file });
+    return await openpgp.readSignature({ armoredSignature: text });
+  } catch (cause) {
+    throw badSignature(
+      'it is no signature of OpenPGP, as the public key is: give the .gpg, .sig, .sign or .asc file',
+      cause,
+    );
+  }
+}
+
+/** Reading the message makes its sum. The library replaces `getReader` alone: other ways of reading find the stream locked. */
+async function drain(stream: ReadableStream<unknown> | Uint8Array | string): Promise<void> {
+  if (typeof stream === 'string' || stream instanceof Uint8Array) return;
+  const reader = stream.getReader();
+  for (let isOver = false; !isOver; ) isOver = (await reader.read()).done;
+}

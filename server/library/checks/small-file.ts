@@ -1,0 +1,54 @@
+import { open } from 'node:fs/promises';
+import { isAbsolute } from 'node:path';
+import { TinsmithError } from '#proto/errors.ts';
+import { withoutUrlSecrets } from '#proto/url-secrets.ts';
+import { openRemoteFile } from '../sources/remote-file.ts';
+
+export interface SmallFileOptions {
+  /** What it is, for sentences: `the checksums`. */
+  readonly what: string;
+  readonly signal: AbortSignal;
+  readonly proxy?: string;
+}
+
+/** Lists of all releases of a distribution have some hundred KiB. */
+const MOST_BYTES = 4 << 20;
+
+/** All of a file on this host (absolute path) or behind a URL. Throws `not_found`, `invalid_input` or `download_failed`. */
+export async function readSmallFile(source: string, { what, signal, proxy }: SmallFileOptions): Promise<Buffer> {
+  const url = isAbsolute(source) ? null : URL.parse(source);
+  if (isAbsolute(source)) return readLocal(source, what);
+  if (url === null || !['http:', 'https:'].includes(url.protocol)) {
+    const shown = JSON.stringify(withoutUrlSecrets(source.slice(0, 200)));
+    throw new TinsmithError(
+      'invalid_input',
+      `cannot read ${what} from ${shown}: use an absolute path or an http or https URL`,
+    );
+  }
+  const proxies = proxy === undefined ? {} : { http: proxy, https: proxy };
+  await using file = await openRemoteFile({ url, proxy: proxies, signal, hasChecksum: false });
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for await (const part of file.stream()) {
+    bytes += part.length;
+    if (bytes > MOST_BYTES) throw tooLarge(what, file.shown);
+    parts.push(Buffer.from(part));
+  }
+  return Buffer.concat(parts);
+}
+
+async function readLocal(path: string, what: string): Promise<Buffer> {
+  try {
+    await using handle = await open(path, 'r');
+    if ((await handle.stat()).size > MOST_BYTES) throw tooLarge(what, path);
+    return await handle.readFile();
+  } catch (cause) {
+    if (cause instanceof TinsmithError) throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new TinsmithError('not_found', `cannot read ${what} ${path} on the server: ${reason}`, { cause });
+  }
+}
+
+function tooLarge(what: string, shown: string): TinsmithError {
+  return new TinsmithError('invalid_input', `cannot use ${what} ${shown}: it has more than ${MOST_BYTES} bytes`);
+}

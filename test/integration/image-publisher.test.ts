@@ -1,0 +1,137 @@
+/** What a publisher says about an image, checked on import from the command line. */
+import assert from 'node:assert/strict';
+import { createHash, generateKeyPairSync, sign } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { type ApiWorld, startApiWorld } from '#test/support/api-world.ts';
+import { runCliProcess } from '#test/support/cli-process.ts';
+import { diskImage } from '#test/support/disk-image.ts';
+import { imageFixture, rangeServer } from '#test/support/disk-image-fixtures.ts';
+
+const FIXTURES = join(import.meta.dirname, '../fixtures/signatures');
+const GZ = gzipSync(diskImage(), { level: 1 });
+const QCOW2 = imageFixture('zlib.qcow2');
+const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const SUMS = [
+  `${sum('sha512', GZ)}  disk.img.gz`,
+  `${sum('sha512', QCOW2)} *old/node.qcow2`,
+  `${'0'.repeat(128)}  tampered.img`,
+  '',
+].join('\n');
+const FILES = {
+  'disk.img.gz': GZ,
+  'node.qcow2': QCOW2,
+  'tampered.img': GZ,
+  'unknown.img': GZ,
+  SHA512SUMS: Buffer.from(SUMS),
+  'SHA512SUMS.sig': cosign(Buffer.from(SUMS)),
+  'SHA512SUMS.old.sig': cosign(Buffer.from(`${SUMS}\n`)),
+  'disk.img.gz.sig': cosign(GZ),
+  'node.qcow2.sig': cosign(QCOW2),
+};
+let folder: string;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tinsmith-publisher-'));
+  for (const [name, bytes] of Object.entries(FILES)) await writeFile(join(folder, name), bytes);
+  await writeFile(join(folder, 'cosign.pub'), publicKey.export({ type: 'spki', format: 'pem' }));
+});
+
+after(() => rm(folder, { recursive: true, force: true }));
+
+function sum(algorithm: 'sha256' | 'sha512', bytes: Buffer): string {
+  return createHash(algorithm).update(bytes).digest('hex');
+}
+
+function cosign(bytes: Buffer): Buffer {
+  return Buffer.from(sign('sha256', bytes, privateKey).toString('base64'));
+}
+
+async function add(world: ApiWorld, name: string, ...argv: string[]) {
+  return runCliProcess(world, ['image', 'add', name, ...argv], { cwd: folder });
+}
+
+async function requireEmpty(world: ApiWorld): Promise<void> {
+  const library = join(dirname(world.tokenFile), 'library');
+  for (const part of ['blobs', 'names', 'incoming']) assert.deepEqual(await readdir(join(library, part)), [], part);
+}
+
+describe('an image whose publisher signs', () => {
+  it('is imported with a signed list, or with a signature of its own, from files and URLs', async () => {
+    await using world = await startApiWorld();
+    await using server = await rangeServer(FILES);
+    const key = ['--public-key', 'cosign.pub'];
+    const list = ['--checksums', 'SHA512SUMS', '--signature', 'SHA512SUMS.sig', ...key];
+    const far = ['--checksums', `${server.url}/SHA512SUMS`, '--signature', `${server.url}/SHA512SUMS.sig`, ...key];
+
+    for (const argv of [
+      ['disk.img.gz', ...list],
+      ['node.qcow2', ...list],
+      ['disk.img.gz', '--signature', 'disk.img.gz.sig', ...key],
+      ['node.qcow2', '--signature', 'node.qcow2.sig', ...key],
+      [`${server.url}/disk.img.gz`, ...far],
+      [`${server.url}/node.qcow2`, ...far],
+      [`${server.url}/node.qcow2`, '--signature', 'node.qcow2.sig', ...key],
+      ['disk.img.gz', '--checksums', 'SHA512SUMS'],
+    ]) {
+      const added = await add(world, 'image', ...argv);
+      assert.equal(added.code, 0, `${argv.join(' ')}: ${added.stderr}`);
+    }
+  });
+
+  it('leaves nothing when the sum, the list or a signature is wrong', async () => {
+    await using world = await startApiWorld();
+    await using server = await rangeServer(FILES);
+    const key = ['--public-key', 'cosign.pub'];
+
+    for (const [argv, code, sentence] of [
+      [['tampered.img', '--checksums', 'SHA512SUMS'], 65, /SHA-512 [0-9a-f]+, expected was 0000/],
+      [
+        ['unknown.img', '--checksums', 'SHA512SUMS'],
+        65,
+        /no checksum of unknown\.img: it has disk\.img\.gz, old\/node/,
+      ],
+      [['disk.img.gz', '--checksums', 'SHA512SUMS', '--signature', 'SHA512SUMS.old.sig', ...key], 65, /not right/],
+      [['disk.img.gz', '--signature', 'node.qcow2.sig', ...key], 65, /signature is not right/],
+      [['node.qcow2', '--signature', 'disk.img.gz.sig', ...key], 65, /signature is not right/],
+      [[`${server.url}/node.qcow2`, '--signature', 'disk.img.gz.sig', ...key], 65, /signature is not right/],
+      [['disk.img.gz', '--signature', 'disk.img.gz.sig', '--public-key', 'disk.img.gz'], 65, /no key of OpenPGP/],
+      [['disk.img.gz', '--signature', 'disk.img.gz.sig'], 64, /--public-key/],
+      [['disk.img.gz', ...key], 65, /nothing that is signed/],
+      [['disk.img.gz', '--checksums', 'SHA512SUMS', ...key], 65, /nothing that is signed/],
+      [['disk.img.gz', '--checksums', 'nowhere'], 66, /cannot read the checksums \S+nowhere/],
+      [['disk.img.gz', '--checksums', `${server.url}/nowhere`], 69, /404/],
+      [['oci://127.0.0.1:1/os/image', '--checksums', 'SHA512SUMS'], 65, /OCI reference is no file/],
+    ] as const) {
+      const result = await add(world, 'bad', ...argv);
+      assert.equal(result.code, code, `${argv.join(' ')}: ${result.stderr}`);
+      assert.match(result.stderr, sentence);
+      await requireEmpty(world);
+    }
+  });
+
+  it('may be named in a list that is signed as Debian, Ubuntu and Fedora do it', async () => {
+    await using world = await startApiWorld();
+    const list = join(FIXTURES, 'SHA256SUMS');
+    const key = ['--public-key', join(FIXTURES, 'release.gpg')];
+    const image = Buffer.concat([Buffer.from('an image'), Buffer.alloc(0)]);
+    await writeFile(join(folder, 'disk.img'), image);
+    assert.match(await readFile(list, 'utf8'), new RegExp(sum('sha256', image)));
+
+    // Its sum is right and only then it is looked at: eight bytes are no disk.
+    for (const signed of [
+      ['--checksums', list, '--signature', `${list}.gpg`],
+      ['--checksums', list, '--signature', `${list}.sign`],
+      ['--checksums', `${list}.asc`],
+    ]) {
+      const added = await add(world, 'eight', 'disk.img', ...signed, ...key);
+      assert.match(added.stderr, /it has 8 bytes, no multiple of 512/);
+    }
+    const other = ['--public-key', join(FIXTURES, 'other.asc')];
+    const refused = await add(world, 'eight', 'disk.img', '--checksums', `${list}.asc`, ...other);
+    assert.match(refused.stderr, /signature is not right/);
+  });
+});
