@@ -10,6 +10,7 @@ import { collectInventory } from './inventory/collect-inventory.ts';
 import { Link } from './link.ts';
 import type { Machine } from './machine/machine.ts';
 import { Outbox } from './outbox.ts';
+import { PeerBoard } from './peer-board.ts';
 import { ServerClock } from './server-clock.ts';
 import type { TaskRunOptions } from './task-run.ts';
 import { AGENT_VERSION } from './version.ts';
@@ -49,9 +50,11 @@ export async function runAgentProcess(options: AgentProcessOptions): Promise<Pow
   const identity = await becomeKnown(identityOptions, say);
   say(`enrolled as ${identity.hardware}`);
   const outbox = new Outbox({ now: monotonicMs });
+  const peers = new PeerBoard();
   const agent = new Agent({
     machine,
     outbox,
+    peers,
     runAction,
     clock,
     now: monotonicMs,
@@ -64,6 +67,7 @@ export async function runAgentProcess(options: AgentProcessOptions): Promise<Pow
     renewed: (held, response) => keepRenewed(identityOptions, held, response),
     outbox,
     serverClock,
+    peers,
     session: randomBytes(16).toString('hex'),
     bootId,
     agentVersion: AGENT_VERSION,

@@ -6,11 +6,14 @@ import {
   ActionOutcome,
   type AgentMessage,
   AgentMessageSchema,
+  type Peers,
   type RunTask,
   type ServerMessage,
   type TaskRef as WireTaskRef,
 } from '#proto/gen/tinsmith/agent/v1/agent_pb.ts';
+import type { Offer } from './peer-board.ts';
 import type { Command, ProgressReport, Report, TaskRef } from './report.ts';
+import type { PeerGroup } from './write/library/peers/peer-directory.ts';
 
 /** Longer timers fire at once (Node: 31 bits); it is 24 days. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -43,6 +46,14 @@ export function progressMessage(progress: ProgressReport): AgentMessage {
     perSecond: countOf(progress.perSecond),
   };
   return create(AgentMessageSchema, { body: { case: 'actionProgress', value } });
+}
+
+export function peerOfferMessage(offer: Offer): AgentMessage {
+  return create(AgentMessageSchema, { body: { case: 'peerOffer', value: { ...offer } } });
+}
+
+export function peerGroupOf({ rank, of, peers }: Peers): PeerGroup {
+  return { rank, of, peers: peers.map(({ address, port }) => ({ address, port })) };
 }
 
 export function reportMessage(sequence: number, report: Report): AgentMessage {
@@ -107,6 +118,7 @@ export function commandOf(message: ServerMessage): Command | undefined {
       return { kind: 'powerOff' };
     case 'welcome':
     case 'ack':
+    case 'peers':
     case undefined:
       return undefined;
   }

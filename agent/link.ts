@@ -8,8 +8,17 @@ import type { AgentMessage, EnrollResponse, ServerMessage, Welcome } from '#prot
 import { errorOfGrpc } from '#proto/grpc-errors.ts';
 import { callRenew, openClient } from './grpc-client.ts';
 import type { Identity } from './identity.ts';
-import { commandOf, heartbeatMessage, helloMessage, progressMessage, reportMessage } from './link-wire.ts';
+import {
+  commandOf,
+  heartbeatMessage,
+  helloMessage,
+  peerGroupOf,
+  peerOfferMessage,
+  progressMessage,
+  reportMessage,
+} from './link-wire.ts';
 import type { Outbox } from './outbox.ts';
+import type { Offer, PeerBoard } from './peer-board.ts';
 import { Pulse } from './pulse.ts';
 import type { Command, TaskRef } from './report.ts';
 import type { ServerClock } from './server-clock.ts';
@@ -22,6 +31,7 @@ export interface LinkOptions {
   readonly renewed: (identity: Identity, response: EnrollResponse) => Promise<Identity>;
   readonly outbox: Outbox;
   readonly serverClock: ServerClock;
+  readonly peers: PeerBoard;
   /** Random per agent process: sequences count within it. */
   readonly session: string;
   readonly bootId: string;
@@ -135,6 +145,7 @@ export class Link {
         this.#receive(messages),
         this.#send(call, Number(welcome.acknowledged), signal),
         beat(call, welcome.heartbeatMs, signal),
+        offerFrames(call, this.#options.peers, signal),
         this.#renewWhenDue(client, signal),
       ]);
       return new TinsmithError('unavailable', 'the server closed the connection');
@@ -163,6 +174,9 @@ export class Link {
       const { value, done } = await messages.next();
       if (done === true) return;
       if (value.body.case === 'ack') this.#options.outbox.acknowledge(Number(value.body.value.sequence));
+      if (value.body.case === 'peers') {
+        this.#options.peers.take(value.body.value.digest, peerGroupOf(value.body.value));
+      }
       const command = commandOf(value);
       if (command === undefined) continue;
       this.#waiting.push(command);
@@ -253,4 +267,15 @@ async function write(call: Call, message: AgentMessage, signal: AbortSignal): Pr
 
 async function beat(call: Call, everyMs: number, signal: AbortSignal): Promise<void> {
   for await (const _ of setInterval(everyMs, undefined, { signal })) await write(call, heartbeatMessage(), signal);
+}
+
+/** What is offered now, and then whatever changes: the server forgets it with every connection. */
+async function offerFrames(call: Call, board: PeerBoard, signal: AbortSignal): Promise<never> {
+  for (let told: Offer | undefined; ; ) {
+    const { offer } = board;
+    if (offer !== undefined && offer !== told) await write(call, peerOfferMessage(offer), signal);
+    told = offer;
+    // It may have changed while the message was written.
+    if (board.offer === told) await board.changed(signal);
+  }
 }

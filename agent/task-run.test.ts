@@ -9,6 +9,7 @@ import { hostileServer, wholeFile } from '#test/support/hostile-server.ts';
 import { runActionWithPolicy } from './actions/run-action.ts';
 import { type FolderMachine, folderMachine } from './machine/folder-machine.ts';
 import { Outbox } from './outbox.ts';
+import { PeerBoard } from './peer-board.ts';
 import type { Task } from './report.ts';
 import { runTask } from './task-run.ts';
 
@@ -118,6 +119,7 @@ async function run(actions: readonly (readonly [ActionName, Readonly<Record<stri
   const options = {
     machine,
     outbox,
+    peers: new PeerBoard(),
     runAction: runActionWithPolicy,
     clock: () => new Date(0),
     now: () => 0,

@@ -8,10 +8,12 @@ import type { Machine } from './machine/machine.ts';
 import type { Outbox } from './outbox.ts';
 import { ProgressMeter } from './progress-meter.ts';
 import type { Task, TaskAction } from './report.ts';
+import type { PeerDirectory } from './write/library/peers/peer-directory.ts';
 
 export interface TaskRunOptions {
   readonly machine: Machine;
   readonly outbox: Outbox;
+  readonly peers: PeerDirectory;
   /** Runs one action with its timeout and retries; never rejects. */
   readonly runAction: (call: ActionCall, context: ActionContext) => Promise<ActionRunResult>;
   /** The server's time. */
@@ -124,11 +126,12 @@ class ActionRun {
   };
 
   #context(signal: AbortSignal): ActionContext {
-    const { machine } = this.#options;
+    const { machine, peers } = this.#options;
     const { facts } = this.#place.task;
     return {
       machine,
       facts,
+      peers,
       signal,
       log: this.#log,
       progress: (progress) => this.#noteProgress(progress),

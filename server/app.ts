@@ -198,6 +198,7 @@ async function startProvisioning(parts: Parts, stack: AsyncDisposableStack): Pro
     library: {
       publicKey: parts.images.library.publicKey,
       mirrors: [`http://${facing.address}:${config['http.port']}/library/`],
+      peers: config['library.peers'],
     },
   });
   const service = stack.use(
@@ -210,6 +211,7 @@ async function startProvisioning(parts: Parts, stack: AsyncDisposableStack): Pro
       log,
       heartbeatMs: config['agent.heartbeat'] * 1000,
       clock,
+      peers: config['library.peers'],
     }),
   );
   const stopping = new AbortController();

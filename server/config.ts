@@ -138,6 +138,11 @@ export const SETTINGS = {
     summary:
       'URLs of folders with copies of the library’s `blobs`, best first, comma separated; machines ask them before the server.',
   },
+  'library.peers': {
+    type: 'boolean',
+    default: 'false',
+    summary: 'Whether machines that write the same library image give its frames to one another; they then listen.',
+  },
   'agent.heartbeat': { type: 'number', default: '5', summary: 'Seconds between an agent’s signs of life.' },
   'agent.lease': {
     type: 'number',

@@ -22,6 +22,8 @@ export interface GetOptions {
   readonly skipVerify?: boolean;
   /** Told each time that the server serves others first; then it is asked again. Absent: its 503 is the answer. */
   readonly inLine?: (turn: TurnInLine) => void;
+  /** How many are followed; default 10. */
+  readonly redirects?: number;
   /** What plain HTTP receives into, RECEIVE_BYTES: nobody else's until the response is destroyed. Default: its own. */
   readonly memory?: Buffer;
 }
@@ -41,8 +43,9 @@ export async function httpGet(url: URL, options: GetOptions): Promise<HttpRespon
 }
 
 async function getWithRedirects(url: URL, options: GetOptions): Promise<HttpResponse> {
+  const { redirects = REDIRECTS } = options;
   let target = url;
-  for (let hops = 0; hops <= REDIRECTS; hops++) {
+  for (let hops = 0; hops <= redirects; hops++) {
     const response = await requestOnce(target, target.origin === url.origin ? options : withoutAuthorization(options));
     const location = response.headers.get('location');
     if (![301, 302, 303, 307, 308].includes(response.status) || location === undefined) return response;
@@ -56,7 +59,7 @@ async function getWithRedirects(url: URL, options: GetOptions): Promise<HttpResp
     }
     target = next;
   }
-  throw refused(url, `more than ${REDIRECTS} redirects`);
+  throw refused(url, `more than ${redirects} redirects`);
 }
 
 function withoutAuthorization({ authorization: _kept, ...options }: GetOptions): GetOptions {

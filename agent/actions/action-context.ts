@@ -1,11 +1,14 @@
 import type { HardwareFacts } from '#proto/actions/facts.ts';
 import type { Machine } from '../machine/machine.ts';
+import type { PeerDirectory } from '../write/library/peers/peer-directory.ts';
 
 /** Everything that an action may touch. */
 export interface ActionContext {
   readonly machine: Machine;
   /** What the server's record says of this machine. */
   readonly facts: HardwareFacts;
+  /** Other machines that write the same image; only to be used where the facts allow it. Absent: there are none. */
+  readonly peers?: PeerDirectory;
   /** Aborted when the action is cancelled or its time is over; its reason is a meaningful error. */
   readonly signal: AbortSignal;
   /** One line, never a secret. */

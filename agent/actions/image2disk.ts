@@ -58,15 +58,21 @@ async function writeFromLibrary(
   params: Image2diskParams,
   context: ActionContext,
 ): Promise<Written> {
-  const { facts, log, progress, signal } = context;
+  const { facts, log, peers, progress, signal } = context;
   if (facts.library === undefined) {
     throw new TinsmithError('unsupported', `cannot write library:${image}: this server has no image library`);
   }
   const mirrors = facts.library.mirrors.map((mirror) => new URL(mirror));
   const line = everySoOften(params.progressEveryMs);
-  const { receivedBytes, keptBytes, bufferBytes, ...written } = await writeLibraryImage(
+  const { receivedBytes, keptBytes, bufferBytes, fromPeers, ...written } = await writeLibraryImage(
     disk,
-    { ...params, image, mirrors, publicKey: facts.library.publicKey },
+    {
+      ...params,
+      image,
+      mirrors,
+      publicKey: facts.library.publicKey,
+      ...(facts.library.peers === true && peers && { peers }),
+    },
     {
       ...readBackEvents(params, context),
       signal,
@@ -77,6 +83,10 @@ async function writeFromLibrary(
       },
     },
   );
+  if (fromPeers !== undefined) {
+    const [given, served] = [Math.round(fromPeers.bytes / 1e6), Math.round(receivedBytes / 1e6)];
+    log('agent', `got ${given} MB from ${fromPeers.peers} peer(s), ${served} MB from the server`);
+  }
   log('agent', `buffers took ${Math.ceil(bufferBytes / 2 ** 20)} MiB at most`);
   return { ...written, how: `from the library, ${receivedBytes} bytes fetched, ${keptBytes} were on the disk already` };
 }

@@ -18,6 +18,8 @@ export interface LibraryFacts {
   readonly publicKey: string;
   /** URLs of folders that hold images as `NAME/` or `sha256-DIGEST/`; the first is the server's own, which alone knows names. */
   readonly mirrors: readonly string[];
+  /** Whether agents that write the same image give frames to one another. A server that is older than this agent leaves it out. */
+  readonly peers?: boolean;
 }
 
 export interface DiskFacts {

@@ -11,13 +11,14 @@ export interface AgentOutlet {
 
 /**
  * Writes as fast as the agent reads and holds the rest, which stays small however slowly it reads: acknowledgements are
- * cumulative, so only the newest waits, and commands are few (AgentStream sends each once).
+ * cumulative, so only the newest waits, so it is with peers, and commands are few (AgentStream sends each once).
  */
 export class AgentSender {
   readonly #outlet: AgentOutlet;
   readonly #waiting: ServerMessage[] = [];
   #acknowledged = 0;
   #acknowledgedSent = 0;
+  #peers: ServerMessage | undefined;
   #isBlocked = false;
 
   constructor(outlet: AgentOutlet) {
@@ -33,6 +34,12 @@ export class AgentSender {
     this.#pump();
   }
 
+  /** In place of those that wait to be sent. */
+  sendPeers(message: ServerMessage): void {
+    this.#peers = message;
+    this.#pump();
+  }
+
   /** Everything up to and including `sequence` is stored. */
   acknowledge(sequence: number): void {
     this.#acknowledged = Math.max(this.#acknowledged, sequence);
@@ -41,10 +48,16 @@ export class AgentSender {
 
   #pump(): void {
     while (!this.#isBlocked && this.#outlet.writable) {
-      const message = this.#waiting.shift() ?? this.#ack();
+      const message = this.#waiting.shift() ?? this.#ack() ?? this.#newPeers();
       if (message === undefined) return;
       this.#isBlocked = !this.#outlet.write(message);
     }
+  }
+
+  #newPeers(): ServerMessage | undefined {
+    const message = this.#peers;
+    this.#peers = undefined;
+    return message;
   }
 
   #ack(): ServerMessage | undefined {

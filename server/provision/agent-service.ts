@@ -22,6 +22,7 @@ import { grpcStatusOf } from '#proto/grpc-errors.ts';
 import { type AgentListener, listenForAgents } from './agent-listener.ts';
 import { type AgentCall, AgentStream, type AgentStreamContext } from './agent-stream.ts';
 import type { WorkflowEngine } from './engine.ts';
+import { PeerTracker } from './peer-tracker.ts';
 import { createRefusalLimiter, type RefusalLimiter } from './refusal-limiter.ts';
 
 /** What the enroll room does for us; app.ts brings the two together. */
@@ -53,6 +54,8 @@ export interface AgentServiceOptions {
   readonly log: Logger;
   readonly heartbeatMs: number;
   readonly clock: () => Date;
+  /** Whether agents that write the same library image hear of one another. Default: no. */
+  readonly peers?: boolean;
 }
 
 export interface AgentService extends AsyncDisposable {
@@ -62,13 +65,16 @@ export interface AgentService extends AsyncDisposable {
 /** A stream without a sign of life for this many heartbeats is ended; so is one that does not say hello for as long. */
 const SILENT_HEARTBEATS = 6;
 const WATCH_INTERVAL_MS = 1000;
+const TELL_INTERVAL_MS = 200;
 
 /**
  * Serves `tinsmith.agent.v1.AgentService` over TLS. Enroll needs no certificate, Connect and Renew do. Calls to Enroll may be
  * repeated (see EnrollService), streams may be cut and opened again at any time.
  */
 export async function startAgentService(options: AgentServiceOptions): Promise<AgentService> {
-  const context: AgentStreamContext = { ...options, streams: new Map() };
+  const peers = options.peers === true ? new PeerTracker() : undefined;
+  const { peers: _isOn, ...rest } = options;
+  const context: AgentStreamContext = { ...rest, streams: new Map(), ...(peers && { peers }) };
   /** Every open stream, also those that a newer one replaces. */
   const open = new Set<AgentStream>();
   const server = new Server({
@@ -90,13 +96,14 @@ export async function startAgentService(options: AgentServiceOptions): Promise<A
   const stopping = new AbortController();
   const pushing = pushCommands(context, stopping.signal);
   const watching = endSilentStreams(open, options.heartbeatMs, stopping.signal);
+  const telling = peers === undefined ? Promise.resolve() : tellOfPeers(peers, options.log, stopping.signal);
   return {
     port: listener.port,
     async [Symbol.asyncDispose]() {
       stopping.abort(new TinsmithError('unavailable', 'the server is stopping'));
       await stopStreams(open);
       await stopListening(listener, server);
-      await Promise.all([pushing, watching]);
+      await Promise.all([pushing, watching, telling]);
     },
   };
 }
@@ -237,6 +244,16 @@ async function endSilentStreams(
           stream.end(new TinsmithError('timed_out', `nothing was heard from the agent for ${limitMs / 1000} s`));
         }
       }
+    }
+  } catch (thrown) {
+    if (!signal.aborted) throw thrown;
+  }
+}
+
+async function tellOfPeers(peers: PeerTracker, log: Logger, signal: AbortSignal): Promise<void> {
+  try {
+    for await (const _ of setInterval(TELL_INTERVAL_MS, undefined, { signal })) {
+      if (peers.tellChanges()) log.debug({ peers: peers.rows() }, 'peers.changed');
     }
   } catch (thrown) {
     if (!signal.aborted) throw thrown;

@@ -4,8 +4,17 @@ import { TinsmithError } from '#proto/errors.ts';
 import type { AgentMessage, Hello, ServerMessage } from '#proto/gen/tinsmith/agent/v1/agent_pb.ts';
 import { grpcStatusOf } from '#proto/grpc-errors.ts';
 import { AgentSender } from './agent-sender.ts';
-import { numberOf, reportOf, serverMessageOf, taskRefOf, welcomeMessage } from './agent-wire.ts';
+import {
+  numberOf,
+  peerOfferOf,
+  peersMessage,
+  reportOf,
+  serverMessageOf,
+  taskRefOf,
+  welcomeMessage,
+} from './agent-wire.ts';
 import type { AgentCommand, AgentSession, WorkflowEngine } from './engine.ts';
+import type { PeerMember, PeerTracker } from './peer-tracker.ts';
 
 export type AgentCall = ServerDuplexStream<AgentMessage, ServerMessage>;
 
@@ -16,6 +25,8 @@ export interface AgentStreamContext {
   readonly clock: () => Date;
   /** The newest stream of each Hardware. */
   readonly streams: Map<string, AgentStream>;
+  /** Absent: agents do not hear of one another. */
+  readonly peers?: PeerTracker;
 }
 
 /**
@@ -33,6 +44,7 @@ export class AgentStream {
   readonly #call: AgentCall;
   readonly #context: AgentStreamContext;
   readonly #sender: AgentSender;
+  readonly #asPeer: PeerMember;
   #session: AgentSession | undefined;
   #isEnded = false;
   #refreshing: Promise<void> | undefined;
@@ -50,6 +62,8 @@ export class AgentStream {
     this.#call = call;
     this.#context = context;
     this.#sender = new AgentSender(call);
+    const tell: PeerMember['tell'] = (peers) => this.#sender.sendPeers(peersMessage(peers));
+    this.#asPeer = { hardware: peer.hardware, address: peer.from, tell };
     this.done = this.#serve();
   }
 
@@ -94,6 +108,8 @@ export class AgentStream {
       throw new TinsmithError('invalid_input', 'cannot serve an agent that does not say hello first');
     }
     engine.heartbeat(this.#session);
+    // Harmless when it comes twice: the newest counts.
+    if (message.body.case === 'peerOffer') this.#context.peers?.offer(this.#asPeer, peerOfferOf(message.body.value));
     const report = reportOf(message, clock());
     const sequence = numberOf(message.sequence);
     // Harmless when it comes twice (it was sent, stored, and its acknowledgement lost): the engine knows stored sequences.
@@ -163,6 +179,7 @@ export class AgentStream {
     const { engine, streams, log } = this.#context;
     if (!this.#isEnded) this.#call.end();
     this.#isEnded = true;
+    this.#context.peers?.forget(this.#asPeer);
     await this.#refreshing;
     if (streams.get(this.hardware) === this) streams.delete(this.hardware);
     if (this.#session === undefined) return;

@@ -8,16 +8,20 @@ import {
   type AgentMessage,
   type ServerMessage,
   ServerMessageSchema,
+  type ActionProgress as WireActionProgress,
   type LogLine as WireLogLine,
+  type PeerOffer as WirePeerOffer,
   type TaskRef as WireTaskRef,
 } from '#proto/gen/tinsmith/agent/v1/agent_pb.ts';
 import { parseInventory } from '#proto/inventory-document.ts';
-import type { ActionResult, AgentCommand, AgentReport, LogLine, TaskRef } from './engine.ts';
+import type { ActionProgress, ActionResult, AgentCommand, AgentReport, LogLine, TaskRef } from './engine.ts';
+import type { PeerOffer, PeersTold } from './peer-tracker.ts';
 
 /** Longer sentences are cut: they end in the event log. */
 const MAX_MESSAGE_CHARACTERS = 4096;
 const MAX_NAME_CHARACTERS = 253;
 const MAX_UNIT_CHARACTERS = 32;
+const MOST_PORTS = 65_535;
 
 /**
  * An agent's message as a report, or undefined if it is none (hello, heartbeat) or one that only a newer server knows.
@@ -30,13 +34,8 @@ export function reportOf(message: AgentMessage, now: Date): AgentReport | undefi
       return { kind: 'taskAccepted', task: taskRefOf(body.value.task) };
     case 'actionStarted':
       return { kind: 'actionStarted', ...actionOf(body.value), at: dateOf(body.value.at, now) };
-    case 'actionProgress': {
-      const { done, total, perSecond, unit } = body.value;
-      const known = total === 0n ? {} : { total: numberOf(total) };
-      const counted = unit === '' ? 'bytes' : unit.slice(0, MAX_UNIT_CHARACTERS);
-      const progress = { done: numberOf(done), ...known, perSecond: numberOf(perSecond), unit: counted };
-      return { kind: 'actionProgress', ...actionOf(body.value), progress };
-    }
+    case 'actionProgress':
+      return { kind: 'actionProgress', ...actionOf(body.value), progress: progressOf(body.value) };
     case 'actionLog':
       return {
         kind: 'actionLog',
@@ -49,9 +48,23 @@ export function reportOf(message: AgentMessage, now: Date): AgentReport | undefi
       return { kind: 'inventory', inventory: parseInventory(body.value.inventoryJson) };
     case 'hello':
     case 'heartbeat':
+    case 'peerOffer':
     case undefined:
       return undefined;
   }
+}
+
+/** Throws `invalid_input` for what no agent of ours sends. */
+export function peerOfferOf({ digest, port, frames }: WirePeerOffer): PeerOffer {
+  if (!/^[0-9a-f]{64}$/.test(digest) || port > MOST_PORTS) {
+    throw new TinsmithError('invalid_input', `cannot take an offer of frames: it names port ${port} or no image`);
+  }
+  return { digest, port, frames };
+}
+
+export function peersMessage({ digest, rank, of, peers }: PeersTold): ServerMessage {
+  const value = { digest, rank, of, peers: peers.map(({ address, port }) => ({ address, port })) };
+  return create(ServerMessageSchema, { body: { case: 'peers', value } });
 }
 
 /** Throws `invalid_input` when it is missing or names nothing. */
@@ -132,6 +145,12 @@ function actionOf(body: { readonly task?: WireTaskRef | undefined; readonly acti
   readonly action: number;
 } {
   return { task: taskRefOf(body.task), action: body.action };
+}
+
+function progressOf({ done, total, perSecond, unit }: WireActionProgress): ActionProgress {
+  const known = total === 0n ? {} : { total: numberOf(total) };
+  const counted = unit === '' ? 'bytes' : unit.slice(0, MAX_UNIT_CHARACTERS);
+  return { done: numberOf(done), ...known, perSecond: numberOf(perSecond), unit: counted };
 }
 
 function resultOf(finished: ActionFinished, now: Date): ActionResult {

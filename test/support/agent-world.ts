@@ -50,6 +50,8 @@ export interface AgentWorldOptions {
   readonly heartbeatMs?: number;
   /** The product's own engine on the world's store, a new one with every start of the service; `engine` is then idle. */
   readonly decides?: boolean;
+  /** Whether agents hear of one another. */
+  readonly peers?: boolean;
 }
 
 export interface RunningAgent {
@@ -90,6 +92,7 @@ export async function startAgentWorld(options: AgentWorldOptions = {}): Promise<
       log: silent,
       heartbeatMs: options.heartbeatMs ?? 200,
       clock: now,
+      peers: options.peers === true,
     });
   let service = await start(0);
   let isRunning = true;

@@ -47,14 +47,20 @@ export class FrameStore {
     if (to > from) await this.#disk.zero({ offset: first.imageOffset + from, bytes: to - from }, { signal });
   }
 
+  /** Whether all of it lies on the disk once it is put. */
+  isInTheMiddle({ imageOffset, imageBytes }: ImagePart): boolean {
+    const padded = Math.ceil(imageBytes / this.#disk.logicalBlockBytes) * this.#disk.logicalBlockBytes;
+    const { from, to } = this.#middle(imageOffset, padded);
+    return from === 0 && to === padded && padded === imageBytes;
+  }
+
   /**
    * Whether the disk holds the frame already. `raw` is overwritten. A frame that touches an end never is: the ends are zeros
    * from before the first write. What cannot be read is not there: a sector that lost its contents takes new ones.
    */
-  async holds({ imageOffset, imageBytes, sums }: LibraryFrame, raw: Buffer<ArrayBuffer>): Promise<boolean> {
-    const padded = Math.ceil(imageBytes / this.#disk.logicalBlockBytes) * this.#disk.logicalBlockBytes;
-    const { from, to } = this.#middle(imageOffset, padded);
-    if (from > 0 || to < padded || padded !== imageBytes) return false;
+  async holds(frame: LibraryFrame, raw: Buffer<ArrayBuffer>): Promise<boolean> {
+    const { imageOffset, imageBytes, sums } = frame;
+    if (!this.isInTheMiddle(frame)) return false;
     const found = raw.subarray(0, imageBytes);
     if (!(await this.#canRead(found, imageOffset))) return false;
     if (sums === undefined) return isZeros(found);

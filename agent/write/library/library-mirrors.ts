@@ -10,6 +10,8 @@ import type { HttpResponse } from '#transfer/http-response.ts';
 import { pause } from '#transfer/pause.ts';
 import { turnInLine, turnText } from '#transfer/turn-in-line.ts';
 import { MirrorChoice } from './mirror-choice.ts';
+import type { PeerDirectory } from './peers/peer-directory.ts';
+import type { ExchangeTiming } from './peers/peer-exchange.ts';
 
 export interface LibraryRequest {
   /** Its name, or `sha256-` and the digest of its index. */
@@ -28,6 +30,9 @@ export interface LibraryRequest {
   /** Whether everything is read back from the disk before it is made bootable. */
   readonly verifyDisk?: boolean;
   readonly timing?: DownloadTiming;
+  /** Other machines that may write the same image. Absent: they are let alone. */
+  readonly peers?: PeerDirectory;
+  readonly peerTiming?: ExchangeTiming;
 }
 
 export interface FetchEvents {

@@ -6,14 +6,17 @@ import { DiskEnds } from '../disk-ends.ts';
 import { type ImagePiece, tooSmall } from '../disk-writer.ts';
 import { type ReadBackEvents, type ReadBackMemory, readBack } from '../read-back.ts';
 import { FrameDecoder } from './frame-decoder.ts';
+import { type FrameJob, FrameQueue, type FrameQueueOptions, numberOf } from './frame-queue.ts';
 import { FrameStore } from './frame-store.ts';
 import {
+  type FetchedIndex,
   type FetchMemory,
   fetchIndex,
   LibraryMirrors,
   type LibraryRequest,
   UnusableFrameError,
 } from './library-mirrors.ts';
+import { EXCHANGE_TIMING, PeerExchange } from './peers/peer-exchange.ts';
 import { WriteMemory } from './write-memory.ts';
 
 export interface LibraryProgress {
@@ -38,6 +41,8 @@ export interface LibraryWritten {
   readonly keptBytes: number;
   /** The most that all buffers held at once. */
   readonly bufferBytes: number;
+  /** Of the image, from how many other machines; absent: none were asked. */
+  readonly fromPeers?: { readonly bytes: number; readonly peers: number };
 }
 
 /**
@@ -45,10 +50,8 @@ export interface LibraryWritten {
  * than the thread pool has threads, so that some wait for the network while others are checked, decoded and written.
  */
 const SLOTS = 5;
-/** Asked for with one request: large enough that the requests do not count, small enough that all slots get work. */
-const REQUEST_BYTES = 8 << 20;
-/** 4 GiB: the disk does it by itself, and somebody wants to see progress. */
-const FRAMES_OF_ZEROS = 1024;
+/** When frames are given to other machines, too, whose memory is that of a slot. */
+const SLOTS_WITH_PEERS = 4;
 /** A frame that came damaged this often, and more often than there are mirrors, will not come whole any more. */
 const TRIES_OF_A_FRAME = 4;
 
@@ -67,10 +70,14 @@ export async function writeLibraryImage(
   const { index } = fetched;
   if (index.imageBytes > disk.sizeBytes) throw tooSmall(disk, `has ${index.imageBytes}`);
   const ends = new DiskEnds(disk);
-  const run = new LibraryRun(disk, index, new LibraryMirrors(request, fetched, events), events);
+  const memory = new WriteMemory();
+  await using exchange = await startExchange(disk, request, fetched, { memory, ...events });
+  const mirrors = new LibraryMirrors(request, fetched, events);
+  const run = new LibraryRun({ disk, index, mirrors, memory, events, ...(exchange && { exchange }) });
   try {
     await run.readFirst((head) => ends.check(head));
     await ends.wipe();
+    await exchange?.ready();
     await run.writeAll();
     events.signal.throwIfAborted();
     await disk.flush();
@@ -80,13 +87,36 @@ export async function writeLibraryImage(
       await readBack(disk, { ...image, pieces: pieces(index) }, run.readBackMemory, events);
     }
     const partitions = await ends.commit(image);
-    const { receivedBytes, keptBytes } = run;
-    return { imageBytes: index.imageBytes, partitions, receivedBytes, keptBytes, bufferBytes: run.memory.peakBytes };
+    return {
+      imageBytes: index.imageBytes,
+      partitions,
+      receivedBytes: mirrors.receivedBytes,
+      keptBytes: run.keptBytes,
+      bufferBytes: memory.peakBytes,
+      ...(exchange && { fromPeers: { bytes: exchange.bytes, peers: exchange.givers } }),
+    };
   } catch (thrown) {
     await ends.wipeAgain();
     throw thrown;
   } finally {
     run.close();
+  }
+}
+
+/** Undefined when the image is not to be shared; when it cannot be, it is written without. */
+async function startExchange(
+  disk: Disk,
+  { peers: directory, peerTiming: timing = EXCHANGE_TIMING }: LibraryRequest,
+  { index: { frames }, digest }: FetchedIndex,
+  { memory, signal, log }: LibraryEvents & { readonly memory: WriteMemory },
+): Promise<PeerExchange | undefined> {
+  if (directory === undefined) return undefined;
+  const readers = SLOTS_WITH_PEERS;
+  try {
+    return await PeerExchange.start({ directory, digest, frames, disk, memory, signal, log, timing, readers });
+  } catch (thrown) {
+    log(`cannot share the image with other machines: ${TinsmithError.from(thrown).message}`);
+    return undefined;
   }
 }
 
@@ -97,41 +127,52 @@ interface Slot {
   readonly decoder: FrameDecoder;
 }
 
+interface LibraryRunOptions {
+  readonly disk: Disk;
+  readonly index: LibraryIndex;
+  readonly mirrors: LibraryMirrors;
+  readonly memory: WriteMemory;
+  readonly events: LibraryEvents;
+  readonly exchange?: PeerExchange;
+}
+
 class LibraryRun {
-  readonly memory = new WriteMemory();
   readonly store: FrameStore;
   keptBytes = 0;
-  readonly #disk: Disk;
   readonly #index: LibraryIndex;
   readonly #mirrors: LibraryMirrors;
+  readonly #memory: WriteMemory;
   readonly #events: LibraryEvents;
+  readonly #exchange: PeerExchange | undefined;
+  readonly #queue: FrameQueue;
   readonly #slots: readonly Slot[];
-  readonly #known = new KnownFrames();
   readonly #damaged = new Map<number, number>();
-  /** The first frame that no slot has looked at. */
-  #next = 1;
   #doneBytes = 0;
 
-  constructor(disk: Disk, index: LibraryIndex, mirrors: LibraryMirrors, events: LibraryEvents) {
-    this.#disk = disk;
-    this.store = new FrameStore(disk, this.memory);
+  constructor({ disk, index, mirrors, memory, events, exchange }: LibraryRunOptions) {
+    this.store = new FrameStore(disk, memory);
     this.#index = index;
     this.#mirrors = mirrors;
+    this.#memory = memory;
     this.#events = events;
-    this.#slots = this.memory.aligned(SLOTS, FRAME_BYTES).map((raw) => ({
+    this.#exchange = exchange;
+    const done: FrameQueueOptions['done'] = (frame, how) => {
+      if (how === 'kept') this.keptBytes += frame.imageBytes;
+      this.#count(frame);
+    };
+    const { signal } = events;
+    this.#queue = new FrameQueue({ disk, index, store: this.store, signal, done, ...(exchange && { exchange }) });
+    const slots = exchange === undefined ? SLOTS : SLOTS_WITH_PEERS;
+    this.#slots = memory.aligned(slots, FRAME_BYTES).map((raw) => ({
       raw,
-      fetched: { frame: this.memory.plain(LARGEST_FRAME_BYTES), received: this.memory.plain(RECEIVE_BYTES) },
+      fetched: { frame: memory.plain(LARGEST_FRAME_BYTES), received: memory.plain(RECEIVE_BYTES) },
       decoder: new FrameDecoder(),
     }));
   }
 
   /** The slots' own: nothing is decoded any more when it is used. */
   get readBackMemory(): ReadBackMemory {
-    return { buffers: this.#slots.map(({ raw }) => raw), sums: this.memory };
-  }
-
-  get receivedBytes(): number {
-    return this.#mirrors.receivedBytes;
+    return { buffers: this.#slots.map(({ raw }) => raw), sums: this.#memory };
   }
 
   /** The first frame holds the partition table: `check` sees it before anything is written, and before more is fetched. */
@@ -147,10 +188,13 @@ class LibraryRun {
   async writeAll(): Promise<void> {
     const [first, slot] = [this.#index.frames[0], this.#slots[0]];
     if (first === undefined || slot === undefined) throw new TinsmithError('corrupt_image', 'the image has no frames');
+    // Half of the slots look to the other machines first, so that these and the server are busy at once.
     if (first.sums === undefined) await this.store.putZeros([first], this.#events.signal);
     else await this.store.put(first, slot.raw);
     this.#count(first);
-    const results = await Promise.allSettled(this.#slots.map((one) => this.#work(one)));
+    const results = await Promise.allSettled(
+      this.#slots.map((slot, place) => this.#work(slot, place % 2 === 0 ? 'mirrors' : 'peers')),
+    );
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
 
@@ -158,84 +202,38 @@ class LibraryRun {
     for (const { decoder } of this.#slots) decoder.close();
   }
 
-  async #work(slot: Slot): Promise<void> {
+  async #work(slot: Slot, first: FrameJob['from']): Promise<void> {
     try {
-      for (let run = await this.#nextRun(slot); run.length > 0; run = await this.#nextRun(slot)) {
-        await this.#mirrors.read(run, slot.fetched, async (frame, bytes) => {
-          await this.#decode(frame, bytes, slot);
-          await this.#put(frame, slot.raw);
-          this.#count(frame);
-        });
+      for (;;) {
+        const job = await this.#queue.next(slot.raw, first);
+        if (job === undefined) return;
+        await (job.from === 'peers' ? this.#takeFromPeers(job.frame, slot) : this.#takeFromMirrors(job.frames, slot));
       }
     } catch (thrown) {
       // The others need not go on: what is missing is missing.
-      this.#next = this.#index.frames.length;
+      this.#queue.stop();
       throw thrown;
     }
   }
 
-  /** The next neighbouring frames that have to be fetched. Frames of zeros, and those that the disk holds, are done on the way. */
-  async #nextRun(slot: Slot): Promise<readonly LibraryFrame[]> {
-    const run: LibraryFrame[] = [];
-    let bytes = 0;
-    while (bytes < REQUEST_BYTES) {
-      this.#events.signal.throwIfAborted();
-      const frame = this.#index.frames[this.#next];
-      if (frame === undefined) break;
-      const isApart = run.length > 0 && !isNext(run.at(-1), frame);
-      if (isApart || bytes + frame.fileBytes > REQUEST_BYTES) break;
-      if (frame.sums === undefined && this.#disk.makesZeros) {
-        if (run.length > 0) break;
-        await this.#makeZeros();
-        continue;
-      }
-      this.#next += 1;
-      if (await this.#isDone(frame, slot)) {
-        if (run.length > 0) break;
-        continue;
-      }
-      run.push(frame);
-      bytes += frame.fileBytes;
-    }
-    return run;
+  async #takeFromMirrors(frames: readonly LibraryFrame[], slot: Slot): Promise<void> {
+    await this.#mirrors.read(frames, slot.fetched, async (frame, bytes) => {
+      await this.#decode(frame, bytes, slot);
+      await this.#put(frame, slot.raw);
+    });
   }
 
-  /** All zeros that come next, in one go: the disk makes them by itself. */
-  async #makeZeros(): Promise<void> {
-    const { frames } = this.#index;
-    const from = this.#next;
-    while (
-      this.#next - from < FRAMES_OF_ZEROS &&
-      frames[this.#next]?.sums === undefined &&
-      this.#next < frames.length
-    ) {
-      this.#next += 1;
-    }
-    const run = frames.slice(from, this.#next);
-    await this.store.putZeros(run, this.#events.signal);
-    for (const frame of run) this.#count(frame);
-  }
-
-  async #isDone(frame: LibraryFrame, slot: Slot): Promise<boolean> {
-    if (this.#known.isWorthALook()) {
-      const isThere = await this.store.holds(frame, slot.raw);
-      this.#known.note(isThere);
-      if (isThere) {
-        this.keptBytes += frame.imageBytes;
-        this.#count(frame);
-        return true;
-      }
-    }
-    if (frame.sums !== undefined) return false;
-    await this.store.putZeros([frame], this.#events.signal);
+  async #takeFromPeers(frame: LibraryFrame, slot: Slot): Promise<void> {
+    const memory = { into: slot.raw, received: slot.fetched.received };
+    if ((await this.#exchange?.fetch(numberOf(frame), frame, memory)) !== true) return this.#queue.giveBack(frame);
+    await this.store.put(frame, slot.raw);
     this.#count(frame);
-    return true;
   }
 
   /** Throws what makes the mirrors ask again, unless it came damaged too often. */
   async #decode(frame: LibraryFrame, bytes: Buffer<ArrayBuffer>, { raw, decoder }: Slot): Promise<void> {
     if (frame.sums === undefined) return;
-    if ((await this.memory.sha256(bytes)) !== frame.sums.file) {
+    if ((await this.#memory.sha256(bytes)) !== frame.sums.file) {
       const tries = (this.#damaged.get(frame.fileOffset) ?? 0) + 1;
       this.#damaged.set(frame.fileOffset, tries);
       const fact = `the frame at byte ${frame.fileOffset} of the library image came damaged`;
@@ -250,7 +248,7 @@ class LibraryRun {
     } catch (thrown) {
       throw new UnusableFrameError(TinsmithError.from(thrown));
     }
-    if ((await this.memory.sha256(image)) === frame.sums.image) return;
+    if ((await this.#memory.sha256(image)) === frame.sums.image) return;
     const sentence = `the frame at byte ${frame.fileOffset} of the library image decodes to other bytes than its index says`;
     throw new UnusableFrameError(new TinsmithError('checksum_mismatch', sentence));
   }
@@ -262,9 +260,12 @@ class LibraryRun {
     } catch (thrown) {
       throw new UnusableFrameError(TinsmithError.from(thrown, 'write_failed'));
     }
+    this.#count(frame);
   }
 
   #count(frame: LibraryFrame): void {
+    // What lies in an end of the disk is not there before the very last.
+    if (frame.sums !== undefined && this.store.isInTheMiddle(frame)) this.#exchange?.note(numberOf(frame));
     this.#doneBytes += frame.imageBytes;
     this.#events.progress({ done: this.#doneBytes, total: this.#index.imageBytes });
   }
@@ -272,28 +273,4 @@ class LibraryRun {
 
 function* pieces({ frames }: LibraryIndex): Generator<ImagePiece> {
   for (const { sums, ...place } of frames) yield { ...place, sha256: sums?.image };
-}
-
-function isNext(before: LibraryFrame | undefined, frame: LibraryFrame): boolean {
-  return before !== undefined && before.fileOffset + before.fileBytes === frame.fileOffset;
-}
-
-/**
- * Whether it is worth reading the disk to see if a frame lies there. A new disk holds none of them, and reading it would cost as much
- * as writing it: after some misses only now and then one is looked at. A disk that was written halfway, or with another version of
- * the image, holds many: after a hit the next ones are looked at again.
- */
-class KnownFrames {
-  #misses = 0;
-  #skipped = 0;
-
-  isWorthALook(): boolean {
-    if (this.#misses < 8) return true;
-    this.#skipped = (this.#skipped + 1) % 16;
-    return this.#skipped === 0;
-  }
-
-  note(isThere: boolean): void {
-    this.#misses = isThere ? 0 : this.#misses + 1;
-  }
 }

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file tinsmith/agent/v1/agent.proto.
  */
 export const file_tinsmith_agent_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("Ch10aW5zbWl0aC9hZ2VudC92MS9hZ2VudC5wcm90bxIRdGluc21pdGguYWdlbnQudjEiDgoMUmVuZXdSZXF1ZXN0IocBCg1FbnJvbGxSZXF1ZXN0Eg0KBXRva2VuGAEgASgJEg0KBW5vbmNlGAIgASgJEgsKA2NzchgDIAEoDBILCgNtYWMYBCABKAkSDwoHYm9vdF9pZBgFIAEoCRIVCg1hZ2VudF92ZXJzaW9uGAYgASgJEhYKDmludmVudG9yeV9qc29uGAcgASgJImcKDkVucm9sbFJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgMEhAKCGhhcmR3YXJlGAIgASgJEi4KCmV4cGlyZXNfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIt8DCgxBZ2VudE1lc3NhZ2USEAoIc2VxdWVuY2UYASABKAQSKQoFaGVsbG8YAiABKAsyGC50aW5zbWl0aC5hZ2VudC52MS5IZWxsb0gAEjEKCWhlYXJ0YmVhdBgDIAEoCzIcLnRpbnNtaXRoLmFnZW50LnYxLkhlYXJ0YmVhdEgAEjgKDXRhc2tfYWNjZXB0ZWQYBCABKAsyHy50aW5zbWl0aC5hZ2VudC52MS5UYXNrQWNjZXB0ZWRIABI6Cg5hY3Rpb25fc3RhcnRlZBgFIAEoCzIgLnRpbnNtaXRoLmFnZW50LnYxLkFjdGlvblN0YXJ0ZWRIABI8Cg9hY3Rpb25fcHJvZ3Jlc3MYBiABKAsyIS50aW5zbWl0aC5hZ2VudC52MS5BY3Rpb25Qcm9ncmVzc0gAEjIKCmFjdGlvbl9sb2cYByABKAsyHC50aW5zbWl0aC5hZ2VudC52MS5BY3Rpb25Mb2dIABI8Cg9hY3Rpb25fZmluaXNoZWQYCCABKAsyIS50aW5zbWl0aC5hZ2VudC52MS5BY3Rpb25GaW5pc2hlZEgAEjEKCWludmVudG9yeRgJIAEoCzIcLnRpbnNtaXRoLmFnZW50LnYxLkludmVudG9yeUgAQgYKBGJvZHki6wIKDVNlcnZlck1lc3NhZ2USLQoHd2VsY29tZRgBIAEoCzIaLnRpbnNtaXRoLmFnZW50LnYxLldlbGNvbWVIABIlCgNhY2sYAiABKAsyFi50aW5zbWl0aC5hZ2VudC52MS5BY2tIABIuCghydW5fdGFzaxgDIAEoCzIaLnRpbnNtaXRoLmFnZW50LnYxLlJ1blRhc2tIABIrCgZjYW5jZWwYBCABKAsyGS50aW5zbWl0aC5hZ2VudC52MS5DYW5jZWxIABJAChFjb2xsZWN0X2ludmVudG9yeRgFIAEoCzIjLnRpbnNtaXRoLmFnZW50LnYxLkNvbGxlY3RJbnZlbnRvcnlIABIrCgZyZWJvb3QYBiABKAsyGS50aW5zbWl0aC5hZ2VudC52MS5SZWJvb3RIABIwCglwb3dlcl9vZmYYByABKAsyGy50aW5zbWl0aC5hZ2VudC52MS5Qb3dlck9mZkgAQgYKBGJvZHkiOgoHVGFza1JlZhIQCgh3b3JrZmxvdxgBIAEoCRIPCgdhdHRlbXB0GAIgASgNEgwKBHRhc2sYAyABKA0ibQoFSGVsbG8SDwoHc2Vzc2lvbhgBIAEoCRIPCgdib290X2lkGAIgASgJEhUKDWFnZW50X3ZlcnNpb24YAyABKAkSKwoHcnVubmluZxgEIAEoCzIaLnRpbnNtaXRoLmFnZW50LnYxLlRhc2tSZWYiZgoHV2VsY29tZRIUCgxoZWFydGJlYXRfbXMYASABKA0SFAoMYWNrbm93bGVkZ2VkGAIgASgEEi8KC3NlcnZlcl90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCILCglIZWFydGJlYXQiOAoMVGFza0FjY2VwdGVkEigKBHRhc2sYASABKAsyGi50aW5zbWl0aC5hZ2VudC52MS5UYXNrUmVmInEKDUFjdGlvblN0YXJ0ZWQSKAoEdGFzaxgBIAEoCzIaLnRpbnNtaXRoLmFnZW50LnYxLlRhc2tSZWYSDgoGYWN0aW9uGAIgASgNEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKJAQoOQWN0aW9uUHJvZ3Jlc3MSKAoEdGFzaxgBIAEoCzIaLnRpbnNtaXRoLmFnZW50LnYxLlRhc2tSZWYSDgoGYWN0aW9uGAIgASgNEgwKBGRvbmUYAyABKAQSDQoFdG90YWwYBCABKAQSEgoKcGVyX3NlY29uZBgFIAEoBBIMCgR1bml0GAYgASgJIk8KB0xvZ0xpbmUSJgoCYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnN0cmVhbRgCIAEoCRIMCgR0ZXh0GAMgASgJInAKCUFjdGlvbkxvZxIoCgR0YXNrGAEgASgLMhoudGluc21pdGguYWdlbnQudjEuVGFza1JlZhIOCgZhY3Rpb24YAiABKA0SKQoFbGluZXMYAyADKAsyGi50aW5zbWl0aC5hZ2VudC52MS5Mb2dMaW5lIvIBCg5BY3Rpb25GaW5pc2hlZBIoCgR0YXNrGAEgASgLMhoudGluc21pdGguYWdlbnQudjEuVGFza1JlZhIOCgZhY3Rpb24YAiABKA0SMQoHb3V0Y29tZRgDIAEoDjIgLnRpbnNtaXRoLmFnZW50LnYxLkFjdGlvbk91dGNvbWUSJgoCYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWV4aXRfY29kZRgFIAEoDRISCgplcnJvcl9jb2RlGAYgASgJEhUKDWVycm9yX21lc3NhZ2UYByABKAkSDQoFdHJpZXMYCCABKA0iIwoJSW52ZW50b3J5EhYKDmludmVudG9yeV9qc29uGAEgASgJIhcKA0FjaxIQCghzZXF1ZW5jZRgBIAEoBCKJAQoHUnVuVGFzaxIoCgR0YXNrGAEgASgLMhoudGluc21pdGguYWdlbnQudjEuVGFza1JlZhIRCgl0YXNrX25hbWUYAiABKAkSKgoHYWN0aW9ucxgDIAMoCzIZLnRpbnNtaXRoLmFnZW50LnYxLkFjdGlvbhIVCg1oYXJkd2FyZV9qc29uGAQgASgJItMBCgZBY3Rpb24SDAoEbmFtZRgBIAEoCRIQCghidWlsdF9pbhgCIAEoCRISCgp0aW1lb3V0X21zGAMgASgEEj8KC2Vudmlyb25tZW50GAQgAygLMioudGluc21pdGguYWdlbnQudjEuQWN0aW9uLkVudmlyb25tZW50RW50cnkSDwoHY29tbWFuZBgFIAMoCRIPCgdyZXRyaWVzGAYgASgNGjIKEEVudmlyb25tZW50RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJCCgZDYW5jZWwSKAoEdGFzaxgBIAEoCzIaLnRpbnNtaXRoLmFnZW50LnYxLlRhc2tSZWYSDgoGcmVhc29uGAIgASgJIhIKEENvbGxlY3RJbnZlbnRvcnkiCAoGUmVib290IgoKCFBvd2VyT2ZmKqQBCg1BY3Rpb25PdXRjb21lEh4KGkFDVElPTl9PVVRDT01FX1VOU1BFQ0lGSUVEEAASHAoYQUNUSU9OX09VVENPTUVfU1VDQ0VFREVEEAESGQoVQUNUSU9OX09VVENPTUVfRkFJTEVEEAISHAoYQUNUSU9OX09VVENPTUVfVElNRURfT1VUEAMSHAoYQUNUSU9OX09VVENPTUVfQ0FOQ0VMTEVEEAQy/AEKDEFnZW50U2VydmljZRJNCgZFbnJvbGwSIC50aW5zbWl0aC5hZ2VudC52MS5FbnJvbGxSZXF1ZXN0GiEudGluc21pdGguYWdlbnQudjEuRW5yb2xsUmVzcG9uc2USUAoHQ29ubmVjdBIfLnRpbnNtaXRoLmFnZW50LnYxLkFnZW50TWVzc2FnZRogLnRpbnNtaXRoLmFnZW50LnYxLlNlcnZlck1lc3NhZ2UoATABEksKBVJlbmV3Eh8udGluc21pdGguYWdlbnQudjEuUmVuZXdSZXF1ZXN0GiEudGluc21pdGguYWdlbnQudjEuRW5yb2xsUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("Ch10aW5zbWl0aC9hZ2VudC92MS9hZ2VudC5wcm90bxIRdGluc21pdGguYWdlbnQudjEiDgoMUmVuZXdSZXF1ZXN0IocBCg1FbnJvbGxSZXF1ZXN0Eg0KBXRva2VuGAEgASgJEg0KBW5vbmNlGAIgASgJEgsKA2NzchgDIAEoDBILCgNtYWMYBCABKAkSDwoHYm9vdF9pZBgFIAEoCRIVCg1hZ2VudF92ZXJzaW9uGAYgASgJEhYKDmludmVudG9yeV9qc29uGAcgASgJImcKDkVucm9sbFJlc3BvbnNlEhMKC2NlcnRpZmljYXRlGAEgASgMEhAKCGhhcmR3YXJlGAIgASgJEi4KCmV4cGlyZXNfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpMECgxBZ2VudE1lc3NhZ2USEAoIc2VxdWVuY2UYASABKAQSKQoFaGVsbG8YAiABKAsyGC50aW5zbWl0aC5hZ2VudC52MS5IZWxsb0gAEjEKCWhlYXJ0YmVhdBgDIAEoCzIcLnRpbnNtaXRoLmFnZW50LnYxLkhlYXJ0YmVhdEgAEjgKDXRhc2tfYWNjZXB0ZWQYBCABKAsyHy50aW5zbWl0aC5hZ2VudC52MS5UYXNrQWNjZXB0ZWRIABI6Cg5hY3Rpb25fc3RhcnRlZBgFIAEoCzIgLnRpbnNtaXRoLmFnZW50LnYxLkFjdGlvblN0YXJ0ZWRIABI8Cg9hY3Rpb25fcHJvZ3Jlc3MYBiABKAsyIS50aW5zbWl0aC5hZ2VudC52MS5BY3Rpb25Qcm9ncmVzc0gAEjIKCmFjdGlvbl9sb2cYByABKAsyHC50aW5zbWl0aC5hZ2VudC52MS5BY3Rpb25Mb2dIABI8Cg9hY3Rpb25fZmluaXNoZWQYCCABKAsyIS50aW5zbWl0aC5hZ2VudC52MS5BY3Rpb25GaW5pc2hlZEgAEjEKCWludmVudG9yeRgJIAEoCzIcLnRpbnNtaXRoLmFnZW50LnYxLkludmVudG9yeUgAEjIKCnBlZXJfb2ZmZXIYCiABKAsyHC50aW5zbWl0aC5hZ2VudC52MS5QZWVyT2ZmZXJIAEIGCgRib2R5IpYDCg1TZXJ2ZXJNZXNzYWdlEi0KB3dlbGNvbWUYASABKAsyGi50aW5zbWl0aC5hZ2VudC52MS5XZWxjb21lSAASJQoDYWNrGAIgASgLMhYudGluc21pdGguYWdlbnQudjEuQWNrSAASLgoIcnVuX3Rhc2sYAyABKAsyGi50aW5zbWl0aC5hZ2VudC52MS5SdW5UYXNrSAASKwoGY2FuY2VsGAQgASgLMhkudGluc21pdGguYWdlbnQudjEuQ2FuY2VsSAASQAoRY29sbGVjdF9pbnZlbnRvcnkYBSABKAsyIy50aW5zbWl0aC5hZ2VudC52MS5Db2xsZWN0SW52ZW50b3J5SAASKwoGcmVib290GAYgASgLMhkudGluc21pdGguYWdlbnQudjEuUmVib290SAASMAoJcG93ZXJfb2ZmGAcgASgLMhsudGluc21pdGguYWdlbnQudjEuUG93ZXJPZmZIABIpCgVwZWVycxgIIAEoCzIYLnRpbnNtaXRoLmFnZW50LnYxLlBlZXJzSABCBgoEYm9keSI6CgdUYXNrUmVmEhAKCHdvcmtmbG93GAEgASgJEg8KB2F0dGVtcHQYAiABKA0SDAoEdGFzaxgDIAEoDSJtCgVIZWxsbxIPCgdzZXNzaW9uGAEgASgJEg8KB2Jvb3RfaWQYAiABKAkSFQoNYWdlbnRfdmVyc2lvbhgDIAEoCRIrCgdydW5uaW5nGAQgASgLMhoudGluc21pdGguYWdlbnQudjEuVGFza1JlZiJmCgdXZWxjb21lEhQKDGhlYXJ0YmVhdF9tcxgBIAEoDRIUCgxhY2tub3dsZWRnZWQYAiABKAQSLwoLc2VydmVyX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIgsKCUhlYXJ0YmVhdCI4CgxUYXNrQWNjZXB0ZWQSKAoEdGFzaxgBIAEoCzIaLnRpbnNtaXRoLmFnZW50LnYxLlRhc2tSZWYicQoNQWN0aW9uU3RhcnRlZBIoCgR0YXNrGAEgASgLMhoudGluc21pdGguYWdlbnQudjEuVGFza1JlZhIOCgZhY3Rpb24YAiABKA0SJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIokBCg5BY3Rpb25Qcm9ncmVzcxIoCgR0YXNrGAEgASgLMhoudGluc21pdGguYWdlbnQudjEuVGFza1JlZhIOCgZhY3Rpb24YAiABKA0SDAoEZG9uZRgDIAEoBBINCgV0b3RhbBgEIAEoBBISCgpwZXJfc2Vjb25kGAUgASgEEgwKBHVuaXQYBiABKAkiTwoHTG9nTGluZRImCgJhdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGc3RyZWFtGAIgASgJEgwKBHRleHQYAyABKAkicAoJQWN0aW9uTG9nEigKBHRhc2sYASABKAsyGi50aW5zbWl0aC5hZ2VudC52MS5UYXNrUmVmEg4KBmFjdGlvbhgCIAEoDRIpCgVsaW5lcxgDIAMoCzIaLnRpbnNtaXRoLmFnZW50LnYxLkxvZ0xpbmUi8gEKDkFjdGlvbkZpbmlzaGVkEigKBHRhc2sYASABKAsyGi50aW5zbWl0aC5hZ2VudC52MS5UYXNrUmVmEg4KBmFjdGlvbhgCIAEoDRIxCgdvdXRjb21lGAMgASgOMiAudGluc21pdGguYWdlbnQudjEuQWN0aW9uT3V0Y29tZRImCgJhdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJZXhpdF9jb2RlGAUgASgNEhIKCmVycm9yX2NvZGUYBiABKAkSFQoNZXJyb3JfbWVzc2FnZRgHIAEoCRINCgV0cmllcxgIIAEoDSIjCglJbnZlbnRvcnkSFgoOaW52ZW50b3J5X2pzb24YASABKAkiFwoDQWNrEhAKCHNlcXVlbmNlGAEgASgEIokBCgdSdW5UYXNrEigKBHRhc2sYASABKAsyGi50aW5zbWl0aC5hZ2VudC52MS5UYXNrUmVmEhEKCXRhc2tfbmFtZRgCIAEoCRIqCgdhY3Rpb25zGAMgAygLMhkudGluc21pdGguYWdlbnQudjEuQWN0aW9uEhUKDWhhcmR3YXJlX2pzb24YBCABKAki0wEKBkFjdGlvbhIMCgRuYW1lGAEgASgJEhAKCGJ1aWx0X2luGAIgASgJEhIKCnRpbWVvdXRfbXMYAyABKAQSPwoLZW52aXJvbm1lbnQYBCADKAsyKi50aW5zbWl0aC5hZ2VudC52MS5BY3Rpb24uRW52aXJvbm1lbnRFbnRyeRIPCgdjb21tYW5kGAUgAygJEg8KB3JldHJpZXMYBiABKA0aMgoQRW52aXJvbm1lbnRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkIKBkNhbmNlbBIoCgR0YXNrGAEgASgLMhoudGluc21pdGguYWdlbnQudjEuVGFza1JlZhIOCgZyZWFzb24YAiABKAkiEgoQQ29sbGVjdEludmVudG9yeSIICgZSZWJvb3QiCgoIUG93ZXJPZmYiOQoJUGVlck9mZmVyEg4KBmRpZ2VzdBgBIAEoCRIMCgRwb3J0GAIgASgNEg4KBmZyYW1lcxgDIAEoDSJZCgVQZWVycxIOCgZkaWdlc3QYASABKAkSDAoEcmFuaxgCIAEoDRIKCgJvZhgDIAEoDRImCgVwZWVycxgEIAMoCzIXLnRpbnNtaXRoLmFnZW50LnYxLlBlZXIiJQoEUGVlchIPCgdhZGRyZXNzGAEgASgJEgwKBHBvcnQYAiABKA0qpAEKDUFjdGlvbk91dGNvbWUSHgoaQUNUSU9OX09VVENPTUVfVU5TUEVDSUZJRUQQABIcChhBQ1RJT05fT1VUQ09NRV9TVUNDRUVERUQQARIZChVBQ1RJT05fT1VUQ09NRV9GQUlMRUQQAhIcChhBQ1RJT05fT1VUQ09NRV9USU1FRF9PVVQQAxIcChhBQ1RJT05fT1VUQ09NRV9DQU5DRUxMRUQQBDL8AQoMQWdlbnRTZXJ2aWNlEk0KBkVucm9sbBIgLnRpbnNtaXRoLmFnZW50LnYxLkVucm9sbFJlcXVlc3QaIS50aW5zbWl0aC5hZ2VudC52MS5FbnJvbGxSZXNwb25zZRJQCgdDb25uZWN0Eh8udGluc21pdGguYWdlbnQudjEuQWdlbnRNZXNzYWdlGiAudGluc21pdGguYWdlbnQudjEuU2VydmVyTWVzc2FnZSgBMAESSwoFUmVuZXcSHy50aW5zbWl0aC5hZ2VudC52MS5SZW5ld1JlcXVlc3QaIS50aW5zbWl0aC5hZ2VudC52MS5FbnJvbGxSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message tinsmith.agent.v1.RenewRequest
@@ -177,6 +177,12 @@ export type AgentMessage = Message<"tinsmith.agent.v1.AgentMessage"> & {
      */
     value: Inventory;
     case: "inventory";
+  } | {
+    /**
+     * @generated from field: tinsmith.agent.v1.PeerOffer peer_offer = 10;
+     */
+    value: PeerOffer;
+    case: "peerOffer";
   } | { case: undefined; value?: undefined };
 };
 
@@ -240,6 +246,12 @@ export type ServerMessage = Message<"tinsmith.agent.v1.ServerMessage"> & {
      */
     value: PowerOff;
     case: "powerOff";
+  } | {
+    /**
+     * @generated from field: tinsmith.agent.v1.Peers peers = 8;
+     */
+    value: Peers;
+    case: "peers";
   } | { case: undefined; value?: undefined };
 };
 
@@ -735,6 +747,102 @@ export type PowerOff = Message<"tinsmith.agent.v1.PowerOff"> & {
  */
 export const PowerOffSchema: GenMessage<PowerOff> = /*@__PURE__*/
   messageDesc(file_tinsmith_agent_v1_agent, 22);
+
+/**
+ * The frames of a library image that this agent has written, for other agents that write the same one. It holds until the
+ * stream ends and is not stored; the newest counts. Only sent where the facts allow peers.
+ *
+ * @generated from message tinsmith.agent.v1.PeerOffer
+ */
+export type PeerOffer = Message<"tinsmith.agent.v1.PeerOffer"> & {
+  /**
+   * SHA-256 of the image's index, lower-case hex.
+   *
+   * @generated from field: string digest = 1;
+   */
+  digest: string;
+
+  /**
+   * TCP, plain HTTP, at the address of the stream. 0: not any more.
+   *
+   * @generated from field: uint32 port = 2;
+   */
+  port: number;
+
+  /**
+   * How many frames it has by now.
+   *
+   * @generated from field: uint32 frames = 3;
+   */
+  frames: number;
+};
+
+/**
+ * Describes the message tinsmith.agent.v1.PeerOffer.
+ * Use `create(PeerOfferSchema)` to create a new message.
+ */
+export const PeerOfferSchema: GenMessage<PeerOffer> = /*@__PURE__*/
+  messageDesc(file_tinsmith_agent_v1_agent, 23);
+
+/**
+ * Who else writes the image that this agent offered, whenever that changes.
+ *
+ * @generated from message tinsmith.agent.v1.Peers
+ */
+export type Peers = Message<"tinsmith.agent.v1.Peers"> & {
+  /**
+   * @generated from field: string digest = 1;
+   */
+  digest: string;
+
+  /**
+   * This agent's place among all of them, 0 to of - 1: whose turn it is to ask the server for a frame.
+   *
+   * @generated from field: uint32 rank = 2;
+   */
+  rank: number;
+
+  /**
+   * @generated from field: uint32 of = 3;
+   */
+  of: number;
+
+  /**
+   * Some of the others.
+   *
+   * @generated from field: repeated tinsmith.agent.v1.Peer peers = 4;
+   */
+  peers: Peer[];
+};
+
+/**
+ * Describes the message tinsmith.agent.v1.Peers.
+ * Use `create(PeersSchema)` to create a new message.
+ */
+export const PeersSchema: GenMessage<Peers> = /*@__PURE__*/
+  messageDesc(file_tinsmith_agent_v1_agent, 24);
+
+/**
+ * @generated from message tinsmith.agent.v1.Peer
+ */
+export type Peer = Message<"tinsmith.agent.v1.Peer"> & {
+  /**
+   * @generated from field: string address = 1;
+   */
+  address: string;
+
+  /**
+   * @generated from field: uint32 port = 2;
+   */
+  port: number;
+};
+
+/**
+ * Describes the message tinsmith.agent.v1.Peer.
+ * Use `create(PeerSchema)` to create a new message.
+ */
+export const PeerSchema: GenMessage<Peer> = /*@__PURE__*/
+  messageDesc(file_tinsmith_agent_v1_agent, 25);
 
 /**
  * @generated from enum tinsmith.agent.v1.ActionOutcome
