@@ -111,14 +111,17 @@ export class PeerExchange implements AsyncDisposable {
     const { memory, signal } = this.#options;
     const givers = [...this.#peers.values()].filter((peer) => peer.canGive(number));
     const peer = givers[Math.floor(Math.random() * givers.length)];
-    if (peer === undefined || frame.sums === undefined) return false;
+    const expected = frame.sums?.image;
+    if (peer === undefined || expected === undefined) return false;
+    const bytes = into.subarray(0, frame.imageBytes);
+    const check = async (): Promise<void> => {
+      if ((await memory.sha256(bytes)) === expected) return;
+      throw new TinsmithError('checksum_mismatch', `its frame ${number} has another checksum than the index says`);
+    };
     const startedAt = performance.now();
     this.#reading += 1;
     try {
-      if (!(await peer.read(number, frame, { into, memory: received, signal }))) return false;
-      if ((await memory.sha256(into.subarray(0, frame.imageBytes))) !== frame.sums.image) {
-        throw new TinsmithError('checksum_mismatch', `its frame ${number} has another checksum than the index says`);
-      }
+      if (!(await peer.read(number, bytes, { memory: received, signal, check }))) return false;
     } catch (thrown) {
       signal.throwIfAborted();
       this.#lostMs += (performance.now() - startedAt) / this.#options.readers;

@@ -1,5 +1,4 @@
 import { TinsmithError } from '#proto/errors.ts';
-import type { LibraryFrame } from '#proto/library-index.ts';
 import { httpGet } from '#transfer/http-request.ts';
 import type { HttpResponse } from '#transfer/http-response.ts';
 import { FrameSet } from './frame-set.ts';
@@ -59,16 +58,18 @@ export class Peer {
     return Math.max(0, held.count - count);
   }
 
-  /** Fills `into` with a frame as the disk is to hold it, not yet checked. False: it has too much to do. */
+  /** Fills `into` with frame `number` as the disk is to hold it; `check` throws if it is another one. False: it has too much to do. */
   async read(
     number: number,
-    frame: LibraryFrame,
-    { into, memory, signal }: { into: Buffer; memory: Buffer; signal: AbortSignal },
+    into: Buffer<ArrayBuffer>,
+    { memory, signal, check }: { memory: Buffer; signal: AbortSignal; check: () => Promise<void> },
   ): Promise<boolean> {
     this.#requests += 1;
     try {
-      const isGot = await this.#get(`${this.#base}/${number}`, into.subarray(0, frame.imageBytes), { signal, memory });
-      if (!isGot) this.#busyUntil = performance.now() + BUSY_MS;
+      const isGot = await this.#get(`${this.#base}/${number}`, into, { signal, memory });
+      // Until it is known whether that was right, nothing more is asked for.
+      if (isGot) await check();
+      else this.#busyUntil = performance.now() + BUSY_MS;
       return isGot;
     } finally {
       this.#requests -= 1;
