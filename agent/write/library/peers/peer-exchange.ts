@@ -21,8 +21,9 @@ export const EXCHANGE_TIMING: ExchangeTiming = {
   answerMs: 2000,
   frameMs: 5000,
   groupMs: 2000,
-  idleMs: 2000,
-  patienceMs: 15_000,
+  // A server that serves a few machines at once gives a place on after three seconds: those that wait for it get their turns.
+  idleMs: 5000,
+  patienceMs: 30_000,
 };
 
 export interface ExchangeOptions extends Omit<PeerServerOptions, 'held'> {
