@@ -2,7 +2,7 @@ import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { shownUrl } from '#proto/url-secrets.ts';
 import { FinalDownloadError, RestartDownloadError } from './download-errors.ts';
-import { httpGet } from './http-request.ts';
+import { askForFile, type DownloadAccess, isFinalStatus, validatorOf } from './file-request.ts';
 import type { HttpResponse } from './http-response.ts';
 import { pause } from './pause.ts';
 import { type TurnInLine, turnText } from './turn-in-line.ts';
@@ -22,14 +22,6 @@ export interface DownloadOptions {
   readonly access?: DownloadAccess;
 }
 
-/** For servers that want to know who asks. */
-export interface DownloadAccess {
-  /** Whether any TLS certificate will do. */
-  readonly skipVerify: boolean;
-  /** The header's value for the URL's own server, and for no other that it sends us to. `renew`: the last was refused. */
-  authorization(renew: boolean): Promise<string | undefined>;
-}
-
 export interface DownloadTiming {
   /** For the connection and the head of an answer. */
   readonly answerMs: number;
@@ -37,6 +29,8 @@ export interface DownloadTiming {
   readonly stallMs: number;
   readonly firstPauseMs: number;
   readonly longestPauseMs: number;
+  /** A server whose answers take as long is far away: several connections are faster. Default: 4. */
+  readonly farMs?: number;
 }
 
 /** For real networks. */
@@ -52,6 +46,8 @@ export class Download implements AsyncIterable<Uint8Array> {
   totalBytes: number | undefined;
   /** Received so far. */
   bytes = 0;
+  /** The least that an answer took: connection, request and the server's thinking. */
+  answerMs = Number.POSITIVE_INFINITY;
   readonly #url: URL;
   readonly #options: DownloadOptions;
   readonly #timing: DownloadTiming;
@@ -108,6 +104,8 @@ export class Download implements AsyncIterable<Uint8Array> {
   goTo(offset: number): void {
     this.close();
     this.bytes = offset;
+    this.#lastByteAt = performance.now();
+    this.#pauseMs = this.#timing.firstPauseMs;
   }
 
   /** Ends the connection. */
@@ -164,13 +162,13 @@ export class Download implements AsyncIterable<Uint8Array> {
     this.#skipBytes = 0;
     const range: Record<string, string> = this.bytes === 0 ? {} : { range: `bytes=${this.bytes}-` };
     if (this.bytes > 0 && this.#validator !== undefined) range['if-range'] = this.#validator;
-    const headers = { 'accept-encoding': 'identity', 'user-agent': 'tinsmith-agent', ...range };
-    let response = await this.#get(headers, false);
-    if (response.status === 401 && this.#options.access !== undefined) {
-      // Tokens have an end; a long download outlives it.
-      response.destroy();
-      response = await this.#get(headers, true);
-    }
+    const askedAt = performance.now();
+    const response = await askForFile(this.#url, range, {
+      ...this.#options,
+      answerMs: this.#timing.answerMs,
+      inLine: (turn) => this.#waitInLine(turn),
+    });
+    this.answerMs = Math.min(this.answerMs, performance.now() - askedAt);
     try {
       if (this.bytes === 0) this.#acceptFirst(response);
       else if (response.status === 206) this.#acceptRest(response);
@@ -182,23 +180,11 @@ export class Download implements AsyncIterable<Uint8Array> {
     }
   }
 
-  async #get(headers: Readonly<Record<string, string>>, renew: boolean): Promise<HttpResponse> {
-    const { signal, proxy, access } = this.#options;
-    const authorization = await access?.authorization(renew);
-    return httpGet(this.#url, {
-      headers,
-      proxy,
-      signal,
-      answerMs: this.#timing.answerMs,
-      skipVerify: access?.skipVerify ?? false,
-      inLine: (turn) => this.#waitInLine(turn),
-      ...(authorization === undefined ? {} : { authorization }),
-    });
-  }
-
   /** The server works and serves others first: no failure, so it does not count as time without a byte. */
   #waitInLine(turn: TurnInLine): void {
     this.#lastByteAt = performance.now();
+    // Not the distance made us wait; and whoever has a turn does not give it back.
+    this.answerMs = 0;
     const text = turnText(turn);
     if (text !== this.#lastTurn) this.#options.log(`download from ${this.#url.host} ${text}`);
     this.#lastTurn = text;
@@ -253,9 +239,9 @@ export class Download implements AsyncIterable<Uint8Array> {
   #requireOk(response: HttpResponse): void {
     const { status } = response;
     if (status === 200) return;
-    // A request time-out, "too early" and "too many requests" say themselves that it may work later.
-    const isFinal = status < 500 && ![408, 425, 429].includes(status);
-    throw isFinal ? fatal(this.#url, `the server answered ${status}`) : cut(`the server answered ${status}`);
+    throw isFinalStatus(status)
+      ? fatal(this.#url, `the server answered ${status}`)
+      : cut(`the server answered ${status}`);
   }
 
   /** Throws what is final; otherwise waits before the next request. */
@@ -273,12 +259,6 @@ export class Download implements AsyncIterable<Uint8Array> {
     await pause(this.#pauseMs, signal);
     this.#pauseMs = Math.min(this.#pauseMs * 2, this.#timing.longestPauseMs);
   }
-}
-
-/** A strong ETag or, if there is none, the date: what If-Range takes (RFC 9110 13.1.5). */
-function validatorOf({ headers }: HttpResponse): string | undefined {
-  const etag = headers.get('etag');
-  return etag !== undefined && !etag.startsWith('W/') ? etag : headers.get('last-modified');
 }
 
 /** May go away by itself. */

@@ -6,6 +6,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import { shownUrl, withoutUrlSecrets } from '#proto/url-secrets.ts';
 import { FinalDownloadError } from './download-errors.ts';
 import { HttpResponse } from './http-response.ts';
+import type { KeptConnections } from './kept-connections.ts';
 import { pause } from './pause.ts';
 import { type SocketReader, streamReader, TcpReader } from './socket-reader.ts';
 import { type TurnInLine, turnInLine } from './turn-in-line.ts';
@@ -26,6 +27,8 @@ export interface GetOptions {
   readonly redirects?: number;
   /** What plain HTTP receives into, RECEIVE_BYTES: nobody else's until the response is destroyed. Default: its own. */
   readonly memory?: Buffer;
+  /** Where connections come from and go to. Default: one of its own for every request. */
+  readonly kept?: KeptConnections;
 }
 
 const REDIRECTS = 10;
@@ -74,17 +77,44 @@ async function requestOnce(url: URL, options: GetOptions): Promise<HttpResponse>
   const deadline = AbortSignal.timeout(options.answerMs);
   const signal = AbortSignal.any([options.signal, deadline]);
   const proxy = proxyFor(url, options.proxy);
-  const reader = await open(url, proxy, { ...options, signal });
+  const server = `${url.origin} ${proxy?.origin ?? ''}`;
+  const kept = options.kept?.take(server);
+  const call = { url, proxy, server, options, signal };
+  if (kept !== undefined) {
+    try {
+      return await ask(kept, call);
+    } catch {
+      // Most likely the server ended it before our request came. A new one will say whether something else is wrong.
+      if (signal.aborted) throw abortReason(options.signal, url, options.answerMs);
+    }
+  }
+  return ask(await open(url, proxy, { ...options, signal }), call);
+}
+
+interface Call {
+  readonly url: URL;
+  readonly proxy: URL | undefined;
+  /** By which its connection is kept. */
+  readonly server: string;
+  readonly options: GetOptions;
+  readonly signal: AbortSignal;
+}
+
+async function ask(reader: SocketReader, { url, proxy, server, options, signal }: Call): Promise<HttpResponse> {
   const onAbort = (): void => {
     reader.socket.destroy(abortReason(options.signal, url, options.answerMs));
   };
   signal.addEventListener('abort', onAbort, { once: true });
-  const { authorization: value } = options;
-  const headers = value === undefined ? options.headers : { ...options.headers, authorization: value };
+  const { authorization: value, kept } = options;
+  const headers = {
+    ...options.headers,
+    ...(value === undefined ? {} : { authorization: value }),
+    connection: kept === undefined ? 'close' : 'keep-alive',
+  };
   try {
     if (signal.aborted) onAbort();
     reader.socket.write(requestHead(url, proxy, headers));
-    return await HttpResponse.read(reader);
+    return await HttpResponse.read(reader, kept === undefined ? undefined : () => kept.keep(server, reader));
   } catch (thrown) {
     reader.socket.destroy();
     throw thrown;
@@ -130,7 +160,6 @@ function requestHead(url: URL, proxy: URL | undefined, headers: Readonly<Record<
     ...headers,
     ...authorization('authorization', url),
     ...(isAbsolute ? authorization('proxy-authorization', proxy) : {}),
-    connection: 'close',
   };
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}`);
   return `${[`GET ${target} HTTP/1.1`, ...lines].join('\r\n')}\r\n\r\n`;

@@ -11,9 +11,11 @@ export class HttpResponse implements AsyncIterable<Uint8Array> {
   /** Lower-case names; repeated ones are joined with a comma. */
   readonly headers: ReadonlyMap<string, string>;
   readonly #reader: SocketReader;
+  readonly #keep: (() => void) | undefined;
+  #isKept = false;
   #rest: Buffer;
 
-  private constructor(head: string, rest: Buffer, reader: SocketReader) {
+  private constructor(head: string, rest: Buffer, reader: SocketReader, keep: (() => void) | undefined) {
     const [statusLine = '', ...lines] = head.split('\r\n');
     const status = /^HTTP\/1\.[01] (\d{3})(?: |$)/.exec(statusLine)?.[1];
     if (status === undefined) throw broken(`it answers ${JSON.stringify(statusLine.slice(0, 80))}`);
@@ -21,15 +23,18 @@ export class HttpResponse implements AsyncIterable<Uint8Array> {
     this.headers = parseHeaders(lines);
     this.#rest = rest;
     this.#reader = reader;
+    const mayBeAskedAgain =
+      statusLine.startsWith('HTTP/1.1 ') && !/\bclose\b/i.test(this.headers.get('connection') ?? '');
+    this.#keep = mayBeAskedAgain ? keep : undefined;
   }
 
-  /** Reads heads until one is no interim answer. */
-  static async read(reader: SocketReader): Promise<HttpResponse> {
+  /** Reads heads until one is no interim answer. `keep` is called when a body of known length came whole: see `destroy`. */
+  static async read(reader: SocketReader, keep?: () => void): Promise<HttpResponse> {
     let seen: Buffer = Buffer.alloc(0);
     for (;;) {
       const end = seen.indexOf('\r\n\r\n');
       if (end !== -1) {
-        const response = new HttpResponse(seen.toString('latin1', 0, end), seen.subarray(end + 4), reader);
+        const response = new HttpResponse(seen.toString('latin1', 0, end), seen.subarray(end + 4), reader, keep);
         if (response.status >= 200) return response;
         seen = response.#rest;
         continue;
@@ -43,9 +48,9 @@ export class HttpResponse implements AsyncIterable<Uint8Array> {
     }
   }
 
-  /** Ends the connection; who waits for the body gets `error`. */
+  /** Ends the connection, unless it was given away to be asked again; who waits for the body gets `error`. */
   destroy(error?: Error): void {
-    this.#reader.socket.destroy(error);
+    if (!this.#isKept) this.#reader.socket.destroy(error);
   }
 
   /** Throws for codings that nobody asked for: their bytes would be taken for the file's. */
@@ -74,10 +79,20 @@ export class HttpResponse implements AsyncIterable<Uint8Array> {
       }
       const length = this.contentLength();
       if (length === undefined) yield* this.#readToEnd();
-      else yield* this.#readExactly(length);
+      else {
+        yield* this.#readExactly(length);
+        this.#giveAway();
+      }
     } finally {
       this.destroy();
     }
+  }
+
+  /** Not when something came behind the body: it would be taken for the next answer. */
+  #giveAway(): void {
+    if (this.#keep === undefined || this.#rest.length > 0) return;
+    this.#isKept = true;
+    this.#keep();
   }
 
   async *#readToEnd(): AsyncGenerator<Buffer> {

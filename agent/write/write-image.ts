@@ -3,8 +3,9 @@ import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { readBatches } from '#transfer/batch-reader.ts';
 import { decoders } from '#transfer/decoders.ts';
-import { Download, type DownloadAccess, type DownloadTiming } from '#transfer/download.ts';
+import { Download, type DownloadOptions, type DownloadTiming } from '#transfer/download.ts';
 import { RestartDownloadError } from '#transfer/download-errors.ts';
+import type { DownloadAccess } from '#transfer/file-request.ts';
 import {
   type Decoder,
   type ImageFormat,
@@ -13,6 +14,7 @@ import {
   zstdContentBytes,
 } from '#transfer/image-format.ts';
 import type { ImageSink } from '#transfer/image-sink.ts';
+import { wideDownload } from '#transfer/wide-download.ts';
 import type { Disk } from '../machine/machine.ts';
 import { DiskEnds } from './disk-ends.ts';
 import { DiskWriter, tooSmall } from './disk-writer.ts';
@@ -91,7 +93,8 @@ export async function writeImage(disk: Disk, request: ImageRequest, events: Writ
 async function writeOnce(disk: Disk, request: ImageRequest, events: WriteEvents): Promise<ImageWritten> {
   const { signal, log } = events;
   const hasChecksum = request.sha256 !== undefined || request.rawSha256 !== undefined;
-  const download = new Download({ ...request, signal, hasChecksum, log });
+  const options = { ...request, signal, hasChecksum, log };
+  const download = new Download(options);
   await download.open();
   const ends = new DiskEnds(disk);
   const writer = new DiskWriter(disk, {
@@ -109,7 +112,7 @@ async function writeOnce(disk: Disk, request: ImageRequest, events: WriteEvents)
       ? new WriteResume(writer, { url: request.url, etag, totalBytes }, request.journalEveryMs)
       : undefined;
   try {
-    const format = await decodeAll({ download, writer, ends, resume }, request, events);
+    const format = await decodeAll({ download, options, writer, ends, resume }, request, events);
     requireSum('IMG_RAW_SHA256', 'the decompressed image', request.rawSha256, await writer.finish());
     if (writer.bytes === 0) throw new TinsmithError('corrupt_image', 'the image decompresses to nothing');
     signal.throwIfAborted();
@@ -131,6 +134,7 @@ async function writeOnce(disk: Disk, request: ImageRequest, events: WriteEvents)
 /** What one try works with. */
 interface WriteRun {
   readonly download: Download;
+  readonly options: DownloadOptions;
   readonly writer: DiskWriter;
   readonly ends: DiskEnds;
   readonly resume: WriteResume | undefined;
@@ -138,13 +142,13 @@ interface WriteRun {
 
 /** Everything downloaded, decoded and handed to the writer, and known to be complete. */
 async function decodeAll(run: WriteRun, request: ImageRequest, events: WriteEvents): Promise<ImageFormat> {
-  const { download, writer, resume } = run;
+  const { download, options, writer, resume } = run;
   const hash = request.sha256 === undefined ? undefined : createHash('sha256');
   const sink = sinkOf(request, writer);
   let decoding: Decoding | undefined;
   try {
     if (await takeUp(run, hash, events)) decoding = { format: 'raw', decoder: decoders.raw(sink) };
-    for await (const batch of readBatches(download)) {
+    for await (const batch of readBatches(wideDownload(download, options))) {
       hash?.update(batch);
       decoding ??= begin(batch, sink, run, { request, events });
       await decoding.decoder.push(batch);

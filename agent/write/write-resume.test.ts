@@ -20,7 +20,7 @@ import { type ImageRequest, writeImage } from './write-image.ts';
 const MIB = 1 << 20;
 const PIECE = 4 * MIB;
 const DISK_BYTES = 45 * MIB + 512;
-const TIMING = { answerMs: 500, stallMs: 300, firstPauseMs: 1, longestPauseMs: 20 };
+const TIMING = { answerMs: 500, stallMs: 300, firstPauseMs: 1, longestPauseMs: 20, farMs: 60_000 };
 const image = makeImage();
 const { signal } = new AbortController();
 let folder: string;

@@ -58,8 +58,13 @@ export async function makeImage(image: string, sizeBytes: number, usedBytes: num
 
 /** Serves the folder on loopback by the product's own handler, in a process of its own; resolves to its base URL. */
 export async function serveFolder(folder: string, cleanup: AsyncDisposableStack): Promise<string> {
-  const script = fileURLToPath(import.meta.resolve('./serve-folder.ts'));
-  const server = spawn(process.execPath, [script, folder], { stdio: ['ignore', 'pipe', 'inherit'] });
+  return serve('./serve-folder.ts', [folder], cleanup);
+}
+
+/** A server of ours on loopback, in a process of its own, that prints its port; resolves to its base URL. */
+export async function serve(name: string, argv: readonly string[], cleanup: AsyncDisposableStack): Promise<string> {
+  const script = fileURLToPath(import.meta.resolve(name));
+  const server = spawn(process.execPath, [script, ...argv], { stdio: ['ignore', 'pipe', 'inherit'] });
   cleanup.defer(() => {
     server.kill();
   });

@@ -3,7 +3,7 @@
  * the same image from the library. The agent checks what it writes; `+ sums` are pipelines that do so, too. Needs root, curl, dd, gzip,
  * zstd, xz, openssl, losetup and mke2fs; igzip joins in where it is installed.
  *
- *   npm run bench -- write-image [--size-mib 1024] [--runs 3] [--only zst,gz,xz,raw,library]
+ *   npm run bench -- write-image [--size-mib 1024] [--runs 3] [--only zst,gz,xz,raw,far,library]
  */
 import { parseArgs } from 'node:util';
 import { benchPlace, compressed, dirty, fullImage, keyFile, packed, pathOf } from './bench-images.ts';
@@ -17,6 +17,7 @@ import {
   median,
   printLines,
   rateLines,
+  serve,
   settle,
   timePipeline,
   timeScript,
@@ -27,7 +28,7 @@ const { values } = parseArgs({
   options: {
     'size-mib': { type: 'string', default: '1024' },
     runs: { type: 'string', default: '3' },
-    only: { type: 'string', default: 'zst,gz,xz,raw,library' },
+    only: { type: 'string', default: 'zst,gz,xz,raw,far,library' },
   },
 });
 const runs = Number(values.runs);
@@ -36,6 +37,8 @@ interface Comparison {
   readonly title: string;
   /** What the pipelines download. */
   readonly file: string;
+  /** Default: the product's own server on loopback. */
+  readonly base?: string;
   readonly decoder: string;
   readonly own: Contender[1];
   /** Stage between curl and dd → how many times as fast the agent should be; 0: just so that one knows. */
@@ -51,8 +54,11 @@ await packed(image);
 const [zst, gz, xz] = [await compressed(image, 'zst'), await compressed(image, 'gz'), await compressed(image, 'xz')];
 const place = await benchPlace(image, cleanup);
 
-function fromUrl(file: string): Contender[1] {
-  return () => timeScript('write-image-agent.ts', [`${place.base}/${file}`, place.device]);
+/** A round trip of 20 ms, and 1 MiB in each of them on each connection. */
+const farBase = await serve('./serve-far.ts', [pathOf(zst), '20', String(1 << 20)], cleanup);
+
+function fromUrl(file: string, base = place.base): Contender[1] {
+  return () => timeScript('write-image-agent.ts', [`${base}/${file}`, place.device]);
 }
 
 const comparisons: Readonly<Record<string, Comparison>> = {
@@ -77,6 +83,14 @@ const comparisons: Readonly<Record<string, Comparison>> = {
     own: fromUrl(xz),
     pipelines: { 'xz -dc': 0, 'xz -dc -T0': 0 },
   },
+  far: {
+    title: 'zst URL far away',
+    file: zst,
+    base: farBase,
+    decoder: 'zstd -dc',
+    own: fromUrl(zst, farBase),
+    pipelines: { 'zstd -dc': 1 },
+  },
   raw: { title: 'raw URL', file: image.raw, decoder: 'cat', own: fromUrl(image.raw), pipelines: { cat: 0 } },
   library: {
     title: 'library',
@@ -87,8 +101,15 @@ const comparisons: Readonly<Record<string, Comparison>> = {
   },
 };
 
-async function compare({ title, file, decoder, own, pipelines }: Comparison): Promise<readonly Line[]> {
-  const url = `${place.base}/${file}`;
+async function compare({
+  title,
+  file,
+  base = place.base,
+  decoder,
+  own,
+  pipelines,
+}: Comparison): Promise<readonly Line[]> {
+  const url = `${base}/${file}`;
   const others = Object.keys(pipelines).map((name): Contender => [name, () => timePipeline(name, url, place.device)]);
   const timings = await inTurns([['agent', own], ...others], runs, async () => {
     await dirty(place.device, image.sizeBytes);

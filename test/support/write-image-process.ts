@@ -1,6 +1,7 @@
 /** Writes a raw image from a URL to a file that stands for a disk, until it is killed: `write-image-process.ts URL FOLDER BYTES`. */
 import { folderMachine } from '#agent/machine/folder-machine.ts';
 import { writeImage } from '#agent/write/write-image.ts';
+import { TIMING } from '#transfer/download.ts';
 
 const [url = '', folder = '', sizeBytes = '0'] = process.argv.slice(2);
 const { signal } = new AbortController();
@@ -8,6 +9,6 @@ const machine = folderMachine({ folder, disks: { '/dev/sda': Number(sizeBytes) }
 await using disk = await machine.openDisk('/dev/sda', { signal });
 await writeImage(
   disk,
-  { url, proxy: {}, retryForMs: 10_000, journalEveryMs: 20 },
+  { url, proxy: {}, retryForMs: 10_000, journalEveryMs: 20, timing: { ...TIMING, farMs: 60_000 } },
   { signal, log: () => undefined, progress: ({ written }) => console.log(written) },
 );

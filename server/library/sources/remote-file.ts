@@ -3,8 +3,9 @@ import { TinsmithError } from '#proto/errors.ts';
 import { shownUrl } from '#proto/url-secrets.ts';
 import { readBatches } from '#transfer/batch-reader.ts';
 import type { SeekableFile } from '#transfer/disk-images/disk-image.ts';
-import { Download, type DownloadAccess } from '#transfer/download.ts';
+import { Download } from '#transfer/download.ts';
 import { RestartDownloadError } from '#transfer/download-errors.ts';
+import type { DownloadAccess } from '#transfer/file-request.ts';
 import { RangedFile } from '#transfer/ranged-file.ts';
 import type { SourceFile } from './source-file.ts';
 
