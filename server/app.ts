@@ -31,8 +31,7 @@ import { type FacingInterface, facingInterface } from './facing-interface.ts';
 import type { Neighbours } from './installed/calling-machine.ts';
 import { metadataRoutes } from './installed/metadata-routes.ts';
 import { neighbourMac, readNeighbourTable } from './installed/neighbour-table.ts';
-import { type ImageJobs, imageJobs } from './library/image-jobs.ts';
-import { type ImageLibrary, openImageLibrary } from './library/image-library.ts';
+import { type Images, openImages } from './library/open-images.ts';
 import { makeFolder } from './make-folder.ts';
 import { type ActionImages, readActionImages } from './manifests/action-images.ts';
 import { startAgentService } from './provision/agent-service.ts';
@@ -78,7 +77,7 @@ interface Parts {
     readonly images: string;
     readonly library: string;
   };
-  readonly images: { readonly library: ImageLibrary; readonly jobs: ImageJobs };
+  readonly images: Images;
   readonly admission: ImageAdmission;
 }
 
@@ -113,11 +112,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     await openSqliteStore({ path: join(dataDir, 'tinsmith.db'), clock, log: log.child({ part: 'store' }) }),
   );
   const ca = await openCertificateAuthority({ store, clock });
-  const images = await openImages({ config, clock, transitions, store, folder: folders.library }, stack);
+  const base = { config, log, version, clock, facing, store, transitions };
+  const images = await openImagesIn(folders.library, base, stack);
   const actionImages = await siteActions(config['actions.map']);
   const admission = stack.use(openAdmission(options, clock));
-  const shared = { config, log, version, clock, facing, store, transitions, ca, folders, images };
-  const parts: Parts = { ...shared, actionImages, admission };
+  const parts: Parts = { ...base, ca, folders, images, actionImages, admission };
   const grpc = await startProvisioning(parts, stack);
   const metadata = await startMetadata(parts, stack);
   startClusters(parts, metadata, stack);
@@ -157,22 +156,12 @@ function openAdmission({ config, log }: ServerOptions, clock: () => Date): Image
   });
 }
 
-async function openImages(
-  parts: Pick<Parts, 'config' | 'clock' | 'transitions' | 'store'> & { readonly folder: string },
+function openImagesIn(
+  folder: string,
+  { facing, ...parts }: Pick<Parts, 'config' | 'log' | 'clock' | 'facing' | 'store' | 'transitions'>,
   stack: AsyncDisposableStack,
-): Promise<Parts['images']> {
-  const { config, clock, store, transitions, folder } = parts;
-  const library = await openImageLibrary({ folder, store, clock });
-  const jobs = stack.use(
-    imageJobs({
-      library,
-      clock,
-      ...(config['library.proxy'] !== '' && { proxy: config['library.proxy'] }),
-      onAdded: ({ name, digest, imageBytes, source }) =>
-        transitions.noteImage('image.added', { image: name, digest, imageBytes, source }, { actor: 'operator' }),
-    }),
-  );
-  return { library, jobs };
+): Promise<Images> {
+  return openImages({ ...parts, log: parts.log.child({ part: 'library' }), folder, address: facing.address }, stack);
 }
 
 /** Runs until the signal. */
@@ -200,6 +189,7 @@ async function startProvisioning(parts: Parts, stack: AsyncDisposableStack): Pro
       mirrors: [`http://${facing.address}:${config['http.port']}/library/`],
       peers: config['library.peers'],
     },
+    ...(parts.images.firstUse && { images: parts.images.firstUse }),
   });
   const service = stack.use(
     await startAgentService({

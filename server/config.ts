@@ -143,6 +143,12 @@ export const SETTINGS = {
     default: 'false',
     summary: 'Whether machines that write the same library image give its frames to one another; they then listen.',
   },
+  'library.import': {
+    type: 'string',
+    default: 'off',
+    summary:
+      'Outside URLs of image2disk are imported on first use: `off`, `on` (machines fetch what cannot be imported) or `only` (they never do).',
+  },
   'agent.heartbeat': { type: 'number', default: '5', summary: 'Seconds between an agent’s signs of life.' },
   'agent.lease': {
     type: 'number',

@@ -66,6 +66,11 @@ export class Download implements AsyncIterable<Uint8Array> {
     this.#pauseMs = this.#timing.firstPauseMs;
   }
 
+  /** Known after `open`: what tells this version of the file from others, if the server names something. */
+  get validator(): string | undefined {
+    return this.#validator;
+  }
+
   /** Waits for the first answer, so that nothing is touched for a URL that does not exist. */
   async open(): Promise<void> {
     while (this.#response === undefined) {

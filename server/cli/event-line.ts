@@ -35,6 +35,11 @@ const READY_BY: Readonly<Record<string, string>> = {
   installed: 'is on its disk',
 };
 
+const IMAGE_FROM: Readonly<Record<string, string>> = {
+  library: 'from the library',
+  machine: 'from its URL: the machine fetches it itself',
+};
+
 /** A sentence for every event; a name without one does not compile. */
 const SENTENCES: Readonly<Record<EventView['name'], (event: EventView) => string>> = {
   'hardware.applied': (event) => `hardware ${fact(event, 'outcome', 'applied')}`,
@@ -68,6 +73,11 @@ const SENTENCES: Readonly<Record<EventView['name'], (event: EventView) => string
   'workflow.created': (event) => `workflow ${event.workflow ?? ''} created`,
   'workflow.advanced': (event) => `workflow ${event.workflow ?? ''} goes on with its next task`,
   'workflow.started': (event) => `workflow ${event.workflow ?? ''} started${attempt(event)}`,
+  'workflow.waitsForImage': (event) =>
+    `workflow ${event.workflow ?? ''} waits for the import of ${fact(event, 'image', 'its image')}`,
+  'workflow.imageProgress': (event) => `import of ${fact(event, 'image', 'its image')}: ${progressFacts(event)}`,
+  'workflow.imageReady': (event) =>
+    `workflow ${event.workflow ?? ''} gets ${fact(event, 'image', 'its image')} ${IMAGE_FROM[fact(event, 'from', '')] ?? 'not at all'}${reason(event)}`,
   'workflow.lost': (event) => `workflow ${event.workflow ?? ''} waits: its agent went away${reason(event)}`,
   'workflow.succeeded': (event) => `workflow ${event.workflow ?? ''} succeeded${took(event)}`,
   'workflow.failed': (event) => `workflow ${event.workflow ?? ''} failed${reason(event)}`,

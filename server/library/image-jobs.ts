@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { TinsmithError } from '#proto/errors.ts';
 import type { OutsideChecks } from './checks/outside-checks.ts';
-import type { ImageLibrary, LibraryImage } from './image-library.ts';
+import type { ForUrl, ImageLibrary, LibraryImage } from './image-library.ts';
 import { openImageSource } from './image-source.ts';
 
 /** Long work on the library, as its asker sees it. Jobs are not stored: one that a restart ended left nothing, and is asked for again. */
@@ -31,6 +31,12 @@ export interface ImageOrder extends OutsideChecks {
   readonly architecture?: 'amd64' | 'arm64';
   /** Of zstd, 1 to 19. */
   readonly level: number;
+  /** Workflows that name this URL are to get the image. */
+  readonly forUrl?: ForUrl;
+  /** Instead of the library's own: `http://host:port`; empty: none. */
+  readonly proxy?: string;
+  /** Default: an operator. */
+  readonly actor?: 'operator' | 'server';
 }
 
 export interface ImageJobs extends AsyncDisposable {
@@ -39,6 +45,8 @@ export interface ImageJobs extends AsyncDisposable {
   /** Throws `not_found`. */
   verify(name: string): Promise<ImageJob>;
   job(id: string): ImageJob | undefined;
+  /** Resolves when it has ended, in whatever way. Throws `not_found`. */
+  ended(id: string): Promise<ImageJob>;
   cancel(id: string): ImageJob | undefined;
 }
 
@@ -48,7 +56,7 @@ export interface ImageJobsOptions {
   /** For sources on other hosts. */
   readonly proxy?: string;
   /** Told of each import that ended well. */
-  readonly onAdded: (image: LibraryImage) => Promise<void>;
+  readonly onAdded: (image: LibraryImage, order: ImageOrder) => Promise<void>;
 }
 
 /** Ended jobs that are still told about. */
@@ -78,8 +86,8 @@ export function imageJobs({ library, clock, proxy, onAdded }: ImageJobsOptions):
         throw new TinsmithError('conflict', `cannot add the image ${order.name}: ${fact}: wait for it, or cancel it`);
       }
       const job = start('add', order.name, async (control) => {
-        const image = await addImage(library, { ...order, ...(proxy !== undefined && { proxy }) }, control);
-        await onAdded(image);
+        const image = await addImage(library, { ...(proxy !== undefined && { proxy }), ...order }, control);
+        await onAdded(image, order);
         return image;
       });
       orders.set(order.name, { key, job });
@@ -93,6 +101,12 @@ export function imageJobs({ library, clock, proxy, onAdded }: ImageJobsOptions):
       return job.view;
     },
     job: (id) => jobs.get(id)?.view,
+    async ended(id) {
+      const job = jobs.get(id);
+      if (job === undefined) throw new TinsmithError('not_found', `there is no job ${id}`);
+      await job.ended;
+      return job.view;
+    },
     cancel(id) {
       const job = jobs.get(id);
       job?.stop(new TinsmithError('cancelled', 'it was cancelled on request'));
@@ -115,17 +129,26 @@ type JobWork = (control: JobControl) => Promise<LibraryImage>;
 
 async function addImage(
   library: ImageLibrary,
-  order: ImageOrder & { readonly proxy?: string },
+  order: ImageOrder,
   { signal, progress }: JobControl,
 ): Promise<LibraryImage> {
-  const { name, level, imageSha256, source: from, ...how } = order;
-  await using source = await openImageSource(from, { ...how, signal, scratch: library.scratch, progress });
+  const { name, level, imageSha256, source: from, forUrl, proxy, ...how } = order;
+  await using source = await openImageSource(from, {
+    ...how,
+    ...(proxy !== undefined && proxy !== '' && { proxy }),
+    isSummed: forUrl !== undefined,
+    signal,
+    scratch: library.scratch,
+    progress,
+  });
   return await library.add(name, source.image, {
     source: source.shown,
     level,
     signal,
     // How much of the source was read is what is told: packing follows at once.
     progress: () => undefined,
+    sourceFacts: () => source.facts(),
+    ...(forUrl !== undefined && { forUrl }),
     ...(imageSha256 !== undefined && { imageSha256 }),
   });
 }

@@ -55,7 +55,26 @@ export interface LibraryImage {
   /** Where it came from, without passwords. */
   readonly source: string;
   readonly addedAt: Date;
+  /** Workflows that name this URL get it. */
+  readonly forUrl?: ForUrl;
+  /** Of the file as it was, where all of it was read. */
+  readonly sourceSha256?: string;
+  readonly sourceBytes?: number;
+  /** Strong ETag or date that the source's server gave it. */
+  readonly validator?: string;
 }
+
+export interface ForUrl {
+  /** SHA-256 that the URL is known by. */
+  readonly key: string;
+  /** Without passwords and signatures. */
+  readonly shown: string;
+  /** An operator said so: the URL's server is not asked whether it has changed. */
+  readonly isPinned: boolean;
+}
+
+/** What is known of a source when all of it was read. */
+export type SourceFacts = Pick<LibraryImage, 'sourceSha256' | 'sourceBytes' | 'validator'>;
 
 interface Working {
   readonly signal: AbortSignal;
@@ -69,6 +88,9 @@ export interface AddOptions extends Working {
   readonly level: number;
   /** What the image must turn out to be; lower-case hex. */
   readonly imageSha256?: string;
+  readonly forUrl?: ForUrl;
+  /** Asked when the image has ended. */
+  readonly sourceFacts?: () => SourceFacts;
 }
 
 export interface LibraryOptions {
@@ -129,7 +151,9 @@ class FolderLibrary implements ImageLibrary {
       }
       const digest = await this.#sign(incoming, index);
       await this.#publish(incoming, digest);
-      const made = { name, digest, ...factsOf(index), source: options.source, addedAt: this.#clock() };
+      const { source, forUrl, sourceFacts } = options;
+      const origin = { source, ...(forUrl && { forUrl }), ...sourceFacts?.() };
+      const made = { name, digest, ...factsOf(index), ...origin, addedAt: this.#clock() };
       await this.#putName(made);
       return made;
     } finally {

@@ -3,7 +3,8 @@ import { isAbsolute } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import { REDACTED, withoutUrlSecrets } from '#proto/url-secrets.ts';
 import { type OutsideChecks, outsideChecks } from './checks/outside-checks.ts';
-import { type SourceCheck, sumCheck } from './checks/source-check.ts';
+import { type SourceCheck, SourceSum, sumCheck } from './checks/source-check.ts';
+import type { SourceFacts } from './image-library.ts';
 import type { ImagePiece } from './image-piece.ts';
 import { openLocalFile } from './sources/local-file.ts';
 import { isOciSource, openOciFile, type RegistryCredentials } from './sources/oci-file.ts';
@@ -21,10 +22,14 @@ export interface ImageSource extends AsyncDisposable {
   readonly bytes: number;
   /** Of what has to be read, as far as that is known by now. */
   readonly totalBytes: number | undefined;
+  /** For when the image has ended. */
+  facts(): SourceFacts;
 }
 
 export interface SourceOptions extends OutsideChecks {
   readonly signal: AbortSignal;
+  /** Whether its SHA-256 is wanted where all of it is read anyway. */
+  readonly isSummed?: boolean;
   /** For URLs: `http://host:port`. */
   readonly proxy?: string;
   /** Of the registry, for OCI references. */
@@ -46,7 +51,14 @@ export async function openImageSource(source: string, options: SourceOptions): P
   const given = await outsideChecks(source, options, options);
   const { file, checks } = await openFile(source, options, given);
   const { signal, scratch = tmpdir(), progress } = options;
-  const reading = new SourceReading(file, { signal, scratch, checks, ...(progress && { progress }) });
+  const sum = options.isSummed === true ? new SourceSum() : undefined;
+  const reading = new SourceReading(file, {
+    signal,
+    scratch,
+    checks,
+    ...(sum && { sum }),
+    ...(progress && { progress }),
+  });
   return {
     image: reading.image(),
     shown: file.shown,
@@ -56,7 +68,16 @@ export async function openImageSource(source: string, options: SourceOptions): P
     get totalBytes() {
       return reading.totalBytes;
     },
+    facts: () => factsOf(file, sum),
     [Symbol.asyncDispose]: () => file[Symbol.asyncDispose](),
+  };
+}
+
+function factsOf({ validator, totalBytes }: SourceFile, sum: SourceSum | undefined): SourceFacts {
+  return {
+    ...(sum?.sha256 !== undefined && { sourceSha256: sum.sha256 }),
+    ...(totalBytes !== undefined && { sourceBytes: totalBytes }),
+    ...(validator !== undefined && { validator }),
   };
 }
 

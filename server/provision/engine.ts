@@ -2,6 +2,7 @@ import type { ActionName } from '#proto/actions/catalog.ts';
 import type { HardwareFacts } from '#proto/actions/facts.ts';
 import type { ErrorCode } from '#proto/errors.ts';
 import type { Inventory } from '#proto/inventory.ts';
+import type { Workflow } from '../store/store.ts';
 
 /** Which task of which attempt of a workflow. An attempt number fences: reports of an older one change nothing. */
 export interface TaskRef {
@@ -79,6 +80,18 @@ export interface TaskAction {
   readonly environment: Readonly<Record<string, string>>;
   readonly command: readonly string[];
   readonly retries: number;
+}
+
+/** Whether a task may begin, as far as its images are concerned. */
+export type TaskImages =
+  | { readonly kind: 'waiting' }
+  /** Digest of the library's image by the index of the action that gets it instead of its URL. */
+  | { readonly kind: 'ready'; readonly digests: ReadonlyMap<number, string> }
+  | { readonly kind: 'failed'; readonly fault: { readonly code: ErrorCode; readonly message: string } };
+
+/** What the library room does for us; app.ts brings the two together. The event `workflow.imageReady` ends a wait. */
+export interface FirstUseImages {
+  forTask(workflow: Workflow): TaskImages;
 }
 
 /**

@@ -4,6 +4,7 @@ import type { Store } from '../store/store.ts';
 
 const CHANGING: readonly EventName[] = [
   'workflow.created',
+  'workflow.imageReady',
   'workflow.advanced',
   'workflow.lost',
   'workflow.succeeded',

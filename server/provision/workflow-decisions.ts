@@ -172,21 +172,38 @@ function currentTask(workflow: Workflow): RenderedTask {
   return task;
 }
 
-/** The command for a workflow's current task. Throws `unknown_action`. */
-export function runTask(workflow: Workflow, hardware: Hardware, library?: LibraryFacts): AgentCommand {
+/** The command for a workflow's current task; `images`: digests by action, see TaskImages. Throws `unknown_action`. */
+export function runTask(
+  workflow: Workflow,
+  hardware: Hardware,
+  library?: LibraryFacts,
+  images?: ReadonlyMap<number, string>,
+): AgentCommand {
   const task = currentTask(workflow);
   return {
     kind: 'runTask',
     task: refOf(workflow),
     name: task.name,
-    actions: task.actions.map(({ name, image, timeoutMs, environment, command, retries }) => ({
+    actions: task.actions.map(({ name, image, timeoutMs, environment, command, retries }, index) => ({
       name,
       builtIn: actionNameOf(image),
       timeoutMs,
-      environment,
+      environment: withLibraryImage(environment, images?.get(index)),
       command,
       retries,
     })),
     facts: { ...hardwareFacts(hardware), ...(library && { library }) },
   };
+}
+
+/** Meant for the URL: its proxies, and the sum of the file there, which was checked when it was imported. */
+const OF_URL = new Set(['IMG_URL', 'IMG_SHA256', 'HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY']);
+
+function withLibraryImage(
+  environment: Readonly<Record<string, string>>,
+  digest: string | undefined,
+): Readonly<Record<string, string>> {
+  if (digest === undefined) return environment;
+  const kept = Object.entries(environment).filter(([name]) => !OF_URL.has(name.toUpperCase()));
+  return { ...Object.fromEntries(kept), IMG_URL: `library:sha256-${digest}` };
 }

@@ -3,7 +3,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import { workflowLife } from '../life/workflow-life.ts';
 import type { Cause, Store, Workflow } from '../store/store.ts';
 import type { Transitions } from '../store/transitions-contract.ts';
-import type { AgentCommand, AgentReport, AgentSession, TaskRef, WorkflowEngine } from './engine.ts';
+import type { AgentCommand, AgentReport, AgentSession, FirstUseImages, TaskRef, WorkflowEngine } from './engine.ts';
 import { MachineChanges } from './workflow-changes.ts';
 import {
   type HeldTask,
@@ -29,6 +29,8 @@ export interface WorkflowEngineOptions {
   readonly maxAttempts: number;
   /** Where agents find library images, and whose signature they need; absent: there is no library. */
   readonly library?: LibraryFacts;
+  /** Library images for URLs of other servers; absent: agents fetch them. */
+  readonly images?: FirstUseImages;
 }
 
 /** How often `sweep` should be called. */
@@ -212,7 +214,7 @@ class Engine implements WorkflowEngine {
   }
 
   async #nextTask(hardware: string): Promise<AgentCommand | undefined> {
-    const { store, transitions, maxAttempts } = this.#options;
+    const { transitions, maxAttempts } = this.#options;
     for (;;) {
       const step = nextStep(hardware, await this.#queueAround(hardware), maxAttempts);
       switch (step.kind) {
@@ -225,17 +227,32 @@ class Engine implements WorkflowEngine {
           await transitions.failWorkflow(step.workflow.name, step.fault, SERVER);
           break;
         case 'run': {
-          const record = await store.hardware(hardware);
-          if (record === undefined) return undefined; // deleted since: its workflow is, too
-          try {
-            return runTask(step.workflow, record, this.#options.library);
-          } catch (thrown) {
-            const { code, message } = TinsmithError.from(thrown);
-            if (code !== 'unknown_action') throw thrown;
-            await transitions.failWorkflow(step.workflow.name, { code, message }, SERVER);
-          }
+          const granted = await this.#grant(step.workflow, hardware);
+          if (granted !== 'failed') return granted;
         }
       }
+    }
+  }
+
+  /** The command for the workflow's task; undefined while it has to wait, or if its machine is gone. */
+  async #grant(workflow: Workflow, hardware: string): Promise<AgentCommand | undefined | 'failed'> {
+    const { store, transitions, library, images } = this.#options;
+    const record = await store.hardware(hardware);
+    if (record === undefined) return undefined; // deleted since: its workflow is, too
+    const found = images?.forTask(workflow) ?? { kind: 'ready', digests: new Map() };
+    // Nothing is granted, so no time-out runs; the event of the image's arrival asks for commands again.
+    if (found.kind === 'waiting') return undefined;
+    if (found.kind === 'failed') {
+      await transitions.failWorkflow(workflow.name, found.fault, SERVER);
+      return 'failed';
+    }
+    try {
+      return runTask(workflow, record, library, found.digests);
+    } catch (thrown) {
+      const { code, message } = TinsmithError.from(thrown);
+      if (code !== 'unknown_action') throw thrown;
+      await transitions.failWorkflow(workflow.name, { code, message }, SERVER);
+      return 'failed';
     }
   }
 

@@ -27,6 +27,14 @@ export interface Transitions extends ClusterTransitions {
 
   /** Writes down what happened in the image library. */
   noteImage(event: 'image.added' | 'image.removed', data: JsonObject, cause: Cause): Promise<void>;
+  /** Writes down that a workflow waits for an image's import, or that it need not wait any more. */
+  noteWorkflowImage(
+    event: 'workflow.waitsForImage' | 'workflow.imageReady',
+    note: WorkflowImageNote,
+    cause: Cause,
+  ): Promise<void>;
+  /** Sent to followers only. */
+  showImageProgress(note: WorkflowImageNote, cause: Cause): Promise<void>;
 
   /** DHCP heard from a known machine: keeps `lastSeenAt`; the first time it is an event `machine.discovered`. */
   noteSeen(hardware: string, cause: Cause): Promise<void>;
@@ -87,6 +95,12 @@ export interface Transitions extends ClusterTransitions {
     cause: Cause,
   ): Promise<void>;
   timeOutWorkflow(name: string, message: string, cause: Cause): Promise<void>;
+}
+
+export interface WorkflowImageNote {
+  readonly workflow: string;
+  readonly hardware?: string;
+  readonly data: JsonObject;
 }
 
 export interface ApplyChange {

@@ -22,3 +22,22 @@ export function sumCheck(algorithm: 'sha256' | 'sha512', expected: string): Sour
     },
   };
 }
+
+/** The SHA-256 of a source, known once all of it has streamed by. */
+export class SourceSum {
+  sha256: string | undefined;
+  #hash = createHash('sha256');
+
+  /** It streams from its first byte. */
+  begin(): void {
+    this.#hash = createHash('sha256');
+  }
+
+  update(bytes: Uint8Array): void {
+    this.#hash.update(bytes);
+  }
+
+  finish(): void {
+    this.sha256 = this.#hash.digest('hex');
+  }
+}

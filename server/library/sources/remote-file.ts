@@ -49,6 +49,10 @@ class RemoteFile implements SourceFile {
     return this.#download.totalBytes;
   }
 
+  get validator(): string | undefined {
+    return this.#download.validator;
+  }
+
   async open(): Promise<void> {
     await this.#download.open();
   }

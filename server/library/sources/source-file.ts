@@ -6,6 +6,8 @@ export interface SourceFile extends AsyncDisposable {
   readonly shown: string;
   /** Undefined while nobody has said it. */
   readonly totalBytes: number | undefined;
+  /** Of a URL: strong ETag or date. */
+  readonly validator?: string | undefined;
   /** Whether reading it once more costs no network. */
   readonly isLocal: boolean;
   /** All of it, in order; a part is valid until the next one is asked for. Throws unless all of it came. */

@@ -5,7 +5,7 @@ import { decodeStream } from '#transfer/decode-stream.ts';
 import type { DiskImage, SeekableFile } from '#transfer/disk-images/disk-image.ts';
 import { needsRanges, openDiskImage } from '#transfer/disk-images/open-disk-image.ts';
 import { recognizeCompression, recognizeFormat } from '#transfer/image-format.ts';
-import type { SourceCheck } from '../checks/source-check.ts';
+import type { SourceCheck, SourceSum } from '../checks/source-check.ts';
 import type { ImagePiece } from '../image-piece.ts';
 import { type Peeked, peek } from './peek.ts';
 import { type ExtentGroup, groupExtents, readExtents } from './read-extents.ts';
@@ -16,6 +16,8 @@ import { withoutVhdFooter } from './vhd-footer.ts';
 export interface SourceReadingOptions {
   readonly signal: AbortSignal;
   readonly checks: readonly SourceCheck[];
+  /** Told of all bytes, if they are read in order; it makes nothing be read that would not be. */
+  readonly sum?: SourceSum;
   /** Folder for files that can be read only when all of them is there. */
   readonly scratch: string;
   readonly progress?: (bytes: number, totalBytes: number | undefined) => void;
@@ -54,14 +56,17 @@ export class SourceReading {
 
   /** The file as it is. */
   async *#checked(): AsyncGenerator<Uint8Array> {
-    const { signal, checks } = this.#options;
+    const { signal, checks, sum } = this.#options;
+    sum?.begin();
     for await (const bytes of this.#file.stream()) {
       signal.throwIfAborted();
       for (const check of checks) await check.update(bytes);
+      sum?.update(bytes);
       this.#count(bytes.length);
       yield bytes;
     }
     for (const check of checks) await check.finish();
+    sum?.finish();
     this.#isChecked = true;
   }
 

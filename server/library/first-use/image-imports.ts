@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto';
+import { TinsmithError } from '#proto/errors.ts';
+import { proxyFor } from '#transfer/http-request.ts';
+import type { ImageJob, ImageJobs, ImageOrder } from '../image-jobs.ts';
+import type { WantedImage } from './wanted-image.ts';
+
+/** A machine waits for it: level 9 takes three times as long and saves a twentieth. */
+const LEVEL = 3;
+
+export interface EndedImport {
+  readonly job: ImageJob;
+  /** Whether it was the import that was asked for, not one of the same URL with other sums or another proxy. */
+  readonly isSame: boolean;
+}
+
+/** Imports of outside URLs: one at a time for each, whoever asks. */
+export class ImageImports {
+  readonly #jobs: ImageJobs;
+  readonly #proxy: string | undefined;
+  readonly #running = new Map<string, { readonly id: string; readonly order: string; ended: Promise<ImageJob> }>();
+
+  /** `proxy`: for actions that name none. */
+  constructor(jobs: ImageJobs, proxy: string | undefined) {
+    this.#jobs = jobs;
+    this.#proxy = proxy;
+  }
+
+  /** Imports, or waits for the import of this URL that is under way. It goes on when nobody waits any more. */
+  async import(wanted: WantedImage): Promise<EndedImport> {
+    const order = this.#orderOf(wanted);
+    const running = this.#running.get(wanted.key) ?? this.#start(wanted.key, order);
+    return { job: await running.ended, isSame: running.order === sumOf(order) };
+  }
+
+  /** How far the import of a URL is. */
+  progress(key: string): ImageJob | undefined {
+    const running = this.#running.get(key);
+    return running === undefined ? undefined : this.#jobs.job(running.id);
+  }
+
+  #start(key: string, order: ImageOrder) {
+    const { id } = this.#jobs.add(order);
+    const ended = this.#jobs.ended(id).finally(() => this.#running.delete(key));
+    const running = { id, order: sumOf(order), ended };
+    this.#running.set(key, running);
+    return running;
+  }
+
+  #orderOf(wanted: WantedImage): ImageOrder {
+    const { url, key, shown, sha256, rawSha256 } = wanted;
+    return {
+      name: `url-${key.slice(0, 32)}`,
+      source: url.href,
+      level: LEVEL,
+      forUrl: { key, shown, isPinned: false },
+      actor: 'server',
+      proxy: proxyOf(wanted, this.#proxy)?.href ?? '',
+      ...(sha256 !== undefined && { sha256 }),
+      ...(rawSha256 !== undefined && { imageSha256: rawSha256 }),
+    };
+  }
+}
+
+/** The action's own proxy, or the library's for an action that names none. Throws `invalid_input`. */
+export function proxyOf(
+  { url, proxy }: Pick<WantedImage, 'url' | 'proxy'>,
+  otherwise: string | undefined,
+): URL | undefined {
+  const usual = otherwise === undefined ? {} : { http: otherwise, https: otherwise };
+  try {
+    return proxyFor(url, proxy.http === undefined && proxy.https === undefined ? { ...usual, ...proxy } : proxy);
+  } catch (cause) {
+    throw new TinsmithError('invalid_input', 'the setting library.proxy is no URL: use http://host:port', { cause });
+  }
+}
+
+/** Only that is kept: an order may hold a password. */
+function sumOf(order: ImageOrder): string {
+  return createHash('sha256').update(JSON.stringify(order)).digest('hex');
+}

@@ -1,0 +1,75 @@
+import { createHash } from 'node:crypto';
+import { actionNameOf } from '#proto/actions/catalog.ts';
+import { image2disk } from '#proto/actions/image2disk.ts';
+import type { ProxyParams } from '#proto/actions/proxy.ts';
+import { shownUrl } from '#proto/url-secrets.ts';
+import type { Workflow } from '../../store/store.ts';
+
+/** An image of another server that an action is to write. */
+export interface WantedImage {
+  /** Indices in the workflow. */
+  readonly task: number;
+  readonly action: number;
+  readonly actionName: string;
+  /** With its passwords and signatures: for the download and nothing else. */
+  readonly url: URL;
+  /** See `urlKey`. */
+  readonly key: string;
+  /** Without passwords and signatures. */
+  readonly shown: string;
+  /** Last part of its path, for people. */
+  readonly file: string;
+  /** Of the file as it is downloaded; lower-case hex. */
+  readonly sha256?: string;
+  /** Of the image that comes out of it. */
+  readonly rawSha256?: string;
+  readonly proxy: ProxyParams;
+}
+
+/** Images of other servers that a workflow writes, in its order. What an action cannot read itself stays its own to complain about. */
+export function wantedImages({ rendered }: Workflow, isOwn: (url: URL) => boolean): readonly WantedImage[] {
+  return rendered.tasks.flatMap((each, task) =>
+    each.actions.flatMap(({ name, image, environment, command }, action) => {
+      const wanted = readParams(image, environment, command);
+      if (wanted === undefined || !('url' in wanted.image)) return [];
+      const url = new URL(wanted.image.url);
+      if (isOwn(url)) return [];
+      const { sha256, rawSha256, proxy } = wanted;
+      const sums = { ...(sha256 !== undefined && { sha256 }), ...(rawSha256 !== undefined && { rawSha256 }) };
+      const file = decodeURIComponentOr(url.pathname.split('/').findLast((part) => part !== '') ?? url.host);
+      return [{ task, action, actionName: name, url, key: urlKey(url), shown: shownUrl(url), file, ...sums, proxy }];
+    }),
+  );
+}
+
+function readParams(image: string, environment: Readonly<Record<string, string>>, command: readonly string[]) {
+  try {
+    return actionNameOf(image) === 'image2disk' ? image2disk.parse(environment, command) : undefined;
+  } catch {
+    // The agent refuses it with the same sentence, as it does without a library.
+    return undefined;
+  }
+}
+
+/** Signatures of S3's and GCS's presigned URLs: each has another one, for the same file. */
+const SIGNATURE = /^x-(amz|goog)-/i;
+
+/**
+ * What a URL is known by: SHA-256 of it without user, password, fragment and signature, which do not name another file. A digest
+ * of a password would be a way to guess it.
+ */
+export function urlKey(url: URL): string {
+  const file = new URL(url);
+  Object.assign(file, { username: '', password: '', hash: '' });
+  const signed = [...file.searchParams.keys()].filter((name) => SIGNATURE.test(name));
+  for (const name of signed) file.searchParams.delete(name);
+  return createHash('sha256').update(file.href).digest('hex');
+}
+
+function decodeURIComponentOr(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

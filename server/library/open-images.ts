@@ -1,0 +1,55 @@
+import type { Logger } from 'pino';
+import { TinsmithError } from '#proto/errors.ts';
+import type { Config } from '../config.ts';
+import type { Store } from '../store/store.ts';
+import type { Transitions } from '../store/transitions-contract.ts';
+import type { FirstUseMode } from './first-use/decide-image.ts';
+import { type ImagesOnFirstUse, imagesOnFirstUse } from './first-use/images-on-first-use.ts';
+import { type ImageJobs, imageJobs } from './image-jobs.ts';
+import { type ImageLibrary, openImageLibrary } from './image-library.ts';
+
+/** The library and what works on it. */
+export interface Images {
+  readonly library: ImageLibrary;
+  readonly jobs: ImageJobs;
+  /** Absent: images of other servers are the machines' own business. */
+  readonly firstUse: ImagesOnFirstUse | undefined;
+}
+
+export interface ImagesOptions {
+  readonly config: Config;
+  readonly folder: string;
+  readonly store: Store;
+  readonly transitions: Transitions;
+  readonly clock: () => Date;
+  readonly log: Logger;
+  /** Of the machine-facing HTTP listener. */
+  readonly address: string;
+}
+
+/** What it starts is ended with `stack`. Throws `invalid_input`. */
+export async function openImages(options: ImagesOptions, stack: AsyncDisposableStack): Promise<Images> {
+  const { config, folder, store, transitions, clock, log, address } = options;
+  const mode = firstUseMode(config['library.import']);
+  const proxy = config['library.proxy'] !== '' && { proxy: config['library.proxy'] };
+  const library = await openImageLibrary({ folder, store, clock });
+  const jobs = stack.use(
+    imageJobs({
+      library,
+      clock,
+      ...proxy,
+      onAdded: ({ name, digest, imageBytes, source }, { actor = 'operator' }) =>
+        transitions.noteImage('image.added', { image: name, digest, imageBytes, source }, { actor }),
+    }),
+  );
+  if (mode === 'off') return { library, jobs, firstUse: undefined };
+  const own = new URL(`http://${address}:${config['http.port']}`).host;
+  const isOwn = (url: URL): boolean => url.protocol === 'http:' && url.host === own;
+  const firstUse = imagesOnFirstUse({ mode, store, transitions, library, jobs, clock, log, isOwn, ...proxy });
+  return { library, jobs, firstUse: stack.use(firstUse) };
+}
+
+function firstUseMode(mode: string): FirstUseMode | 'off' {
+  if (mode === 'off' || mode === 'on' || mode === 'only') return mode;
+  throw new TinsmithError('invalid_input', `--library-import is ${JSON.stringify(mode)}: use off, on or only`);
+}
