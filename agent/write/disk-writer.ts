@@ -1,4 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import { TinsmithError } from '#proto/errors.ts';
 import type { ImageSink } from '#transfer/image-sink.ts';
 import type { Disk } from '../machine/machine.ts';
@@ -53,7 +54,8 @@ export class DiskWriter implements ImageSink {
   readonly #buffers: Buffer<ArrayBuffer>[];
   readonly #writing: Promise<void>[];
   readonly #hash: Hash | undefined;
-  #pieces: ImagePiece[] | undefined;
+  readonly #pieces: ImagePiece[] | undefined;
+  #checks: (number | undefined)[] | undefined;
   #current = 0;
   #filled = 0;
 
@@ -97,26 +99,26 @@ export class DiskWriter implements ImageSink {
     return this.#pieces ?? [];
   }
 
-  /** The first pieces of the image that lie on the disk whole, which neither the end of the disk nor a write under way is part of. */
-  safePieces(): readonly ImagePiece[] {
-    const tailOffset = this.disk.sizeBytes - END_BYTES;
-    let count = 0;
-    for (; this.pieces[count]?.imageBytes === PIECE_BYTES; count++) {
-      if ((count + 1) * PIECE_BYTES > tailOffset) break;
-    }
-    return this.pieces.slice(0, count);
+  /** From here on a check of each piece is kept. Before the first byte. */
+  keepChecks(): void {
+    this.#checks ??= [];
   }
 
-  /** From here on the sum of each piece is kept. Before the first byte. */
-  keepSums(): void {
-    this.#pieces ??= [];
+  /** CRC-32 of the first pieces of the image that lie on the disk whole: no end of the disk and no write under way is part of them. */
+  safeChecks(): readonly number[] {
+    const whole = Math.floor((this.disk.sizeBytes - END_BYTES) / PIECE_BYTES);
+    const checks = this.#checks?.slice(0, whole) ?? [];
+    const missing = Array.from(checks).indexOf(undefined);
+    return checks.slice(0, missing === -1 ? undefined : missing).filter((check) => check !== undefined);
   }
 
   /** Takes the next piece for written: it lies on the disk already. Before the first byte; `head` has to be filled. */
-  adopt(bytes: Buffer, sha256: string): void {
+  async adopt(bytes: Buffer<ArrayBuffer>, check: number): Promise<void> {
     this.#hash?.update(bytes);
-    this.#pieces?.push({ imageOffset: this.bytes, imageBytes: bytes.length, sha256 });
+    this.#checks?.push(check);
+    const place = { imageOffset: this.bytes, imageBytes: bytes.length };
     this.bytes += bytes.length;
+    if (this.#pieces !== undefined) this.#pieces.push({ ...place, sha256: await this.memory.sha256(bytes) });
   }
 
   /** Waits until no write is in flight; how they ended does not matter any more. */
@@ -163,12 +165,14 @@ export class DiskWriter implements ImageSink {
 
   /** Ends when both the write and the sum have ended: the buffer is free then, however they ended. */
   async #recordWhenDone(write: Promise<void>, bytes: Buffer<ArrayBuffer>, imageOffset: number): Promise<void> {
-    const pieces = this.#pieces;
-    if (pieces === undefined) return write;
-    const [sum, written] = await Promise.allSettled([this.memory.sha256(bytes), write]);
+    const index = imageOffset / PIECE_BYTES;
+    const check = this.#checks === undefined || bytes.length < PIECE_BYTES ? undefined : crc32(bytes);
+    const summing = this.#pieces === undefined ? undefined : this.memory.sha256(bytes);
+    const [sum, written] = await Promise.allSettled([summing, write]);
     if (sum.status === 'rejected') throw sum.reason;
     if (written.status === 'rejected') throw written.reason;
-    pieces[imageOffset / PIECE_BYTES] = { imageOffset, imageBytes: bytes.length, sha256: sum.value };
+    if (this.#checks !== undefined) this.#checks[index] = check;
+    if (this.#pieces !== undefined) this.#pieces[index] = { imageOffset, imageBytes: bytes.length, sha256: sum.value };
   }
 }
 

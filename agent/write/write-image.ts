@@ -75,7 +75,7 @@ const STARTS = 5;
 /**
  * Streams an image to a disk: fetch, recognise, decompress, verify, write; both ends of the disk come last, so that a disk on
  * which anything went wrong does not boot. It keeps no state elsewhere. Run again, it starts from nothing, but for a raw image that
- * its server names by a strong ETag: of that it fetches what is not on the disk. Throws TinsmithError; after the first byte was
+ * its server names by a strong ETag and whose sum is known: of that it fetches what is not on the disk. Throws TinsmithError; after the first byte was
  * written, no partition table is on the disk then.
  */
 export async function writeImage(disk: Disk, request: ImageRequest, events: WriteEvents): Promise<ImageWritten> {
@@ -108,7 +108,7 @@ async function writeOnce(disk: Disk, request: ImageRequest, events: WriteEvents)
   });
   const { strongEtag: etag, totalBytes } = download;
   const resume =
-    request.unwrap === undefined && etag !== undefined && totalBytes !== undefined
+    request.unwrap === undefined && hasChecksum && etag !== undefined && totalBytes !== undefined
       ? new WriteResume(writer, { url: request.url, etag, totalBytes }, request.journalEveryMs)
       : undefined;
   try {
@@ -197,8 +197,7 @@ async function takeUp(
     progress({ format: 'raw', ...progressOf(download), done, written: done });
   };
   const bytes = (await resume?.takeUp(download, ends, { signal, each })) ?? 0;
-  if (bytes > 0)
-    log(`an earlier run left ${bytes} bytes of the image on the disk: read back and found right, not fetched`);
+  if (bytes > 0) log(`an earlier run left ${bytes} bytes of the image on the disk: read back, not fetched`);
   return bytes > 0;
 }
 

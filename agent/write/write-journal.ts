@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Disk } from '../machine/machine.ts';
 import { alignedBuffer } from './aligned-buffers.ts';
-import { END_BYTES, type ImagePiece, PIECE_BYTES } from './disk-writer.ts';
+import { END_BYTES, PIECE_BYTES } from './disk-writer.ts';
 
 /** The file that is being written. A journal about another one counts for nothing. */
 export interface JournalSubject {
@@ -12,15 +12,16 @@ export interface JournalSubject {
 }
 
 // The last MiB of the disk is withheld while an image is written. In it lie two copies, written in turns, so that one is always
-// whole; the last 128 KiB, where a partition table would have its own copy, stay zeros. A copy is a head of 4 KiB and the SHA-256
+// whole; the last 128 KiB, where a partition table would have its own copy, stay zeros. A copy is a head of 4 KiB and the CRC-32
 // of each piece in order. All numbers are little-endian.
 const COPY_BYTES = 448 << 10;
 const HEAD_BYTES = 4096;
 const SUM_BYTES = 32;
+const CHECK_BYTES = 4;
 const MAGIC = 'tinsmith-journal';
 const VERSION = 1;
-/** 55 GiB of an image. What lies beyond is fetched again. */
-const MOST_PIECES = Math.floor((COPY_BYTES - HEAD_BYTES) / SUM_BYTES);
+/** 444 GiB of an image. What lies beyond is fetched again. */
+const MOST_PIECES = (COPY_BYTES - HEAD_BYTES) / CHECK_BYTES;
 const AT = { version: 16, count: 20, sequence: 24, subject: 32, sum: 64 } as const;
 
 /**
@@ -38,9 +39,9 @@ export class WriteJournal {
     this.#subject = sumOf(JSON.stringify([url, etag, totalBytes, disk.sizeBytes, PIECE_BYTES]));
   }
 
-  /** The sums of the pieces that an earlier run put on the disk, from the first on. None if the disk cannot be read. */
-  async load(): Promise<readonly string[]> {
-    let newest: readonly string[] = [];
+  /** Checks of the pieces that an earlier run put on the disk, from the first on. None if the disk cannot be read. */
+  async load(): Promise<readonly number[]> {
+    let newest: readonly number[] = [];
     for (const copy of [0, 1]) {
       const isRead = await this.#disk.read(this.#memory, this.#offset(copy)).then(
         () => true,
@@ -50,23 +51,23 @@ export class WriteJournal {
       if (sequence === undefined || sequence <= this.#sequence) continue;
       this.#sequence = sequence;
       newest = Array.from({ length: this.#memory.readUInt32LE(AT.count) }, (_, i) =>
-        this.#memory.toString('hex', HEAD_BYTES + i * SUM_BYTES, HEAD_BYTES + (i + 1) * SUM_BYTES),
+        this.#memory.readUInt32LE(HEAD_BYTES + i * CHECK_BYTES),
       );
     }
     return newest;
   }
 
   /** Says that these pieces, the first ones of the image, are on the disk. They have to be flushed before. */
-  async save(pieces: readonly ImagePiece[]): Promise<void> {
-    const sums = pieces.slice(0, MOST_PIECES).map(({ sha256 }) => Buffer.from(sha256 ?? '', 'hex'));
+  async save(checks: readonly number[]): Promise<void> {
+    const kept = checks.slice(0, MOST_PIECES);
     this.#sequence += 1;
     const memory = this.#memory.fill(0);
     memory.write(MAGIC, 'latin1');
     memory.writeUInt32LE(VERSION, AT.version);
-    memory.writeUInt32LE(sums.length, AT.count);
+    memory.writeUInt32LE(kept.length, AT.count);
     memory.writeBigUInt64LE(BigInt(this.#sequence), AT.sequence);
     this.#subject.copy(memory, AT.subject);
-    Buffer.concat(sums).copy(memory, HEAD_BYTES);
+    for (const [index, check] of kept.entries()) memory.writeUInt32LE(check, HEAD_BYTES + index * CHECK_BYTES);
     sumOf(memory).copy(memory, AT.sum);
     await this.#disk.write(memory, this.#offset(this.#sequence % 2));
   }

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { crc32 } from 'node:zlib';
 import { diskImage } from '#test/support/disk-image.ts';
 import { type Answer, cutAfter, hostileServer, wholeFile } from '#test/support/hostile-server.ts';
 import { strictDisk } from '#test/support/strict-disk.ts';
@@ -22,6 +23,7 @@ const PIECE = 4 * MIB;
 const DISK_BYTES = 45 * MIB + 512;
 const TIMING = { answerMs: 500, stallMs: 300, firstPauseMs: 1, longestPauseMs: 20, farMs: 60_000 };
 const image = makeImage();
+const SHA256 = createHash('sha256').update(image).digest('hex');
 const { signal } = new AbortController();
 let folder: string;
 let names = 0;
@@ -63,7 +65,7 @@ async function run(
   await using disk = await machine.openDisk('/dev/sda', { signal });
   return await writeImage(
     strictDisk(disk),
-    { url, proxy: {}, retryForMs: 100, timing: TIMING, journalEveryMs: 10, ...request },
+    { url, proxy: {}, retryForMs: 100, timing: TIMING, journalEveryMs: 10, sha256: SHA256, ...request },
     { signal, log: () => undefined, progress: () => undefined },
   ).then(
     () => 'written' as const,
@@ -94,6 +96,23 @@ async function change(machine: FolderMachine, offset: number): Promise<void> {
   await file.write(Buffer.from([(buffer[0] ?? 0) ^ 1]), 0, 1, offset);
 }
 
+/** Another byte in a piece, and a journal that says that it has to be there. */
+async function plant(machine: FolderMachine, offset: number): Promise<void> {
+  await change(machine, offset);
+  const disk = await content(machine);
+  const piece = Math.floor(offset / PIECE);
+  await using file = await open(machine.diskFile('/dev/sda'), 'r+');
+  for (const copy of [0, 1]) {
+    const at = DISK_BYTES - MIB + copy * 448 * 1024;
+    const journal = Buffer.from(disk.subarray(at, at + 448 * 1024));
+    if (!journal.toString('latin1').startsWith('tinsmith-journal')) continue;
+    journal.writeUInt32LE(crc32(disk.subarray(piece * PIECE, (piece + 1) * PIECE)), 4096 + 4 * piece);
+    journal.fill(0, 64, 96);
+    createHash('sha256').update(journal).digest().copy(journal, 64);
+    await file.write(journal, 0, journal.length, at);
+  }
+}
+
 async function assertWritten(machine: FolderMachine): Promise<void> {
   const disk = await content(machine);
   const end = image.length - 64 * 1024;
@@ -121,20 +140,47 @@ describe('a raw image whose writing was ended', () => {
     assert.deepEqual(server.requests, ['GET all', `GET bytes=${28 * MIB}-`]);
   });
 
-  it('is checked with the sums of the file and of the image, as a whole', async () => {
-    const sha256 = createHash('sha256').update(image).digest('hex');
-    const right = await interrupted([wholeFile]);
-    const wrong = await interrupted([wholeFile]);
+  it('is checked as a whole, by the sum of the file or of the image', async () => {
+    for (const sums of [{ rawSha256: SHA256 }, { rawSha256: '0'.repeat(64) }, { sha256: '0'.repeat(64) }]) {
+      const { machine, server, url } = await interrupted([wholeFile]);
 
-    assert.equal(await run(right.machine, right.url, { sha256, rawSha256: sha256 }), 'written');
-    await assertWritten(right.machine);
-    assert.equal(right.server.requests.length, 2);
-    for (const sums of [{ sha256: '0'.repeat(64) }, { rawSha256: '0'.repeat(64) }]) {
-      const result = await run(wrong.machine, wrong.url, sums);
-      assert.ok(result instanceof TinsmithError && result.code === 'checksum_mismatch');
-      const disk = await content(wrong.machine);
+      const result = await run(machine, url, sums);
+
+      assert.equal(server.requests.length, 2);
+      if (result === 'written') {
+        await assertWritten(machine);
+        continue;
+      }
+      assert.equal(result.code, 'checksum_mismatch');
+      const disk = await content(machine);
       assert.ok(disk.subarray(0, MIB).equals(Buffer.alloc(MIB)) && disk.subarray(-MIB).equals(Buffer.alloc(MIB)));
     }
+  });
+
+  it('is not believed when a former owner of the disk wrote the journal, and the next try starts anew', async () => {
+    const { machine, server, url } = await interrupted([wholeFile]);
+    await plant(machine, 2 * PIECE + 4096);
+
+    const result = await run(machine, url);
+
+    assert.ok(result instanceof TinsmithError && result.code === 'checksum_mismatch', String(result));
+    assert.equal(await run(machine, url), 'written');
+    await assertWritten(machine);
+    assert.deepEqual(server.requests, ['GET all', `GET bytes=${28 * MIB}-`, 'GET all']);
+  });
+
+  it('is fetched anew when nobody gave a sum to check it by', async () => {
+    const { machine, server, url } = await interrupted([wholeFile]);
+    await using disk = await machine.openDisk('/dev/sda', { signal });
+
+    await writeImage(
+      disk,
+      { url, proxy: {}, retryForMs: 100, timing: TIMING },
+      { signal, log: () => undefined, progress: () => undefined },
+    );
+
+    await assertWritten(machine);
+    assert.deepEqual(server.requests, ['GET all']);
   });
 
   it('is fetched again from where the disk does not hold what the journal says', async () => {
@@ -202,7 +248,7 @@ describe('a raw image whose writing was ended', () => {
     const machine = newMachine();
     await (await machine.openDisk('/dev/sda', { signal }))[Symbol.asyncDispose]();
     const script = fileURLToPath(import.meta.resolve('#test/support/write-image-process.ts'));
-    const argv = [script, server.url, join(folder, String(names)), String(DISK_BYTES)];
+    const argv = [script, server.url, join(folder, String(names)), String(DISK_BYTES), SHA256];
     const start = () => spawn(process.execPath, argv, { stdio: ['ignore', 'ignore', 'inherit'] });
 
     for (const pieces of [4, 5, 7, 8]) {

@@ -1,9 +1,10 @@
+import { crc32 } from 'node:zlib';
 import { TinsmithError } from '#proto/errors.ts';
 import type { Download } from '#transfer/download.ts';
 import { recognizeFormat } from '#transfer/image-format.ts';
 import type { Disk } from '../machine/machine.ts';
 import type { DiskEnds } from './disk-ends.ts';
-import { type DiskWriter, END_BYTES, type ImagePiece, PIECE_BYTES } from './disk-writer.ts';
+import { type DiskWriter, END_BYTES, PIECE_BYTES } from './disk-writer.ts';
 import { readPiece } from './read-back.ts';
 import { type JournalSubject, WriteJournal } from './write-journal.ts';
 
@@ -15,7 +16,10 @@ const LEAST_PIECES = 4;
 /** These say nothing against what is on the disk. */
 const PASSING: readonly string[] = ['download_failed', 'unavailable', 'timed_out', 'cancelled', 'lost'];
 
-/** What a run of writeImage does so that the next one need not fetch everything again. For raw images that a strong ETag names. */
+/**
+ * What a run of writeImage does so that the next one need not fetch everything again. For raw images that a strong ETag
+ * names and whose sum is known: what an earlier run left is then verified as a whole, whoever it was that left it.
+ */
 export class WriteResume {
   readonly #disk: Disk;
   readonly #writer: DiskWriter;
@@ -28,7 +32,7 @@ export class WriteResume {
   #savedAt = performance.now();
   #savedPieces = 0;
   /** What an earlier run said, until it is known whether it is so. */
-  #claimed: readonly ImagePiece[] = [];
+  #claimed: readonly number[] = [];
 
   constructor(writer: DiskWriter, subject: JournalSubject, everyMs = SAVE_EVERY_MS) {
     this.#everyMs = everyMs;
@@ -41,7 +45,7 @@ export class WriteResume {
   /** The image is raw: what is written from here on is worth a journal. */
   begin(): void {
     this.#isOn = true;
-    this.#writer.keepSums();
+    this.#writer.keepChecks();
   }
 
   /**
@@ -53,20 +57,20 @@ export class WriteResume {
     ends: DiskEnds,
     { signal, each }: { readonly signal: AbortSignal; readonly each: (bytes: Buffer) => void },
   ): Promise<number> {
-    const sums = await this.#journal.load();
-    if (sums.length === 0) return 0;
+    const checks = await this.#journal.load();
+    if (checks.length === 0) return 0;
     // It is not on the disk: it comes last.
     const head = await readHead(download);
     if (recognizeFormat(head) === 'raw') {
       ends.check(head);
       this.begin();
-      this.#claimed = sums.map((sum, index) => ({ ...placeOf(index), sha256: sum }));
+      this.#claimed = checks;
       await ends.wipeStart();
       head.copy(this.#writer.head);
       // The last piece is fetched in any case: the download ends by itself then.
-      await this.#adopt(sums.slice(0, Math.ceil(this.#totalBytes / PIECE_BYTES) - 1), signal, each);
+      await this.#adopt(checks.slice(0, Math.ceil(this.#totalBytes / PIECE_BYTES) - 1), signal, each);
       this.#claimed = [];
-      this.#savedPieces = this.#writer.pieces.length;
+      this.#savedPieces = this.#writer.bytes / PIECE_BYTES;
     }
     download.goTo(this.#writer.bytes);
     return this.#writer.bytes;
@@ -78,11 +82,11 @@ export class WriteResume {
     await this.#saving;
     if (performance.now() - this.#savedAt < this.#everyMs) return;
     this.#savedAt = performance.now();
-    const pieces = this.#writer.safePieces();
-    if (pieces.length === this.#savedPieces) return;
-    this.#savedPieces = pieces.length;
+    const checks = this.#writer.safeChecks();
+    if (checks.length === this.#savedPieces) return;
+    this.#savedPieces = checks.length;
     this.#isSaving = true;
-    this.#saving = this.#save(pieces).finally(() => {
+    this.#saving = this.#save(checks).finally(() => {
       this.#isSaving = false;
     });
     // It is met at the next call or at the end.
@@ -97,37 +101,37 @@ export class WriteResume {
   /** After a failure, when nothing is in flight and the ends are wiped. What cannot be kept is only fetched again. */
   async keepAfter(thrown: unknown): Promise<void> {
     if (!this.#isOn || !PASSING.includes(TinsmithError.from(thrown).code)) return;
-    const safe = this.#writer.safePieces();
+    const safe = this.#writer.safeChecks();
     await this.#save(safe.length > this.#claimed.length ? safe : this.#claimed)
       .then(() => this.#disk.flush())
       .catch(() => undefined);
   }
 
-  async #save(pieces: readonly ImagePiece[]): Promise<void> {
-    if (pieces.length < LEAST_PIECES) return;
+  async #save(checks: readonly number[]): Promise<void> {
+    if (checks.length < LEAST_PIECES) return;
     await this.#disk.flush();
-    await this.#journal.save(pieces);
+    await this.#journal.save(checks);
   }
 
   /** As many pieces as are on the disk as the journal says. Several are read at once. */
-  async #adopt(sums: readonly string[], signal: AbortSignal, each: (bytes: Buffer) => void): Promise<void> {
-    const { buffers, sums: hasher } = this.#writer.readBackMemory;
-    const look = async (index: number): Promise<Buffer | undefined> => {
+  async #adopt(checks: readonly number[], signal: AbortSignal, each: (bytes: Buffer) => void): Promise<void> {
+    const { buffers } = this.#writer.readBackMemory;
+    const look = async (index: number): Promise<Buffer<ArrayBuffer> | undefined> => {
       const memory = buffers[index % buffers.length];
-      if (memory === undefined || index >= sums.length) return undefined;
+      if (memory === undefined || index >= checks.length) return undefined;
       const found = await readPiece(this.#disk, this.#writer, placeOf(index), memory);
-      return (await hasher.sha256(found)) === sums[index] ? found : undefined;
+      return crc32(found) === checks[index] ? found : undefined;
     };
     // What cannot be read is written again: that may heal it.
-    const lookFor = (index: number): Promise<Buffer | undefined> => look(index).catch(() => undefined);
+    const lookFor = (index: number): ReturnType<typeof look> => look(index).catch(() => undefined);
     const looking = buffers.map((_, index) => lookFor(index));
     try {
-      for (const [index, sum] of sums.entries()) {
+      for (const [index, check] of checks.entries()) {
         signal.throwIfAborted();
         const found = await looking[index % buffers.length];
         if (found === undefined) return;
         each(found);
-        this.#writer.adopt(found, sum);
+        await this.#writer.adopt(found, check);
         looking[index % buffers.length] = lookFor(index + buffers.length);
       }
     } finally {

@@ -36,7 +36,7 @@ export const image2disk: ActionDeclaration<Image2diskParams> = {
     'The compression is told by the image’s bytes: query strings, upper case and `.tgz` do no harm, and `COMPRESSED` cannot be wrong.',
     'A `PROGRESS_INTERVAL_SECONDS` of 0 means the default instead of a crash; words that are no number or boolean are refused instead of ignored.',
     'A download that breaks off goes on where it was, not at the first byte.',
-    'A raw image whose server gives a strong ETag and a length is gone on with after a crash, a reboot or a failed try: what is on the disk is read and checked, only the rest is fetched. A compressed image from a URL starts again (an image of the library never does).',
+    'A raw image with a checksum, whose server gives a strong ETag and a length, is gone on with after a crash, a reboot or a failed try: what is on the disk is read and checked, only the rest is fetched. Without a checksum, or compressed, an image from a URL starts again; one of the library never does.',
     'It ends when the nodes of the partitions exist; a disk that is mounted or in use is refused.',
   ],
   environment: {
