@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { CHUNK_BYTES } from './chunk-buffers.ts';
 import { EgressBudget } from './egress-budget.ts';
 import { ImageLine, type LineRules, type Visit } from './image-line.ts';
 
@@ -48,7 +49,6 @@ export interface AdmissionOptions extends LineRules {
   readonly log: { info(facts: object, event: string): void };
 }
 
-const CHUNK_BYTES = 1 << 20;
 const SMALLEST_CHUNK_BYTES = 64 << 10;
 /** Of one machine, under way or held: an agent has five. */
 const MOST_REQUESTS = 64;

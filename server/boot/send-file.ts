@@ -3,16 +3,17 @@ import type { FileHandle } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { CHUNK_BYTES, ChunkBuffers } from './chunk-buffers.ts';
 import { type ByteRange, chooseResponse } from './http-range.ts';
 import type { ImagePlace } from './image-admission.ts';
 import { openInside } from './open-inside.ts';
 
-/** Large reads keep the system calls few: 1 MiB gives twice the throughput of a stream's 64 KiB. */
-const CHUNK_BYTES = 1024 * 1024;
 /** Downloads at once that get large buffers; more get small ones, so that slow readers cannot use up the memory. */
 const MAX_LARGE = 64;
 const SMALL_CHUNK_BYTES = 64 * 1024;
 let sending = 0;
+/** What eight machines with all their requests need; more is made and dropped. */
+const buffers = new ChunkBuffers({ chunkBytes: CHUNK_BYTES, most: 64 });
 /** A client that takes nothing for so long is gone. */
 const STALL_MS = 120_000;
 /** Time stamps move in ticks of up to 10 ms: a file that changed in this very tick may change again without a trace. */
@@ -109,13 +110,13 @@ async function sendRange(response: ServerResponse, { file, before, range, place 
   using gone = whenClosed(response);
   const chunkBytes = sending > MAX_LARGE ? SMALL_CHUNK_BYTES : (place?.chunkBytes ?? CHUNK_BYTES);
   const bufferBytes = Math.min(chunkBytes, range.lengthBytes);
-  const buffers = [Buffer.allocUnsafeSlow(bufferBytes), Buffer.allocUnsafeSlow(bufferBytes)] as const;
+  const pair = [buffers.take(bufferBytes), buffers.take(bufferBytes)] as const;
   let written: Promise<void> = Promise.resolve();
   let at = range.from;
   const end = range.from + range.lengthBytes;
   for (let turn = 0; at < end; turn += 1) {
-    const buffer = turn % 2 === 0 ? buffers[0] : buffers[1];
-    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, end - at), at);
+    const buffer = turn % 2 === 0 ? pair[0] : pair[1];
+    const { bytesRead } = await file.read(buffer, 0, Math.min(bufferBytes, end - at), at);
     if (bytesRead === 0) throw new Error('the file was cut while it was sent');
     if (before !== undefined) await failIfChanged(file, before);
     await place?.take(bytesRead, gone.signal);
@@ -127,6 +128,8 @@ async function sendRange(response: ServerResponse, { file, before, range, place 
   }
   await written;
   response.end();
+  // After a failure the kernel may still hold them: then they are dropped.
+  for (const buffer of pair) buffers.giveBack(buffer);
 }
 
 /** After the read and before the write: what was read is then known to be of the file that the ETag names. */
