@@ -32,10 +32,11 @@ beforeEach(async () => {
 
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-function newMachine(firmware: 'bios' | 'uefi'): FolderMachine {
+function newMachine(firmware: 'bios' | 'uefi', logicalBlockBytes = 512): FolderMachine {
   return folderMachine({
     folder,
     firmware,
+    logicalBlockBytes,
     disks: { '/dev/sda': DISK_BYTES },
     bootFiles: { '/usr/lib/syslinux/mbr/mbr.bin': CODE.mbr, '/usr/lib/syslinux/mbr/gptmbr.bin': CODE.gptmbr },
     run: async (program) => answer(program),
@@ -84,11 +85,12 @@ async function putSystem(machine: FolderMachine, files: readonly string[]): Prom
   for (const file of files) {
     const place = join(machine.folderOf('/dev/sda2'), file);
     await mkdir(dirname(place), { recursive: true });
-    await writeFile(place, '');
+    await writeFile(place, file.endsWith('grub.cfg') ? "menuentry 'Linux' {\n\tlinux /boot/vmlinuz-6.1\n}\n" : '');
   }
 }
 
-const PROGRAMS = ['/usr/sbin/grub-install', '/usr/sbin/grub-mkconfig'];
+/** The configuration is what the second one would write. */
+const PROGRAMS = ['/usr/sbin/grub-install', '/usr/sbin/grub-mkconfig', '/boot/grub/grub.cfg'];
 const BOTH = ['/usr/lib/grub/i386-pc/modinfo.sh', '/usr/lib/grub/x86_64-efi/modinfo.sh'];
 const onPc = { skip: process.arch !== 'x64' && 'the programs of PCs' };
 
@@ -113,7 +115,8 @@ describe('grub2disk', () => {
   it('uses the names of Red Hat, and an MBR without a partition for GRUB', onPc, async () => {
     const machine = newMachine('bios');
     await putDisk(machine, 'mbr');
-    await putSystem(machine, ['/usr/sbin/grub2-install', '/usr/sbin/grub2-mkconfig', ...BOTH.slice(0, 1)]);
+    const names = ['/usr/sbin/grub2-install', '/usr/sbin/grub2-mkconfig', '/boot/grub2/grub.cfg'];
+    await putSystem(machine, [...names, ...BOTH.slice(0, 1)]);
 
     assert.equal((await perform(machine, 'grub2disk', GRUB)).error, undefined);
 
@@ -155,6 +158,22 @@ describe('grub2disk', () => {
     assert.match(result.error?.message ?? '', /will not proceed with blocklists/);
   });
 
+  it('fails when GRUB found no kernel, and takes entries in files of their own', async () => {
+    const machine = newMachine('bios');
+    await putDisk(machine, 'mbr');
+    await putSystem(machine, [...PROGRAMS, ...BOTH]);
+    const config = join(machine.folderOf('/dev/sda2'), '/boot/grub/grub.cfg');
+    await writeFile(config, 'set default=0\n# linux is not here\n');
+
+    const none = await perform(machine, 'grub2disk', GRUB);
+    await writeFile(config, 'insmod blscfg\nblscfg\n');
+    const separate = await perform(machine, 'grub2disk', GRUB);
+
+    assert.equal(none.error?.code, 'unsupported');
+    assert.match(none.error?.message ?? '', /on \/dev\/sda2 found no kernel to start/);
+    assert.equal(separate.error, undefined);
+  });
+
   it('takes the boot loader away again when the rest of the task fails', onPc, async () => {
     const machine = newMachine('uefi');
     await putDisk(machine, [EFI, LINUX, BIOS]);
@@ -184,6 +203,7 @@ describe('syslinux', () => {
     assert.ok(disk.subarray(440, 446).equals(before.subarray(440, 446)));
     assert.deepEqual(readPartitionTable(disk, 512), readPartitionTable(before, 512));
     assert.deepEqual(machine.journal, [
+      'open /dev/sda',
       'mount /dev/sda2',
       `run extlinux --install ${machine.folderOf('/dev/sda2')}`,
       'unmount /dev/sda2',
@@ -243,6 +263,21 @@ describe('syslinux', () => {
     const disk = await readFile(machine.diskFile('/dev/sda'));
     assert.ok(disk.subarray(0, 440).equals(Buffer.alloc(440)));
     assert.ok(disk.subarray(440).equals(Buffer.alloc(DISK_BYTES - 440, 'x')));
+  });
+
+  it('refuses a partition of another disk and blocks that no boot code reads, before anything is done', async () => {
+    const other = newMachine('bios');
+    await putDisk(other, 'mbr');
+    const foreign = await perform(other, 'syslinux', { ...SYSLINUX, DEST_PARTITION: '/dev/sdb2' });
+    const fourK = newMachine('bios', 4096);
+    await putDisk(fourK, 'mbr');
+    const large = await perform(fourK, 'syslinux', SYSLINUX);
+
+    assert.equal(foreign.error?.code, 'device_unfit');
+    assert.match(foreign.error?.message ?? '', /start \/dev\/sdb2: that is no partition of it/);
+    assert.equal(large.error?.code, 'unsupported');
+    assert.match(large.error?.message ?? '', /reads blocks of 512 bytes and the disk has 4096/);
+    assert.deepEqual([...other.journal, ...fourK.journal], ['open /dev/sda']);
   });
 
   it('refuses UEFI, a disk without that partition, and a program that fails', async () => {

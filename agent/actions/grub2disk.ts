@@ -10,6 +10,8 @@ const EFI_TARGET = process.arch === 'arm64' ? 'arm64-efi' : 'x86_64-efi';
 const EFI_LOADER = process.arch === 'arm64' ? 'BOOTAA64.EFI' : 'BOOTX64.EFI';
 const EFI_DIRECTORY = '/boot/efi';
 
+const LONGEST_CONFIG = 4 << 20;
+
 /** Where distributions have the programs. */
 const INSTALLERS = ['/usr/sbin/grub-install', '/usr/sbin/grub2-install', '/sbin/grub-install', '/sbin/grub2-install'];
 const CONFIGURATORS = [
@@ -82,9 +84,18 @@ async function configure(inside: Inside, device: string): Promise<void> {
   for (const { program, file } of CONFIGURATORS) {
     if ((await firstOf(inside.root, [program])) === undefined) continue;
     await inside.run([program, '-o', file]);
+    await requireKernel(inside.root, file);
     return;
   }
   throw new TinsmithError('unsupported', `cannot configure GRUB: the system on ${device} has no grub-mkconfig`);
+}
+
+/** grub-mkconfig ends well where it finds no kernel, and the machine would end at GRUB's prompt. */
+async function requireKernel(root: TargetRoot, file: string): Promise<void> {
+  const config = (await root.readFile(file, LONGEST_CONFIG))?.toString('latin1') ?? '';
+  if (/^\s*(?:linux(?:16|efi)?\s|blscfg\b)/m.test(config)) return;
+  const fix = 'it has to lie in /boot of that partition, a partition of its own for /boot is not looked at';
+  throw new TinsmithError('unsupported', `GRUB of the system on ${root.device} found no kernel to start: ${fix}`);
 }
 
 async function firstOf(root: TargetRoot, paths: readonly string[]): Promise<string | undefined> {

@@ -1,6 +1,7 @@
 import type { SyslinuxParams } from '#proto/actions/syslinux.ts';
 import { TinsmithError } from '#proto/errors.ts';
-import { clearBootMark, writeBootCode } from '../write/boot-code.ts';
+import { partitionDevice } from '../machine/block-device.ts';
+import { clearBootMark, requireBootPlace, writeBootCode } from '../write/boot-code.ts';
 import type { ActionContext } from './action-context.ts';
 import { requireSuccess } from './program-failure.ts';
 
@@ -14,6 +15,11 @@ export async function syslinux(params: SyslinuxParams, context: ActionContext): 
     throw new TinsmithError('unsupported', 'cannot install SYSLINUX: it starts machines by BIOS and this one has UEFI');
   }
   if (params.version !== undefined && params.version !== VERSION) log('agent', `using SYSLINUX ${VERSION}`);
+  const number = await numberOf(params, context);
+  {
+    await using disk = await machine.openDisk(params.disk, { signal });
+    await requireBootPlace(disk, number);
+  }
   const root = await machine.mount(params.partition, undefined, { signal });
   const argv = ['extlinux', '--install', root.mountPoint];
   const result = await machine.run({ argv, signal, onLine: (stream, line) => log(stream, line) });
@@ -25,7 +31,14 @@ export async function syslinux(params: SyslinuxParams, context: ActionContext): 
   });
   // Ends the mount, too.
   await using disk = await machine.openDisk(params.disk, { signal });
-  const number = Number(/\d+$/.exec(params.partition)?.[0]);
   await writeBootCode(disk, number, (table) => machine.bootFile(`${FOLDER}/${table === 'gpt' ? 'gptmbr' : 'mbr'}.bin`));
   log('agent', `installed SYSLINUX ${VERSION} on ${params.partition} and its boot code on ${params.disk}`);
+}
+
+/** Throws `device_unfit` when the partition is another disk's. */
+async function numberOf({ disk, partition }: SyslinuxParams, { machine, signal }: ActionContext): Promise<number> {
+  const [diskNode, node] = [await machine.nodeOf(disk, { signal }), await machine.nodeOf(partition, { signal })];
+  const number = Number(/\d+$/.exec(node)?.[0]);
+  if (node === partitionDevice(diskNode, number)) return number;
+  throw new TinsmithError('device_unfit', `cannot make ${disk} start ${partition}: that is no partition of it`);
 }

@@ -36,9 +36,25 @@ export async function readBootPlaces(disk: Disk): Promise<BootPlaces> {
   };
 }
 
+/** Throws what `writeBootCode` would throw, before anything is done. */
+export async function requireBootPlace(disk: Disk, number: number): Promise<void> {
+  requireStartable(disk, (await readHead(disk)).table, number);
+}
+
+function requireStartable(disk: Disk, table: PartitionTable, number: number): void {
+  const refuse = (code: 'device_unfit' | 'unsupported', fact: string): never => {
+    throw new TinsmithError(code, `cannot make ${disk.device} boot partition ${number}: ${fact}`);
+  };
+  if (!table.partitions.some((partition) => partition.number === number)) refuse('device_unfit', 'it has none such');
+  if (table.kind === 'mbr' && number > 4) refuse('device_unfit', 'it is a logical one');
+  if (disk.logicalBlockBytes !== 512) {
+    refuse('unsupported', `such boot code reads blocks of 512 bytes and the disk has ${disk.logicalBlockBytes}`);
+  }
+}
+
 /**
  * Writes boot code into a disk's first block and marks the partition that it is to start, in a GPT as in an MBR. Table and
- * signature stay. `code` is chosen by the table. Throws `device_unfit`.
+ * signature stay. `code` is chosen by the table. Throws `device_unfit`, or `unsupported` for blocks of another size than 512.
  */
 export async function writeBootCode(
   disk: Disk,
@@ -46,15 +62,11 @@ export async function writeBootCode(
   codeFor: (table: PartitionTable['kind']) => Promise<Buffer>,
 ): Promise<void> {
   const { head, table } = await readHead(disk);
-  if (!table.partitions.some((partition) => partition.number === number)) {
-    throw new TinsmithError('device_unfit', `cannot make ${disk.device} boot: it has no partition ${number}`);
-  }
+  requireStartable(disk, table, number);
   const code = await codeFor(table.kind);
   if (code.length > CODE_BYTES) throw new TinsmithError('internal', `boot code of ${code.length} bytes does not fit`);
   head.fill(0, 0, CODE_BYTES);
   code.copy(head);
-  if (table.kind === 'mbr' && number > 4)
-    throw new TinsmithError('device_unfit', `cannot boot partition ${number} of an MBR: it is logical`);
   await writeMarked(disk, { head, table }, number);
 }
 

@@ -16,7 +16,7 @@ export const grub2disk: ActionDeclaration<Grub2diskParams> = {
   // GRUB is installed over GRUB.
   repeatable: true,
   environment: {
-    GRUB_INSTALL_PATH: 'Partition of the installed system, such as /dev/sda2; GRUB is taken from it.',
+    GRUB_INSTALL_PATH: 'Partition of the installed system with its /boot, such as /dev/sda2; GRUB is taken from it.',
     GRUB_DISK: 'Disk that is to start it, such as /dev/sda.',
     FS_TYPE: 'File system of the partition; default: whatever is on it.',
   },

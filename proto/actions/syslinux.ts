@@ -14,7 +14,7 @@ export const syslinux: ActionDeclaration<SyslinuxParams> = {
   // Boot code is written over boot code.
   repeatable: true,
   environment: {
-    DEST_DISK: 'Disk that gets the boot code, such as /dev/sda.',
+    DEST_DISK: 'Disk that gets the boot code, such as /dev/sda; its blocks have 512 bytes.',
     DEST_PARTITION:
       'Its partition with syslinux.cfg or extlinux.conf (vfat, ext2/3/4, btrfs or xfs), such as /dev/sda1.',
     SYSLINUX_VERSION: 'Accepted: 386 and 3.86 were published; the boot environment brings 6.04.',

@@ -61,7 +61,7 @@ describe('SYSLINUX', () => {
       await Promise.race([vm.waitForConsole(/^archive-node login:/, { timeoutMs: 240_000 }), failed]);
 
       const line = vm.console.lines.findLast((said) => said.includes('Command line:'));
-      assert.match(line ?? '', /BOOT_IMAGE=\/vmlinuz initrd=\/initrd\.img root=LABEL=ROOT ro console=ttyS0/);
+      assert.match(line ?? '', /BOOT_IMAGE=\/vmlinuz root=LABEL=ROOT ro console=ttyS0,115200 initrd=\/initrd\.img/);
       assert.equal((await world.record('workflow', 'install-1'))['state'], 'succeeded');
     });
   }

@@ -32,6 +32,14 @@ describe('qemuArguments', () => {
     }
   });
 
+  it('gives the disk blocks of another size', () => {
+    assert.match(
+      commandLine({ diskBlockBytes: 4096 }),
+      /drive=d0,\S*logical_block_size=4096,physical_block_size=4096 ?/,
+    );
+    assert.doesNotMatch(commandLine({}), /block_size/);
+  });
+
   it('doubles commas in paths, which would end QEMU’s option', () => {
     assert.match(commandLine({ disk: '/a,b.img' }), /file=\/a,,b\.img,format=raw/);
   });

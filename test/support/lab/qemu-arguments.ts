@@ -9,6 +9,8 @@ export interface VmOptions {
   readonly disk?: string;
   /** How the disk is attached: /dev/vda, /dev/nvme0n1, and /dev/sda for the other two. Default virtio. */
   readonly diskKind?: DiskKind;
+  /** Default 512. Not for sata-ide. */
+  readonly diskBlockBytes?: 512 | 4096;
   /** Beside it, in this order, on controllers of their own. */
   readonly moreDisks?: readonly VmDisk[];
   /** Default 512. */
@@ -89,11 +91,8 @@ export function qemuArguments(options: VmOptions, place: VmPlace): readonly [str
   ];
 }
 
-function disksArguments(
-  { disk, diskKind = 'virtio', moreDisks = [] }: VmOptions,
-  bootIndex: number,
-): readonly string[] {
-  const first = disk === undefined ? [] : diskArguments(disk, diskKind, bootIndex);
+function disksArguments({ disk, moreDisks = [], ...options }: VmOptions, bootIndex: number): readonly string[] {
+  const first = disk === undefined ? [] : diskArguments(disk, options, bootIndex);
   return [...first, ...moreDisks.flatMap(moreDiskArguments)];
 }
 
@@ -125,9 +124,14 @@ function firmwareArguments({ firmwareVariables }: VmPlace): readonly string[] {
 }
 
 /** `cache=unsafe`: the machine's flushes need not reach the host's disk, a test throws the file away anyway. */
-function diskArguments(file: string, kind: DiskKind, bootIndex: number): readonly string[] {
-  const devices = DISK_DEVICES[kind].map((device) =>
-    device.includes('drive=') ? `${device},bootindex=${bootIndex}` : device,
+function diskArguments(
+  file: string,
+  { diskKind = 'virtio', diskBlockBytes: blockBytes }: Pick<VmOptions, 'diskKind' | 'diskBlockBytes'>,
+  bootIndex: number,
+): readonly string[] {
+  const blocks = blockBytes === undefined ? '' : `,logical_block_size=${blockBytes},physical_block_size=${blockBytes}`;
+  const devices = DISK_DEVICES[diskKind].map((device) =>
+    device.includes('drive=') ? `${device},bootindex=${bootIndex}${blocks}` : device,
   );
   return [
     '-drive',
