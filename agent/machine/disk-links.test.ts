@@ -89,6 +89,17 @@ describe('links to what is on the disks', () => {
     assert.deepEqual(await links('by-partuuid'), { [GUID]: '../../vda1' });
   });
 
+  it('are left to udev where it runs', async () => {
+    await putDisk('vda', gptHead(), { vda1: ext4(UUID_BYTES) });
+    await put('run/udev/control', '');
+    await put('dev/disk/by-uuid/of-udev', '');
+
+    await linkDisks(root);
+
+    assert.deepEqual(await readdir(join(root, 'dev/disk')), ['by-uuid']);
+    assert.deepEqual(await readdir(join(root, 'dev/disk/by-uuid')), ['of-udev']);
+  });
+
   it('give the first of several copies the name, and pass over what cannot be read', async () => {
     await putDisk('vda', gptHead(), { vda1: ext4(UUID_BYTES) });
     await putDisk('vdb', gptHead(), { vdb1: ext4(UUID_BYTES) });

@@ -13,19 +13,23 @@ const TABLE_BYTES = 40 << 10;
 /**
  * Makes /dev/disk/by-uuid and by-partuuid of what is on the disks at this moment, named as udev names them. The boot
  * environment has no udev, and programs of an installed system believe these folders: grub-mkconfig names the root by its
- * UUID only when it finds it there. Links of what is gone are removed; links that somebody else made stay as long as they are
- * true. Of several devices with one UUID the first gets the link. What cannot be read gets none.
+ * UUID only when it finds it there. Links of what is gone are removed. Of several devices with one UUID the first gets the
+ * link; what cannot be read gets none. Where udev runs after all, in a boot environment of somebody's own, the links are its.
  */
 export async function linkDisks(root = '/'): Promise<void> {
-  const found = await findUuids(root);
+  const sys = new SysTree(root);
+  if (await sys.has('run/udev/control')) return;
+  const found = await findUuids(root, sys);
   for (const folder of [BY_UUID, BY_PARTUUID] as const) await setLinks(join(root, 'dev/disk', folder), found[folder]);
 }
 
 /** UUID → name of the device. */
 type Uuids = ReadonlyMap<string, string>;
 
-async function findUuids(root: string): Promise<Readonly<Record<typeof BY_UUID | typeof BY_PARTUUID, Uuids>>> {
-  const sys = new SysTree(root);
+async function findUuids(
+  root: string,
+  sys: SysTree,
+): Promise<Readonly<Record<typeof BY_UUID | typeof BY_PARTUUID, Uuids>>> {
   const found = { [BY_UUID]: new Map<string, string>(), [BY_PARTUUID]: new Map<string, string>() };
   const note = (folder: keyof typeof found, uuid: string | undefined, device: string): void => {
     if (uuid !== undefined && !found[folder].has(uuid)) found[folder].set(uuid, device);
