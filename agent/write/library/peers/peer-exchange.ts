@@ -26,12 +26,18 @@ export const EXCHANGE_TIMING: ExchangeTiming = {
   patienceMs: 30_000,
 };
 
-export interface ExchangeOptions extends Omit<PeerServerOptions, 'held'> {
+export interface ExchangeOptions extends Omit<PeerServerOptions, 'held' | 'isKnown'> {
   readonly directory: PeerDirectory;
   readonly timing: ExchangeTiming;
   readonly signal: AbortSignal;
   /** Reads frames from peers at once. */
   readonly readers: number;
+}
+
+interface ExchangeParts {
+  readonly held: FrameSet;
+  readonly known: Set<string>;
+  readonly server: PeerServer;
 }
 
 export interface FrameMemory {
@@ -53,6 +59,8 @@ export class PeerExchange implements AsyncDisposable {
   bytes = 0;
   readonly #options: ExchangeOptions;
   readonly #held: FrameSet;
+  /** Addresses that may ask. */
+  readonly #known: Set<string>;
   readonly #announcement: PeerAnnouncement;
   readonly #news = new Pulse();
   readonly #peers = new Map<string, Peer>();
@@ -68,13 +76,15 @@ export class PeerExchange implements AsyncDisposable {
 
   static async start(options: ExchangeOptions): Promise<PeerExchange> {
     const held = new FrameSet(options.frames.length);
-    const server = await startPeerServer({ ...options, held });
-    return new PeerExchange(options, held, server);
+    const known = new Set<string>();
+    const server = await startPeerServer({ ...options, held, isKnown: (address) => known.has(address) });
+    return new PeerExchange(options, { held, known, server });
   }
 
-  private constructor(options: ExchangeOptions, held: FrameSet, server: PeerServer) {
+  private constructor(options: ExchangeOptions, { held, known, server }: ExchangeParts) {
     this.#options = options;
     this.#held = held;
+    this.#known = known;
     this.#server = server;
     this.#signal = AbortSignal.any([options.signal, this.#ending.signal]);
     this.#announcement = options.directory.announce({ digest: options.digest, port: server.port });
@@ -182,6 +192,7 @@ export class PeerExchange implements AsyncDisposable {
   #meet(): void {
     const { digest, frames, timing } = this.#options;
     for (const address of this.#announcement.group?.peers ?? []) {
+      this.#known.add(address.address);
       const name = nameOf(address);
       if (this.#left.has(name) || this.#peers.has(name)) continue;
       this.#peers.set(name, new Peer(name, digest, { frames: frames.length, timing }));

@@ -13,6 +13,8 @@ export interface PeerServerOptions {
   readonly held: FrameSet;
   readonly disk: Disk;
   readonly memory: WriteMemory;
+  /** Whether the server named a machine of this address. */
+  readonly isKnown: (address: string) => boolean;
   readonly log: (text: string) => void;
 }
 
@@ -31,8 +33,8 @@ const LONGEST_SEND_MS = 10_000;
 
 /**
  * Gives frames of a library image that lie on this machine's disk to others that write the same image, over plain HTTP, as they are
- * on the disk: whoever asks checks them by the signed index. It gives nothing else, takes nothing in, and lives only while the disk is
- * this write's: disposing it ends every request before the disk may be closed. A disk that cannot be read fails a request, never the
+ * on the disk: whoever asks checks them by the signed index. It answers machines that the server named, gives nothing else, takes nothing
+ * in, and lives only while the disk is this write's: disposing it ends every request before the disk may be closed. A disk that cannot be read fails a request, never the
  * write.
  *
  *   GET /<digest>/frames            which frames there are, as a FrameSet
@@ -75,8 +77,10 @@ class FrameSender {
     this.#free = options.memory.aligned(SENDS_AT_ONCE, FRAME_BYTES);
   }
 
-  async answer({ method, url = '' }: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { digest, held } = this.#options;
+  async answer({ method, url = '', socket }: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { digest, held, isKnown } = this.#options;
+    // Later, perhaps: the server tells a newcomer of us before it tells us of the newcomer.
+    if (!isKnown((socket.remoteAddress ?? '').replace(/^::ffff:/, ''))) return refuse(response, 503);
     if (method !== 'GET') return refuse(response, 405);
     const [, asked, frame] = /^\/([0-9a-f]{64})\/frames(?:\/(\d{1,9}))?$/.exec(url) ?? [];
     if (asked !== digest) return refuse(response, 404);
