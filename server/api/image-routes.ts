@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 import { TinsmithError } from '#proto/errors.ts';
+import { pinnedUrl } from '../library/first-use/wanted-image.ts';
 import type { ImageJob } from '../library/image-jobs.ts';
 import type { LibraryImage } from '../library/image-library.ts';
 import {
@@ -45,7 +46,10 @@ export const imageRoutes = [
     response: imageJobSchema,
     // Twice is harmless: the same order gives the job that runs, or imports the same bytes again, which changes nothing.
     async handle({ body }, { images }) {
-      return jobView(images.jobs.add({ level: LEVEL, ...body }));
+      const { forUrl, ...order } = body;
+      return jobView(
+        images.jobs.add({ level: LEVEL, ...order, ...(forUrl !== undefined && { forUrl: pinnedUrl(forUrl) }) }),
+      );
     },
   }),
   defineRoute({
@@ -74,10 +78,10 @@ export const imageRoutes = [
   defineRoute({
     method: 'POST',
     path: '/images/collect',
-    summary: 'Deletes the bytes of images that no name stands for.',
+    summary: 'Deletes the bytes of images that no name stands for and no unfinished workflow was promised.',
     response: collectedSchema,
     async handle(_input, { images }) {
-      return images.library.gc();
+      return images.library.gc(images.firstUse?.digestsInUse());
     },
   }),
   defineRoute({
@@ -108,8 +112,9 @@ function known(job: ImageJob | undefined): ImageJob {
   throw new TinsmithError('not_found', 'there is no such job: the server was started anew, so begin it again');
 }
 
-function imageView({ addedAt, ...image }: LibraryImage): ImageView {
-  return { ...image, addedAt: addedAt.toISOString() };
+function imageView(image: LibraryImage): ImageView {
+  const { addedAt, forUrl, validator: _, sourceBytes: _bytes, ...shown } = image;
+  return { ...shown, addedAt: addedAt.toISOString(), ...(forUrl && { forUrl: forUrl.shown }) };
 }
 
 function jobView({ startedAt, finishedAt, image, error, ...job }: ImageJob): ImageJobView {

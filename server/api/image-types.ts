@@ -13,6 +13,8 @@ export const imageSchema = Type.Object({
   fileBytes: Type.Integer({ description: 'As it lies in the library' }),
   dataBytes: Type.Integer({ description: 'Of the image, that are no zeros' }),
   source: Type.String({ description: 'Without passwords' }),
+  sourceSha256: Type.Optional(Type.String({ description: 'Of the source as it was, where it was summed up' })),
+  forUrl: Type.Optional(Type.String({ description: 'Workflows that name this URL get it; without passwords' })),
   addedAt: date,
 });
 export type ImageView = View<typeof imageSchema>;
@@ -64,6 +66,9 @@ export const addImageRequestSchema = Type.Object(
         { username: Type.String({ minLength: 1 }), password: Type.String({ minLength: 1 }) },
         { ...closed, description: 'For the OCI registry; used once, never stored' },
       ),
+    ),
+    forUrl: Type.Optional(
+      Type.String({ ...place, description: 'Workflows that name this URL are to get the image (library.import)' }),
     ),
     level: Type.Optional(Type.Integer({ minimum: 1, maximum: 19, description: 'Of zstd' })),
   },

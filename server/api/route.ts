@@ -1,5 +1,6 @@
 import type { Static, TSchema } from 'typebox';
 import type { PlanHost } from '../cluster/plan-host.ts';
+import type { ImagesOnFirstUse } from '../library/first-use/images-on-first-use.ts';
 import type { ImageJobs } from '../library/image-jobs.ts';
 import type { ImageLibrary } from '../library/image-library.ts';
 import type { ActionImages } from '../manifests/action-images.ts';
@@ -20,6 +21,8 @@ export interface ApiDeps {
   readonly images: {
     readonly library: ImageLibrary;
     readonly jobs: ImageJobs;
+    /** Absent: machines fetch images of other servers themselves. */
+    readonly firstUse?: ImagesOnFirstUse | undefined;
     /** Who is served images now, and who waits. */
     readonly serving: () => ImageServing;
   };

@@ -145,6 +145,14 @@ export const renderedTaskSchema = Type.Object({
 });
 export type RenderedTaskView = View<typeof renderedTaskSchema>;
 
+const importWaitSchema = Type.Object({
+  image: Type.String({ description: 'File name' }),
+  source: Type.String({ description: 'URL without passwords' }),
+  done: Type.Integer({ description: 'Bytes of the source' }),
+  total: Type.Optional(Type.Integer()),
+  perSecond: Type.Number(),
+});
+
 export const workflowSchema = Type.Object({
   name: Type.String(),
   labels: names,
@@ -160,6 +168,9 @@ export const workflowSchema = Type.Object({
   finishedAt: Type.Optional(date),
   error: Type.Optional(failureSchema),
   actions: Type.Array(actionRunSchema, { description: 'Of the newest attempt' }),
+  imports: Type.Optional(
+    Type.Array(importWaitSchema, { description: 'Imports that its task waits for before an agent gets it' }),
+  ),
   tasks: Type.Optional(Type.Array(renderedTaskSchema, { description: 'Only where one workflow is asked for' })),
   version: Type.Integer(),
   createdAt: date,

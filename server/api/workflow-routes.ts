@@ -2,7 +2,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import type { Store, Workflow } from '../store/store.ts';
 import { followLog } from './follow-log.ts';
 import { hasLabels, parseLabels } from './labels.ts';
-import { defineRoute, defineStream } from './route.ts';
+import { type ApiDeps, defineRoute, defineStream } from './route.ts';
 import {
   actionRunSchema,
   cancelRequestSchema,
@@ -11,6 +11,7 @@ import {
   logLineSchema,
   logQuerySchema,
   nameParamsSchema,
+  type WorkflowView,
   workflowQuerySchema,
   workflowSchema,
 } from './types.ts';
@@ -25,13 +26,13 @@ export const workflowRoutes = [
     summary: 'Lists workflows, oldest first, without their rendered tasks.',
     query: workflowQuerySchema,
     response: listSchema(workflowSchema),
-    async handle({ query }, { store }) {
+    async handle({ query }, { store, images }) {
       const wanted = parseLabels(query.label);
       const found = await store.listWorkflows({
         ...(query.hardware !== undefined && { hardware: query.hardware }),
         ...(query.state && { states: query.state }),
       });
-      return { items: found.filter((workflow) => hasLabels(workflow, wanted)).map(workflowView) };
+      return { items: found.filter((workflow) => hasLabels(workflow, wanted)).map((each) => viewOf(each, images)) };
     },
   }),
   defineRoute({
@@ -40,9 +41,9 @@ export const workflowRoutes = [
     summary: 'Shows one workflow with its rendered tasks and the actions of its newest attempt.',
     params: nameParamsSchema,
     response: workflowSchema,
-    async handle({ params }, { store }) {
+    async handle({ params }, { store, images }) {
       const workflow = await knownWorkflow(store, params.name);
-      return { ...workflowView(workflow), tasks: renderedTasks(workflow) };
+      return { ...viewOf(workflow, images), tasks: renderedTasks(workflow) };
     },
   }),
   defineRoute({
@@ -121,6 +122,10 @@ export const logStream = defineStream({
     return followLog(store, params.name, { after, ...attempt }, signal);
   },
 });
+
+function viewOf(workflow: Workflow, { firstUse }: ApiDeps['images']): WorkflowView {
+  return workflowView(workflow, firstUse?.waitsOf(workflow));
+}
 
 async function knownWorkflow(store: Store, name: string): Promise<Workflow> {
   const workflow = await store.workflow(name);

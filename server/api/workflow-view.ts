@@ -3,8 +3,8 @@ import type { ActionRun, StoredLogLine, Workflow } from '../store/store.ts';
 import { redactEnvironment, redactObject } from './redact.ts';
 import type { ActionRunView, LogLineView, RenderedTaskView, WorkflowView } from './types.ts';
 
-/** A workflow without the text it was rendered to. */
-export function workflowView(workflow: Workflow): WorkflowView {
+/** A workflow without the text it was rendered to; `imports` are those that it waits for. */
+export function workflowView(workflow: Workflow, imports: NonNullable<WorkflowView['imports']> = []): WorkflowView {
   return {
     name: workflow.name,
     labels: workflow.labels,
@@ -20,6 +20,7 @@ export function workflowView(workflow: Workflow): WorkflowView {
     ...(workflow.finishedAt && { finishedAt: workflow.finishedAt.toISOString() }),
     ...(workflow.error && { error: workflow.error }),
     actions: workflow.actions.map(actionRunView),
+    ...(imports.length > 0 && { imports }),
     version: workflow.version,
     createdAt: workflow.createdAt.toISOString(),
   };

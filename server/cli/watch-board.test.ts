@@ -38,6 +38,20 @@ function terminal(screen: Screen) {
 }
 
 describe('WatchBoard', () => {
+  it('says which import a machine waits for, until it is there', () => {
+    const board = new WatchBoard([machine('one', 'booting')], []);
+    const out = { columns: () => 120, paint: (_style: unknown, text: string) => text };
+    const progress = { image: 'd.raw.xz', done: 512, total: 1024, perSecond: 256, unit: 'bytes' };
+
+    board.apply(event(5, 'workflow.imageProgress', progress));
+    board.apply(event(6, 'machine.enrolled'));
+
+    const waiting = 'one  enrolled      w waits for the import of d.raw.xz (50 %, 256 B/s)';
+    assert.deepEqual(board.lines(out, new Date(start + 10_000), 10), [waiting]);
+    board.apply(event(8, 'workflow.imageReady', { image: 'd.raw.xz', from: 'library' }));
+    assert.deepEqual(board.lines(out, new Date(start + 10_000), 10), ['one  enrolled      4s']);
+  });
+
   it('shows stage, action, bar, rate and time left of each machine', () => {
     const board = new WatchBoard([machine('one', 'booting'), machine('two', 'installed')], []);
     const out = { columns: () => 120, paint: (_style: unknown, text: string) => text };

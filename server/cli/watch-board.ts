@@ -1,4 +1,5 @@
 import type { ActionRunView, EventView, HardwareView, ProgressView, WorkflowView } from '../api/types.ts';
+import { importWaitText } from './import-wait.ts';
 import { progressText, shortProgressText } from './progress-bar.ts';
 import { durationText } from './quantity-text.ts';
 import { printable, type Terminal } from './terminal.ts';
@@ -7,6 +8,8 @@ interface Row {
   readonly stage: string;
   readonly since: number;
   readonly workflow?: string;
+  /** What its workflow waits for. */
+  readonly waits?: string;
   readonly action?: { readonly name: string; readonly since: number; readonly progress?: ProgressView };
 }
 
@@ -24,7 +27,14 @@ export class WatchBoard {
     for (const workflow of workflows) this.#showRunning(workflow);
   }
 
-  #showRunning({ name, hardware, actions }: WorkflowView): void {
+  #showRunning({ name, hardware, actions, imports, task }: WorkflowView): void {
+    const [waited] = imports ?? [];
+    const waiting = hardware[task] ?? '';
+    const held = this.#rows.get(waiting);
+    if (waited !== undefined && held !== undefined) {
+      this.#rows.set(waiting, { ...held, workflow: name, waits: importWaitText(waited) });
+      return;
+    }
     const current = actions.find(({ state }) => state === 'running');
     for (const machine of hardware) {
       const row = this.#rows.get(machine);
@@ -58,26 +68,35 @@ export class WatchBoard {
 }
 
 function rowAfter(row: Row, event: EventView, at: number): Row | undefined {
-  const { action: _, ...resting } = row;
+  const { action: _, waits: _waits, ...resting } = row;
   if (event.name === 'hardware.deleted') return undefined;
   if (event.name.startsWith('machine.') && event.name !== 'machine.ready') {
-    return { ...resting, stage: event.name.slice('machine.'.length), since: at };
+    const kept = row.waits === undefined ? {} : { waits: row.waits };
+    return { ...resting, ...kept, stage: event.name.slice('machine.'.length), since: at };
   }
+  if (event.name === 'workflow.imageProgress') return { ...row, ...workflowOf(event), ...waitsOf(event) };
   if (event.name === 'action.started') {
-    return { ...row, ...workflowOf(event), action: { name: actionName(event), since: at } };
+    return { ...resting, ...workflowOf(event), action: { name: actionName(event), since: at } };
   }
   if (event.name === 'action.progress') {
     const progress = progressOf(event);
     const action = row.action ?? { name: actionName(event), since: at };
     return progress === undefined ? row : { ...row, ...workflowOf(event), action: { ...action, progress } };
   }
-  return /^(action\.finished|workflow\.(lost|succeeded|failed|timedOut|cancelled))$/.test(event.name) ? resting : row;
+  return /^(action\.finished|workflow\.(imageReady|lost|succeeded|failed|timedOut|cancelled))$/.test(event.name)
+    ? resting
+    : row;
 }
 
 /** The row in words, the fullest form first; what a narrow terminal leaves out is what the lines above it say as well. */
-function rowForms({ stage, since, workflow, action }: Row, now: Date): readonly string[] {
+function rowForms({ stage, since, workflow, waits, action }: Row, now: Date): readonly string[] {
   const elapsed = (from: number): string =>
     durationText(Math.floor((now.getTime() - from) / 1000) * 1000).replace('.0s', 's');
+  if (action === undefined && waits !== undefined) {
+    const head = `${stage.padEnd(12)}  `;
+    const text = printable(waits);
+    return [...(workflow === undefined ? [] : [`${head}${printable(workflow)} ${text}`]), head + text, text];
+  }
   if (action === undefined) return [`${stage.padEnd(12)}  ${elapsed(since)}`];
   const { progress } = action;
   const head = `${stage.padEnd(12)}  `;
@@ -97,6 +116,12 @@ function fit(forms: readonly string[], columns: number): string {
 
 function rowAction({ name, startedAt, progress }: ActionRunView): NonNullable<Row['action']> {
   return { name, since: startedAt === undefined ? 0 : Date.parse(startedAt), ...(progress && { progress }) };
+}
+
+function waitsOf(event: EventView): Pick<Row, 'waits'> {
+  const progress = progressOf(event);
+  const { image } = event.data;
+  return progress === undefined || typeof image !== 'string' ? {} : { waits: importWaitText({ image, ...progress }) };
 }
 
 function workflowOf({ workflow }: EventView): Pick<Row, 'workflow'> {

@@ -48,7 +48,7 @@ export function watchPrinter(
     show(event) {
       const full = named(event);
       board.apply(full);
-      if (event.name !== 'action.progress' && event.name !== 'action.log') block.print(eventLine(full, out.paint));
+      if (!isLiveOnly(event)) block.print(eventLine(full, out.paint));
     },
     close() {
       clearInterval(timer);
@@ -74,11 +74,16 @@ function actionNames(workflows: readonly WorkflowView[]): (event: EventView) => 
   };
 }
 
+/** What the board shows and no line tells. */
+function isLiveOnly({ name }: EventView): boolean {
+  return name === 'action.progress' || name === 'action.log' || name === 'workflow.imageProgress';
+}
+
 /** Lets a progress event through when it is the first of its action, a step further, or late enough. */
 function progressFilter(): (event: EventView) => boolean {
   const shown = new Map<string, { readonly step: number; readonly at: number }>();
   return (event) => {
-    if (event.name !== 'action.progress') return true;
+    if (event.name !== 'action.progress' && event.name !== 'workflow.imageProgress') return true;
     const progress = progressOf(event);
     if (progress === undefined) return false;
     const key = `${event.hardware ?? ''}/${event.workflow ?? ''}`;

@@ -35,8 +35,8 @@ export interface ImageLibrary {
   verify(name: string, options: Working): Promise<LibraryImage>;
   /** Forgets the name and its mirrors; the bytes go with `gc`. */
   remove(name: string): Promise<void>;
-  /** Deletes what no name stands for, and says how much that was. */
-  gc(): Promise<{ readonly digests: readonly string[]; readonly bytes: number }>;
+  /** Deletes what no name stands for and nobody wants kept, and says how much that was. */
+  gc(kept?: ReadonlySet<string>): Promise<{ readonly digests: readonly string[]; readonly bytes: number }>;
   /** The folder of an image by its name or `sha256-<digest>`; undefined if there is none. */
   folderOf(nameOrDigest: string): Promise<string | undefined>;
   readonly mirrors: ImageMirrors;
@@ -200,8 +200,8 @@ class FolderLibrary implements ImageLibrary {
     await syncFolder(join(this.#folder, 'names'));
   }
 
-  async gc(): Promise<{ readonly digests: readonly string[]; readonly bytes: number }> {
-    const wanted = new Set((await this.list()).map(({ digest }) => digest));
+  async gc(kept?: ReadonlySet<string>): Promise<{ readonly digests: readonly string[]; readonly bytes: number }> {
+    const wanted = new Set([...(await this.list()).map(({ digest }) => digest), ...(kept ?? [])]);
     const blobs = await readdir(join(this.#folder, 'blobs'));
     const digests = blobs.flatMap((blob) => DIGEST.exec(blob)?.[1] ?? []).filter((digest) => !wanted.has(digest));
     let bytes = 0;

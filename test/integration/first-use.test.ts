@@ -1,5 +1,8 @@
 /** Images that workflows name by their URL: imported once, by a server process, for machines that really write them. */
 import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { CountedUpstream } from '#test/support/counted-upstream.ts';
@@ -10,6 +13,7 @@ const LIMIT = { timeout: 60_000 };
 const IMAGE = diskImage();
 const GZ = gzipSync(IMAGE, { level: 1 });
 const MIB = 1 << 20;
+const ONLY = { 'library-import': 'only' };
 const ON = { 'library-import': 'on' };
 
 async function assertHolds({ disk }: SiteMachine, image = IMAGE): Promise<void> {
@@ -86,5 +90,105 @@ describe('images on first use', () => {
     await assertHolds(machine);
     assert.equal(ready?.data['from'], 'machine');
     assert.match(JSON.stringify(ready), /debian\.raw\.gz: the server answered 403/);
+  });
+
+  it('are told while they are imported, and a cancelled workflow keeps nobody else waiting', LIMIT, async () => {
+    const image = Buffer.concat([IMAGE, randomBytes(8 * MIB)]);
+    const gz = gzipSync(image, { level: 1 });
+    await using upstream = await CountedUpstream.start(gz);
+    await using site = await Site.start(ON);
+    const release = upstream.hold();
+    await site.install(1, { IMG_URL: upstream.url });
+    await site.install(2, { IMG_URL: upstream.url });
+    const machine = await site.boot(1);
+    const { imports } = await site.until(
+      () => site.workflow('m1'),
+      (workflow) => (workflow.imports?.[0]?.done ?? 0) > 0,
+    );
+
+    assert.deepEqual([imports?.[0]?.image, imports?.[0]?.total], ['debian.raw.gz', gz.length]);
+    assert.match(
+      (await site.cli('describe', 'workflow', 'm1')).stdout,
+      /^Waits +for the import of debian\.raw\.gz \(\d+ %/m,
+    );
+    assert.match((await site.cli('get', 'workflows')).stdout, /m1 +pending +m1 +waits for the import of debian/);
+    assert.equal((await site.cli('workflow', 'cancel', 'm2')).code, 0);
+    release();
+    await machine.end;
+
+    await assertHolds(machine, image);
+    assert.equal(upstream.requests.length, 1);
+    assert.equal((await site.workflow('m1')).imports, undefined);
+  });
+
+  it('are used again until the upstream has others, and while it is away', LIMIT, async () => {
+    await using upstream = await CountedUpstream.start(GZ);
+    await using site = await Site.start(ON);
+    const install = async (number: number): Promise<SiteMachine> => {
+      await site.install(number, { IMG_URL: upstream.url });
+      const machine = await site.boot(number);
+      await machine.end;
+      return machine;
+    };
+    await install(1);
+    const again = await install(2);
+    assert.deepEqual([upstream.requests.length, upstream.downloads], [2, 1]);
+    await assertHolds(again);
+
+    const other = Buffer.from(IMAGE);
+    other.write('a newer system', 3 * MIB);
+    Object.assign(upstream, { body: gzipSync(other), etag: '"v2"' });
+    await assertHolds(await install(3), other);
+    assert.equal((await site.cli('image', 'list', '-o', 'name')).stdout.trim().split('\n').length, 1);
+
+    await upstream.close();
+    await assertHolds(await install(4), other);
+    const [ready] = await site.events('m4', 'workflow.imageReady');
+    assert.match(JSON.stringify(ready), /cannot ask .*the image that was imported .* is used/);
+  });
+
+  it('have the sums that the action names, or are not used', LIMIT, async () => {
+    await using upstream = await CountedUpstream.start(GZ);
+    await using site = await Site.start(ONLY);
+    const sum = createHash('sha256').update(GZ).digest('hex');
+    await site.install(1, { IMG_URL: upstream.url, IMG_SHA256: 'ab'.repeat(32) });
+    const refused = await site.until(
+      () => site.workflow('m1'),
+      ({ state }) => state === 'failed',
+    );
+    assert.match(refused.error?.message ?? '', /debian\.raw\.gz is not in the library.*expected was abab/);
+    assert.match((await site.cli('image', 'list')).stderr, /the library is empty/);
+
+    await site.install(2, { IMG_URL: upstream.url, IMG_SHA256: sum, HTTP_PROXY: 'http://127.0.0.1:9' });
+    const machine = await site.boot(2);
+    await machine.end;
+
+    await assertHolds(machine);
+    assert.deepEqual(Object.keys(machine.environments[0] ?? {}).toSorted(), ['DEST_DISK', 'IMG_URL']);
+  });
+
+  it('come from a file that an operator added for the URL, where nothing outside can be reached', LIMIT, async () => {
+    await using upstream = await CountedUpstream.start(GZ);
+    await using site = await Site.start(ONLY);
+    upstream.status = 404;
+    await site.install(1, { IMG_URL: `${upstream.url}?X-Amz-Signature=hunter2` });
+    const failed = await site.until(
+      () => site.workflow('m1'),
+      ({ state }) => state === 'failed',
+    );
+    assert.match(failed.error?.message ?? '', /answered 404: add it with tinsmith image add NAME FILE --for-url URL/);
+    assert.doesNotMatch(JSON.stringify(failed), /hunter2/);
+    const asked = upstream.requests.length;
+
+    await writeFile(join(site.folder, 'usb.raw.gz'), GZ);
+    const added = await site.cli('image', 'add', 'debian', 'usb.raw.gz', '--for-url', upstream.url);
+    assert.equal(added.code, 0, added.stderr);
+    assert.match((await site.cli('image', 'show', 'debian')).stdout, /^for URL +http:.*debian\.raw\.gz$/m);
+    assert.equal((await site.cli('workflow', 'retry', 'm1')).code, 0);
+    const machine = await site.boot(1);
+    await machine.end;
+
+    await assertHolds(machine);
+    assert.equal(upstream.requests.length, asked);
   });
 });

@@ -45,6 +45,11 @@ export const imageAddCommand: Command = {
       summary: 'Which image of an OCI reference that names several (amd64).',
     },
     ...REGISTRY_OPTIONS,
+    'for-url': {
+      type: 'string',
+      value: 'URL',
+      summary: 'Workflows that name this URL get the image (serve --library-import).',
+    },
     'no-wait': { type: 'boolean', summary: 'Start it and return.' },
     ...OUTPUT_OPTION,
     ...API_OPTIONS,
@@ -53,6 +58,7 @@ export const imageAddCommand: Command = {
     'tinsmith image add debian-12 /srv/debian-12.raw.zst',
     'tinsmith image add debian-13 https://cloud.example/debian-13.qcow2',
     'tinsmith image add node oci://registry.example/os/node:1 --auth-file auth.json',
+    'tinsmith image add debian-12 /media/usb/d12.raw.xz --for-url https://cloud.example/d12.raw.xz',
     'tinsmith image add ubuntu http://10.0.0.2/u.img.gz --checksums SHA256SUMS',
   ],
   async run(context, input) {
@@ -99,6 +105,7 @@ export const imageShowCommand: Command = {
         ['IMG_URL', `library:${image.name}`],
         ['digest', `sha256-${image.digest}`],
         ['source', image.source],
+        ...(image.forUrl === undefined ? [] : ([['for URL', image.forUrl]] as const)),
         ['imported', image.addedAt],
         ['image', `${sizeText(image.imageBytes)} (${image.imageBytes} bytes), SHA-256 ${image.imageSha256}`],
         ['of that data', sizeText(image.dataBytes)],
@@ -159,6 +166,7 @@ async function orderOf(input: CommandInput, context: CommandContext): Promise<Ad
   const source = await sourceOf(given);
   const sha256 = input.text('sha256');
   const imageSha256 = input.text('image-sha256');
+  const forUrl = input.text('for-url');
   const level = input.text('level');
   if (level !== undefined && !/^(1?[1-9]|10)$/.test(level)) {
     throw new TinsmithError('usage', `--level is "${level}": use a whole number from 1 to 19`);
@@ -169,6 +177,7 @@ async function orderOf(input: CommandInput, context: CommandContext): Promise<Ad
     ...(sha256 !== undefined && { sha256: hex('--sha256', sha256) }),
     ...(imageSha256 !== undefined && { imageSha256: hex('--image-sha256', imageSha256) }),
     ...(level !== undefined && { level: Number(level) }),
+    ...(forUrl !== undefined && { forUrl }),
     ...(await publisherPart(input)),
     ...(await registryPart(source, input, context)),
   };

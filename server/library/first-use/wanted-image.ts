@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto';
 import { actionNameOf } from '#proto/actions/catalog.ts';
 import { image2disk } from '#proto/actions/image2disk.ts';
 import type { ProxyParams } from '#proto/actions/proxy.ts';
-import { shownUrl } from '#proto/url-secrets.ts';
+import { TinsmithError } from '#proto/errors.ts';
+import { shownUrl, withoutUrlSecrets } from '#proto/url-secrets.ts';
 import type { Workflow } from '../../store/store.ts';
+import type { ForUrl } from '../image-library.ts';
 
 /** An image of another server that an action is to write. */
 export interface WantedImage {
@@ -64,6 +66,19 @@ export function urlKey(url: URL): string {
   const signed = [...file.searchParams.keys()].filter((name) => SIGNATURE.test(name));
   for (const name of signed) file.searchParams.delete(name);
   return createHash('sha256').update(file.href).digest('hex');
+}
+
+/** What an operator says that an image is for. Throws `invalid_input`. */
+export function pinnedUrl(text: string): ForUrl {
+  const url = URL.parse(text.trim());
+  if (url !== null && ['http:', 'https:'].includes(url.protocol) && url.hostname !== '') {
+    return { key: urlKey(url), shown: shownUrl(url), isPinned: true };
+  }
+  const shown = JSON.stringify(withoutUrlSecrets(text.slice(0, 200)));
+  throw new TinsmithError(
+    'invalid_input',
+    `an image cannot be for ${shown}: name an http or https URL, as workflows do`,
+  );
 }
 
 function decodeURIComponentOr(text: string): string {
