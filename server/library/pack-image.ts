@@ -60,7 +60,7 @@ class Packing {
     this.#options.signal.throwIfAborted();
     this.#imageHash.update(raw);
     this.#imageBytes += raw.length;
-    const packed = isZeros(raw) ? this.#packZeros(raw) : this.#pack(raw);
+    const packed = raw.buffer === ZEROS.buffer ? this.#packZeros(raw) : this.#pack(raw);
     // It is awaited in its turn; until then nobody listens.
     packed.catch(() => undefined);
     this.#inFlight.push(packed);
@@ -124,41 +124,34 @@ class Packing {
 
 type PackedFrame = Pick<LibraryFrame, 'imageBytes' | 'sums'> & { readonly bytes: Buffer<ArrayBuffer> };
 
-/** Cuts a stream into frames; each has memory of its own, but those that are known to be zeros, which share it. */
+/** Cuts a stream into frames. Each has memory of its own, but those that are zeros: they share it. */
 async function* framesOf(image: AsyncIterable<ImagePiece>): AsyncGenerator<Buffer<ArrayBuffer>> {
+  /** Made when there is something to put into it: until then the first `filled` bytes are zeros. */
   let frame: Buffer<ArrayBuffer> | undefined;
   let filled = 0;
   for await (const piece of image) {
-    const length = lengthOf(piece);
-    for (let done = 0; done < length; ) {
-      const taken = Math.min(length - done, FRAME_BYTES - filled);
-      if (taken === FRAME_BYTES && 'zeros' in piece) {
-        yield ZEROS;
-      } else {
-        frame ??= Buffer.allocUnsafeSlow(FRAME_BYTES);
-        if ('zeros' in piece) frame.fill(0, filled, filled + taken);
-        else frame.set(piece.subarray(done, done + taken), filled);
-        filled += taken;
-        if (filled === FRAME_BYTES) {
-          yield frame;
-          frame = undefined;
-          filled = 0;
-        }
+    const length = 'zeros' in piece ? piece.zeros : piece.length;
+    for (let done = 0, taken = 0; done < length; done += taken) {
+      taken = Math.min(length - done, FRAME_BYTES - filled);
+      const part = 'zeros' in piece ? ZEROS.subarray(0, taken) : piece.subarray(done, done + taken);
+      if (frame !== undefined || !isZeros(part)) {
+        frame ??= Buffer.allocUnsafeSlow(FRAME_BYTES).fill(0, 0, filled);
+        frame.set(part, filled);
       }
-      done += taken;
+      filled += taken;
+      if (filled < FRAME_BYTES) continue;
+      yield frame ?? ZEROS;
+      frame = undefined;
+      filled = 0;
     }
   }
-  if (frame !== undefined) yield frame.subarray(0, filled);
-}
-
-function lengthOf(piece: ImagePiece): number {
-  return 'zeros' in piece ? piece.zeros : piece.length;
+  if (filled > 0) yield (frame ?? ZEROS).subarray(0, filled);
 }
 
 const ZEROS = Buffer.alloc(FRAME_BYTES);
 
-function isZeros(bytes: Buffer): boolean {
-  return bytes === ZEROS || bytes.compare(ZEROS, 0, bytes.length) === 0;
+function isZeros(bytes: Uint8Array): boolean {
+  return bytes.buffer === ZEROS.buffer || ZEROS.compare(bytes, 0, bytes.length, 0, bytes.length) === 0;
 }
 
 /** On the thread pool, beside the compression. */

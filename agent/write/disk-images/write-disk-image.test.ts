@@ -133,6 +133,16 @@ describe('a disk image with tables', () => {
     requireImage(await write(imageFixture('flat.vmdk'), { files: { 'flat-flat.vmdk': imageFixture('raw.img') } }));
   });
 
+  it('in two files is refused under a sum, which would be of the one without the data', async () => {
+    const image = imageFixture('flat.vmdk');
+    const sha256 = createHash('sha256').update(image).digest('hex');
+
+    const { error } = await write(image, { request: { sha256 }, files: { 'flat-flat.vmdk': imageFixture('raw.img') } });
+
+    assert.equal(error?.code, 'unsupported');
+    assert.match(error?.message ?? '', /its data is in flat-flat\.vmdk, which IMG_SHA256/);
+  });
+
   it('is refused by a disk with blocks of 4096 bytes when its table or its clusters do not fit those', async () => {
     const wrongTable = await write(imageFixture('zlib.qcow2'), { blockBytes: 4096 });
     const small = await write(imageFixture('c512.qcow2'), { blockBytes: 4096 });

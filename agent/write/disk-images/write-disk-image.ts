@@ -64,6 +64,10 @@ export async function writeDiskImage(
     return { ...written, fetchedBytes: written.imageBytes };
   }
   refuseUnaligned(disk, image);
+  if (request.sha256 !== undefined && image.dataFile !== undefined) {
+    const fact = `its data is in ${image.dataFile}, which IMG_SHA256 of the descriptor says nothing about`;
+    throw new TinsmithError('unsupported', `cannot check the ${image.format} image: ${fact}: convert it to one file`);
+  }
   if (request.sha256 !== undefined) await requireSum(file, request.sha256, events);
   return writeExtents(disk, image, await openDataFile(image, file, request, events), events);
 }
