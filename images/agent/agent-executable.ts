@@ -17,6 +17,7 @@ import { build } from 'esbuild';
 import { TinsmithError } from '#proto/errors.ts';
 import { runProgram, tryProgram } from '../packages/run-program.ts';
 import { trimIcu } from './trim-icu.ts';
+import { trimTypeScript } from './trim-typescript.ts';
 
 export type AgentArchitecture = 'x64' | 'arm64';
 
@@ -149,10 +150,13 @@ async function codeCache(
 async function inputKey(working: string, facts: { version: string; architecture: string }): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify([facts, EXEC_ARGV, (await readdir(working)).toSorted()]));
   for (const name of (await readdir(working)).toSorted()) hash.update(await readFile(join(working, name)));
-  for (const name of ['agent-executable.ts', 'run-packager.ts', 'trim-icu.ts', STARTER, CACHE_MAKER])
+  for (const name of ['agent-executable.ts', 'run-packager.ts', ...TRIMMERS, STARTER, CACHE_MAKER])
     hash.update(await readFile(join(import.meta.dirname, name)));
   return `${hash.digest('hex')}\n`;
 }
+
+/** What the base binary is made with. */
+const TRIMMERS = ['trim-icu.ts', 'trim-typescript.ts'] as const;
 
 interface BaseFacts {
   readonly version: string;
@@ -160,15 +164,14 @@ interface BaseFacts {
 }
 
 /**
- * A Node binary without symbols and without other languages' data. It must be stripped before anything is injected:
+ * A Node binary without symbols, other languages' data and the TypeScript compiler. It must be stripped before anything is injected:
  * stripping an injected one breaks it.
  */
 async function slimBase(facts: BaseFacts & { root: string; log?: (line: string) => void }): Promise<string> {
   const { root, version, architecture, log } = facts;
-  const recipe = createHash('sha256')
-    .update(await readFile(join(import.meta.dirname, 'trim-icu.ts')))
-    .digest('hex')
-    .slice(0, 8);
+  const hash = createHash('sha256');
+  for (const name of TRIMMERS) hash.update(await readFile(join(import.meta.dirname, name)));
+  const recipe = hash.digest('hex').slice(0, 8);
   const file = join(root, '.cache', 'node-base', `node-${version}-${architecture}-${recipe}`);
   if ((await tryProgram(['test', '-s', file])).exitCode === 0) return file;
   const working = `${file}.${process.pid}`;
@@ -176,23 +179,24 @@ async function slimBase(facts: BaseFacts & { root: string; log?: (line: string) 
   if (architecture === process.arch) await copyFile(join(root, 'node_modules', 'node', 'bin', 'node'), working);
   else await downloadBase({ ...facts, working });
   await chmod(working, 0o755);
-  const strip =
-    architecture === process.arch
-      ? 'strip'
-      : architecture === 'arm64'
-        ? 'aarch64-linux-gnu-strip'
-        : 'x86_64-linux-gnu-strip';
-  const isThere = (await tryProgram(['sh', '-c', `command -v ${strip}`])).exitCode === 0;
-  if (isThere) await runProgram([strip, '-s', working]);
-  else log?.(`${strip} is not installed: the ${architecture} agent is 15 % larger than it must be`);
+  await stripSymbols(working, facts);
   const binary = await readFile(working);
   const { removed } = trimIcu(binary);
   if (removed === 0) log?.('this Node carries its language data in a way that is not known here: they stay in');
+  if (trimTypeScript(binary) === 0) log?.('this Node carries no TypeScript compiler that is known here');
   await writeFile(working, binary);
   // What an agent needs of it must still work; another architecture's binary has the same data.
   if (architecture === process.arch) await runProgram([working, '-e', LANGUAGE_CHECK]);
   await rename(working, file);
   return file;
+}
+
+async function stripSymbols(file: string, { architecture, log }: Parameters<typeof slimBase>[0]): Promise<void> {
+  const foreign = architecture === 'arm64' ? 'aarch64-linux-gnu-strip' : 'x86_64-linux-gnu-strip';
+  const strip = architecture === process.arch ? 'strip' : foreign;
+  const isThere = (await tryProgram(['sh', '-c', `command -v ${strip}`])).exitCode === 0;
+  if (isThere) await runProgram([strip, '-s', file]);
+  else log?.(`${strip} is not installed: the ${architecture} agent is 15 % larger than it must be`);
 }
 
 const LANGUAGE_CHECK = `
