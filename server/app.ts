@@ -118,7 +118,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const admission = stack.use(openAdmission(options, clock));
   const parts: Parts = { ...base, ca, folders, images, actionImages, admission };
   const grpc = await startProvisioning(parts, stack);
-  const metadata = await startMetadata(parts, stack);
+  const { port: metadata, legacyPort: metadataLegacy } = await startMetadata(parts, stack);
   startClusters(parts, metadata, stack);
   const http = await startBoot(parts, stack);
   const api = stack.use(
@@ -130,7 +130,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       actionImages,
       images: { ...images, serving: () => admission.serving() },
       clock,
-      planHost: planHost(config, { address: facing.address, metadata }),
+      planHost: planHost(config, { address: facing.address, metadata, metadataLegacy }),
       token: await ensureAdminToken(dataDir),
       address: config['admin.address'],
       port: config['admin.port'],
@@ -251,7 +251,13 @@ function startClusters(parts: Parts, metadataPort: number, stack: AsyncDisposabl
   });
 }
 
-async function startMetadata(parts: Parts, stack: AsyncDisposableStack): Promise<number> {
+interface MetadataPorts {
+  readonly port: number;
+  /** Undefined: it is not served. */
+  readonly legacyPort: number | undefined;
+}
+
+async function startMetadata(parts: Parts, stack: AsyncDisposableStack): Promise<MetadataPorts> {
   const { store, transitions, config, facing, clock } = parts;
   const log = parts.log.child({ part: 'installed' });
   const routes = metadataRoutes({
@@ -266,16 +272,17 @@ async function startMetadata(parts: Parts, stack: AsyncDisposableStack): Promise
   await server.register(routes);
   const port = await listen(server, stack, { host: facing.address, port: config['metadata.port'], what: 'metadata' });
   const legacyPort = config['metadata.legacy.port'];
-  if (legacyPort === 0 || legacyPort === port) return port;
+  if (legacyPort === 0 || legacyPort === port) return { port, legacyPort: undefined };
   const legacy = machineFacingServer(log);
   await legacy.register(routes);
   try {
     await listen(legacy, stack, { host: facing.address, port: legacyPort, what: 'legacy metadata' });
+    return { port, legacyPort };
   } catch (error) {
     // Nothing of ours needs it: only templates of older releases name this port.
     log.warn({ port: legacyPort, reason: TinsmithError.from(error).message }, 'metadata.legacyPortTaken');
+    return { port, legacyPort: undefined };
   }
-  return port;
 }
 
 function neighboursOf(facing: FacingInterface): Neighbours {

@@ -7,6 +7,7 @@ import { nodeActivity } from './resource-kind.ts';
 export function describeCluster(cluster: ClusterView, events: readonly EventView[], now: Date): readonly string[] {
   const { options, groups, nodes } = cluster;
   const width = Math.max(0, ...nodes.map(({ hardware }) => hardware.length));
+  const groupWidth = Math.max(0, ...groups.map(({ name }) => name.length));
   return [
     `Cluster       ${cluster.name}`,
     `State         ${cluster.state} for ${ageText(now.getTime() - Date.parse(cluster.stateAt))}`,
@@ -18,7 +19,7 @@ export function describeCluster(cluster: ClusterView, events: readonly EventView
     'Groups',
     ...groups.map(
       ({ name, role, count, ready, kubernetesVersion }) =>
-        `  ${name}  ${role === 'controlPlane' ? 'control plane' : 'workers'}, ${ready} of ${count} ready, Kubernetes ${kubernetesVersion}`,
+        `  ${name.padEnd(groupWidth)}  ${role === 'controlPlane' ? 'control plane' : 'workers'}, ${ready} of ${count} ready, Kubernetes ${kubernetesVersion}`,
     ),
     '',
     'Nodes',
@@ -26,7 +27,7 @@ export function describeCluster(cluster: ClusterView, events: readonly EventView
     ...nodes.flatMap((node) => {
       const { hardware, group, state, mac = '–', address = '–', isCurrent } = node;
       const revision = isCurrent ? '' : ', of another revision';
-      const line = `  ${hardware.padEnd(width)}  ${group}  ${state}${revision}  ${mac}  ${address}`;
+      const line = `  ${hardware.padEnd(width)}  ${group.padEnd(groupWidth)}  ${state}${revision}  ${mac}  ${address}`;
       const doing = nodeActivity(node);
       return [line, ...(doing === '' ? [] : [`  ${' '.repeat(width)}    ${doing}`])];
     }),

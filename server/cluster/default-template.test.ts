@@ -282,6 +282,7 @@ describe('cloud-init of the Ubuntu and RHEL families', () => {
       assert.deepEqual(file('cloud.cfg.d/10_tinkerbell.cfg'), {
         datasource: { Ec2: { metadata_urls: BOTH, strict_id: false } },
         manage_etc_hosts: 'localhost',
+        manual_cache_clean: true,
         warnings: { dsid_missing_source: 'off' },
       });
       assert.equal(fileOf(actions, '/etc/cloud/ds-identify.cfg'), 'datasource: Ec2\n');

@@ -30,6 +30,11 @@ function waits(state: NodeState, { hasAgent = false, afterMs = 1_000, startupMs,
   return wait === undefined ? 'nothing' : `${wait.forOperator ? 'operator: ' : ''}${wait.text}`;
 }
 
+/** A node of the control plane. */
+function made(name: string, state: NodeState) {
+  return node(name, CONTROL_PLANE, state);
+}
+
 describe('what a node waits for', () => {
   it('is nothing while it is at work, and once it is ready', () => {
     assert.equal(waits('provisioning', { run: 'running' }), 'nothing');
@@ -39,6 +44,18 @@ describe('what a node waits for', () => {
 
   it('is its turn: the control plane comes first', () => {
     assert.equal(waits('claimed'), 'waits for the control plane: m1');
+  });
+
+  it('of a control-plane node is the one that is being made, not those that wait like it', () => {
+    const turn = (...others: readonly ReturnType<typeof made>[]) => {
+      const each = made('m3', 'claimed');
+      const nodes = [each, ...others].map((one) => one.node);
+      return nodeWait({ cluster, node: each.node, hardware: each.hardware, nodes, hasAgent: false, now: AT })?.text;
+    };
+
+    assert.equal(turn(made('m1', 'provisioning'), made('m2', 'claimed')), 'waits for the control plane: m1');
+    assert.equal(turn(made('m1', 'ready'), made('m2', 'installed')), 'waits for the control plane: m2');
+    assert.equal(turn(made('m1', 'ready'), made('m2', 'claimed')), 'waits for its turn');
   });
 
   it('is somebody who powers exactly this machine on, or off and on', () => {

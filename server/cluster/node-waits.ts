@@ -48,11 +48,14 @@ export function nodeWait(facts: WaitFacts): NodeWait | undefined {
   }
 }
 
+/** Workers wait for the whole control plane; its nodes come one after the other, so each waits for the one that is being made. */
 function turnOf({ node, nodes }: WaitFacts): string {
   const controlPlane = nodes.filter(({ role, hardware }) => role === 'controlPlane' && hardware !== node.hardware);
-  const missing = controlPlane.filter(({ state }) => state !== 'ready').map(({ hardware }) => hardware);
-  if (missing.length === 0) return 'waits for its turn';
-  return `waits for the control plane: ${missing.join(', ')}`;
+  const missing = controlPlane.filter(({ state }) => state !== 'ready');
+  const busy = missing.filter(({ state }) => state === 'provisioning' || state === 'installed');
+  const awaited = node.role === 'controlPlane' ? busy : missing;
+  if (awaited.length === 0) return 'waits for its turn';
+  return `waits for the control plane: ${awaited.map(({ hardware }) => hardware).join(', ')}`;
 }
 
 function bootOf(facts: WaitFacts, what: string): NodeWait {

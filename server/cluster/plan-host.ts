@@ -12,12 +12,12 @@ export interface PlanHost extends Pick<PlanEnvironment, 'ports' | 'pool'> {
   probe(addresses: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, AddressProbe>>;
 }
 
-/** This host as its configuration has it. `metadata`: the port that the metadata service is bound to. */
-export function planHost(config: Config, facing: { readonly address: string; readonly metadata: number }): PlanHost {
+/** This host as its configuration has it, and the ports that the metadata service is bound to. */
+export function planHost(config: Config, facing: FacingHost): PlanHost {
   const [first, last] = config['dhcp.pool'].split('-').map((text) => text.trim());
   return {
     metadataUrl: `http://${facing.address}:${facing.metadata}`,
-    ports: hostPorts(config),
+    ports: hostPorts(config, facing.metadataLegacy),
     ...(first !== undefined && last !== undefined && first !== '' ? { pool: { first, last } } : {}),
     addresses: () =>
       Object.values(networkInterfaces())
@@ -28,7 +28,14 @@ export function planHost(config: Config, facing: { readonly address: string; rea
   };
 }
 
-function hostPorts(config: Config): readonly HostPort[] {
+interface FacingHost {
+  readonly address: string;
+  readonly metadata: number;
+  /** Undefined: it is switched off, or somebody else has it. */
+  readonly metadataLegacy: number | undefined;
+}
+
+function hostPorts(config: Config, legacy: number | undefined): readonly HostPort[] {
   const dhcp: HostPort[] =
     config['dhcp.mode'] === 'off' ? [] : [{ port: config['dhcp.port'], protocol: 'udp', what: 'DHCP' }];
   return [
@@ -36,6 +43,9 @@ function hostPorts(config: Config): readonly HostPort[] {
     { port: config['tftp.port'], protocol: 'udp', what: 'TFTP' },
     { port: config['http.port'], protocol: 'tcp', what: 'boot files and images' },
     { port: config['metadata.port'], protocol: 'tcp', what: 'metadata and user data' },
+    ...(legacy === undefined
+      ? []
+      : [{ port: legacy, protocol: 'tcp', what: 'the same, for older templates' } as const]),
     { port: config['grpc.port'], protocol: 'tcp', what: 'agents' },
     { port: config['admin.port'], protocol: 'tcp', what: `admin API on ${config['admin.address']}` },
   ];

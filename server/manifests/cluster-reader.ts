@@ -197,7 +197,7 @@ function keepsWorkAway({ effect }: Taint): boolean {
   return effect !== 'PreferNoSchedule';
 }
 
-function faultOfClusterName(name: string): string | undefined {
+export function faultOfClusterName(name: string): string | undefined {
   if (name.length > 35) return `has ${name.length} characters: use at most 35`;
   if (/^[a-z][a-z0-9-]+$/.test(name)) return undefined;
   return 'is not a name of a cluster: use at least two lower-case letters, digits and "-", a letter first';

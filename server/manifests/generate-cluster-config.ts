@@ -1,5 +1,7 @@
 import { TinsmithError } from '#proto/errors.ts';
 import { clusterDefinitions } from './cluster-definitions.ts';
+import { faultOfClusterName } from './cluster-reader.ts';
+import { shown } from './findings.ts';
 import { loadManifests } from './load-manifests.ts';
 
 /** What a new cluster file is to say, as text; the rest are EKS Anywhere's defaults. */
@@ -25,6 +27,12 @@ const NEWEST_VERSION = '1.36';
 
 /** A cluster file to begin with. Throws `invalid_input` where the result would not be valid, with what is wrong. */
 export function generateClusterConfig(request: ClusterConfigRequest): string {
+  // It stands in many places of the file: said once.
+  const fault = faultOfClusterName(request.name);
+  if (fault !== undefined) {
+    const sentence = `cannot make a cluster file: the name ${shown(request.name)} ${fault}`;
+    throw new TinsmithError('invalid_input', sentence);
+  }
   const text = clusterFile(request);
   const loaded = loadManifests([{ name: 'cluster.yaml', text }]);
   const { problems } = clusterDefinitions(loaded, { templates: [] });

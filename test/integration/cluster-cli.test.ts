@@ -45,6 +45,23 @@ describe('tinsmith cluster', () => {
     );
   });
 
+  it('describes one node: what it does, of which cluster it is, and what happened', async () => {
+    await using made = await world();
+    await made.transitions.apply({ hardware: [hardwareManifest('m2', 2)], templates: [], workflows: [] }, operator);
+
+    const { stdout } = await runCliProcess(made, ['describe', 'node', 'm1']);
+    const json = await runCliProcess(made, ['describe', 'node', 'm1', '-o', 'json']);
+    const none = await runCliProcess(made, ['describe', 'node', 'm2']);
+
+    assert.match(stdout, /^Node +m1\nCluster +c1, group control-plane \(control plane\)\nState +provisioning for /);
+    assert.match(stdout, /^Does +power on m1 \(MAC 02:00:00:00:00:01\) now/m);
+    assert.match(stdout, /^Workflow +m1-install-1, pending, 0 of \d+ actions done$/m);
+    assert.match(stdout, /Events \(UTC\)\n[^]*claimed/);
+    assert.equal(JSON.parse(json.stdout).node.cluster, 'c1');
+    assert.equal(none.code, 66);
+    assert.match(none.stderr, /Hardware m2 is no node of a cluster: see tinsmith get nodes/);
+  });
+
   it('describes one that was made anew under an old name by its own events only', async () => {
     await using made = await world();
     const { transitions } = made;

@@ -64,7 +64,8 @@ describe('tinsmith generate', () => {
 
   it('makes a cluster without workers, and says what is wrong with its options', async () => {
     const alone = await run('generate', 'clusterconfig', 'one', ...ADDRESSES, '--worker-count', '0');
-    const wrong = await run('generate', 'clusterconfig', '1x', '--endpoint', '10.0.0', '--tinkerbell-ip', '10.0.0.2');
+    const wrong = await run('generate', 'clusterconfig', 'one', '--endpoint', '10.0.0', '--tinkerbell-ip', '10.0.0.2');
+    const unnamed = await run('generate', 'clusterconfig', '1x', ...ADDRESSES);
     const few = await run('generate', 'clusterconfig', 'one', '--endpoint', '10.0.0.5');
     const noKey = await run('generate', 'clusterconfig', 'one', ...ADDRESSES, '--ssh-key', 'nothing.pub');
 
@@ -72,6 +73,11 @@ describe('tinsmith generate', () => {
     assert.doesNotMatch(alone.stdout, /workerNodeGroup|type: worker/);
     assert.equal(wrong.code, 65);
     assert.match(wrong.stderr, /cannot make a cluster file from these options: .*host 10\.0\.0 is not an IP address/);
+    assert.equal(unnamed.code, 65);
+    assert.match(
+      unnamed.stderr,
+      /^error: cannot make a cluster file: the name "1x" is not a name of a cluster: use [^\n]*\n$/,
+    );
     assert.equal(few.code, 64);
     assert.match(few.stderr, /use --endpoint IP and --tinkerbell-ip IP/);
     assert.match(noKey.stderr, /cannot read the public key nothing\.pub: ENOENT/);

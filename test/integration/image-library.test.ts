@@ -44,6 +44,8 @@ describe('tinsmith image', () => {
     assert.equal(shown.imageSha256, createHash('sha256').update(IMAGE).digest('hex'));
     assert.match((await cli(world, 'list')).stdout, /^NAME .*\ndebian-12 +15\.0 MiB/);
     assert.match((await cli(world, 'verify', 'debian-12')).stdout, /debian-12 is whole/);
+    const verified = JSON.parse((await cli(world, 'verify', 'debian-12', '-o', 'json')).stdout);
+    assert.deepEqual([verified.name, verified.state], ['debian-12', 'succeeded']);
     const [event] = await world.store.events({ names: ['image.added'] });
     assert.equal(event?.data['image'], 'debian-12');
   });

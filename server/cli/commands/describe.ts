@@ -1,3 +1,4 @@
+import { TinsmithError } from '#proto/errors.ts';
 import type {
   ActionRunView,
   ClusterView,
@@ -12,19 +13,20 @@ import { clusterEvents } from '../cluster-events.ts';
 import type { Command, CommandContext } from '../command.ts';
 import { describeCluster } from '../describe-cluster.ts';
 import { describeHardware } from '../describe-hardware.ts';
+import { describeNode } from '../describe-node.ts';
 import { describeWorkflow } from '../describe-workflow.ts';
 import { printDocument } from '../record-output.ts';
-import { type KindName, kindOf, labelsText, recordPath } from '../resource-kind.ts';
+import { type KindName, kindOf, labelsText, type NodeOfCluster, recordPath } from '../resource-kind.ts';
 import { printable } from '../terminal.ts';
 
-const KINDS: readonly KindName[] = ['hardware', 'template', 'workflow', 'cluster'];
+const KINDS: readonly KindName[] = ['hardware', 'template', 'workflow', 'cluster', 'node'];
 const RECENT_EVENTS = 15;
 
 export const describeCommand: Command = {
   name: 'describe',
   arguments: 'KIND NAME',
   takes: [2, 2],
-  firstArgument: ['hardware', 'template', 'workflow', 'cluster'],
+  firstArgument: ['hardware', 'template', 'workflow', 'cluster', 'node'],
   summary: 'Show everything about one record; of a workflow also where the time went.',
   options: {
     output: {
@@ -54,6 +56,7 @@ interface Description {
   readonly template?: TemplateView;
   readonly workflow?: WorkflowView;
   readonly cluster?: ClusterView;
+  readonly node?: NodeOfCluster;
   readonly workflows?: readonly WorkflowView[];
   readonly history?: readonly ActionRunView[];
   readonly events: readonly EventView[];
@@ -65,6 +68,10 @@ async function collect(context: CommandContext, kind: KindName, name: string): P
   if (kind === 'cluster') {
     const cluster = await api.get<ClusterView>(path);
     return { cluster, events: await clusterEvents(context, cluster) };
+  }
+  if (kind === 'node') {
+    const events = await api.get<ListOf<EventView>>('/events', { hardware: name, tail: RECENT_EVENTS });
+    return { node: await nodeOf(context, name), events: events.items };
   }
   if (kind === 'template') return { template: await api.get<TemplateView>(path), events: [] };
   if (kind === 'hardware') {
@@ -90,12 +97,24 @@ async function collect(context: CommandContext, kind: KindName, name: string): P
   return { workflow, history: history.items, events };
 }
 
+/** A node is found by its machine, which belongs to one cluster at most. */
+async function nodeOf({ api }: CommandContext, name: string): Promise<NodeOfCluster> {
+  const { claim } = await api.get<HardwareView>(recordPath('hardware', name));
+  if (claim !== undefined) {
+    const { nodes } = await api.get<ClusterView>(recordPath('cluster', claim.cluster));
+    const node = nodes.find(({ hardware }) => hardware === name);
+    if (node !== undefined) return { ...node, cluster: claim.cluster };
+  }
+  throw new TinsmithError('not_found', `Hardware ${name} is no node of a cluster: see tinsmith get nodes`);
+}
+
 function describe({ now, out }: CommandContext, document: Description): readonly string[] {
-  const { hardware, template, workflow, cluster, workflows = [], history = [], events } = document;
+  const { hardware, template, workflow, cluster, node, workflows = [], history = [], events } = document;
   if (hardware !== undefined) return describeHardware(hardware, { workflows, events, now: now() });
   if (workflow !== undefined)
     return describeWorkflow(workflow, { history, events, now: now(), columns: out.columns() });
   if (cluster !== undefined) return describeCluster(cluster, events, now());
+  if (node !== undefined) return describeNode(node, events, now());
   if (template === undefined) return [];
   const { name, source, labels, version, createdAt, data } = template;
   return [

@@ -121,12 +121,14 @@ export const imageVerifyCommand: Command = {
   arguments: 'NAME',
   takes: [1, 1],
   summary: 'Read an image of the library again and compare every byte with its signed index.',
-  options: API_OPTIONS,
-  examples: ['tinsmith image verify debian-12'],
+  options: { ...OUTPUT_OPTION, ...API_OPTIONS },
+  examples: ['tinsmith image verify debian-12', 'tinsmith image verify debian-12 -o json'],
   async run(context, input) {
     const started = await context.api.send<ImageJobView>('POST', `${imagePath(input)}/verify`);
     const job = await followImageJob(started, context);
-    context.out.line(`image/${job.name} is whole`);
+    const format = outputFormat(input.text('output'));
+    if (format === 'json' || format === 'yaml') printDocument(context.out, format, job);
+    else context.out.line(format === 'name' ? `image/${job.name}` : `image/${job.name} is whole`);
     return 0;
   },
 };
