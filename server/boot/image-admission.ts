@@ -138,9 +138,11 @@ export class ImageAdmission implements AsyncDisposable {
     const wakes = this.#held.get(visit) ?? new Set();
     this.#held.set(visit, wakes.add(resolve));
     const ends = AbortSignal.any([signal, this.#stop.signal, AbortSignal.timeout(holdMs)]);
-    ends.addEventListener('abort', () => resolve(), { once: true });
+    const onEnd = (): void => resolve();
+    ends.addEventListener('abort', onEnd, { once: true });
     if (ends.aborted) resolve();
     await promise;
+    ends.removeEventListener('abort', onEnd);
     wakes.delete(resolve);
     if (wakes.size === 0) this.#held.delete(visit);
   }
@@ -206,7 +208,7 @@ export class ImageAdmission implements AsyncDisposable {
       this.#options.log.info({ address, sentBytes, seconds: (lastAt - servedAt) / 1000 }, 'boot.imageServed');
     }
     for (const visit of served) {
-      const waitedSeconds = (now - visit.since) / 1000;
+      const waitedSeconds = (now - visit.waitingSince) / 1000;
       if (this.#announced.has(visit))
         this.#options.log.info({ address: visit.address, waitedSeconds }, 'boot.imageTurn');
       for (const wake of this.#held.get(visit) ?? []) wake();
@@ -228,7 +230,7 @@ export class ImageAdmission implements AsyncDisposable {
   }
 
   #machine(visit: Visit, now: number): ServingMachine {
-    const { address, since, servedAt, requests, sentBytes, isSlow } = visit;
+    const { address, since, waitingSince, servedAt, requests, sentBytes, isSlow } = visit;
     const isServed = visit.state === 'served';
     const windowMs = now - visit.windowAt;
     return {
@@ -236,7 +238,7 @@ export class ImageAdmission implements AsyncDisposable {
       state: isServed ? 'served' : 'waiting',
       ...(!isServed && { placeInLine: this.#line.placeOf(visit) }),
       since: new Date(this.#options.clock().getTime() - (now - since)),
-      waitedSeconds: ((isServed ? (servedAt ?? now) : now) - since) / 1000,
+      waitedSeconds: ((isServed ? (servedAt ?? now) : now) - waitingSince) / 1000,
       requests,
       sentBytes,
       rate: Math.round(visit.rate === 0 && windowMs >= 500 ? (visit.windowBytes * 1000) / windowMs : visit.rate),

@@ -95,6 +95,15 @@ describe('line for images', () => {
     assert.equal(site.served, 'a');
   });
 
+  it('counts how long a machine waits from when it came back, not from when it first came', () => {
+    const site = new Site(1);
+    site.line.end(site.begin('a'), site.now);
+    site.pass(30);
+    const a = site.begin('a');
+
+    assert.deepEqual([a.state, a.since, a.waitingSince, a.servedAt], ['served', 0, 30_000, 30_000]);
+  });
+
   it('forgets a machine that stays away', () => {
     const site = new Site(1);
     site.line.end(site.begin('a'), site.now);

@@ -11,11 +11,14 @@ export interface Visit {
   /** Its first request: the line is in this order. */
   readonly since: number;
   state: 'waiting' | 'served' | 'away';
+  /** Since when it waits, or did before it was served. */
+  waitingSince: number;
   /** Under way or held. */
   requests: number;
   lastAt: number;
   /** Since when it is served. */
   servedAt: number | undefined;
+  /** Since it is served. */
   sentBytes: number;
   /** It takes so little that its place is given to somebody else, too. */
   isSlow: boolean;
@@ -57,7 +60,7 @@ export class ImageLine {
   begin(address: string, now: number): Visit | undefined {
     const visit = this.#visits.get(address) ?? this.#newVisit(address, now);
     if (visit === undefined) return undefined;
-    if (visit.state === 'away') visit.state = 'waiting';
+    if (visit.state === 'away') Object.assign(visit, { state: 'waiting', waitingSince: now });
     visit.requests += 1;
     visit.lastAt = now;
     return visit;
@@ -89,7 +92,8 @@ export class ImageLine {
     const free = streams === 0 ? waiting.length : Math.max(0, streams - taken);
     const served = waiting.slice(0, free);
     for (const visit of served) {
-      Object.assign(visit, { state: 'served', servedAt: now, isSlow: false, rate: 0, windowAt: now, windowBytes: 0 });
+      Object.assign(visit, { state: 'served', servedAt: now, sentBytes: 0, isSlow: false });
+      Object.assign(visit, { rate: 0, windowAt: now, windowBytes: 0 });
     }
     return { served, left };
   }
@@ -123,6 +127,7 @@ export class ImageLine {
       address,
       since: now,
       state: 'waiting',
+      waitingSince: now,
       requests: 0,
       lastAt: now,
       servedAt: undefined,

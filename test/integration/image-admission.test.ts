@@ -154,6 +154,28 @@ describe('admission of images', () => {
     assert.ok((await Promise.allSettled(requests)).every(({ status }) => status === 'rejected'));
   });
 
+  it('holds a bounded number of requests of one machine, and tells the others at once', LIMIT, async () => {
+    await using site = await Site.start({ streams: 1 });
+    (await site.ask(2, 'images/os.raw')).pause();
+    const stop = new AbortController();
+    const options = { holdMs: 10_000, signal: stop.signal };
+    let [refused, gone] = [0, 0];
+    const entering = Array.from({ length: 1000 }, () =>
+      site.admission.enter('10.9.9.9', options).then(
+        () => (refused += 1),
+        () => (gone += 1),
+      ),
+    );
+    await site.until(() => refused === 1000 - 64);
+    assert.equal(site.admission.serving().machines[1]?.requests, 64);
+
+    stop.abort(new Error('the client is gone'));
+    await Promise.all(entering);
+
+    assert.equal(gone, 64);
+    assert.equal(site.admission.serving().machines[1]?.requests, 0);
+  });
+
   it('shares a budget equally between a machine with one connection and one with four', LIMIT, async () => {
     await using site = await Site.start({ streams: 8, egress: 16 * MIB });
     const startedAt = performance.now();
