@@ -76,6 +76,21 @@ async function importedUrl(
   return { ...(await imported(`${serving.url}/image`, options)), requests: serving.requests };
 }
 
+/** 64 KiB of nothing, in clusters of 512 bytes. */
+function shortQcow2(): Buffer {
+  const file = Buffer.alloc(1024);
+  file.write('QFI\xfb', 0, 'latin1');
+  const [version, clusterBits, virtualBytes, l1Entries, l1Offset, headerBytes] = [3, 9, 64 << 10, 2, 512, 104];
+  file.writeUInt32BE(version, 4);
+  file.writeUInt32BE(clusterBits, 20);
+  file.writeBigUInt64BE(BigInt(virtualBytes), 24);
+  file.writeUInt32BE(l1Entries, 36);
+  file.writeBigUInt64BE(BigInt(l1Offset), 40);
+  file.writeUInt32BE(4, 96);
+  file.writeUInt32BE(headerBytes, 100);
+  return file;
+}
+
 /** VHD rounds the disk up to whole cylinders. */
 function isRaw(image: Buffer): boolean {
   return (
@@ -155,6 +170,15 @@ describe('the source of an image', () => {
     ]) {
       await assert.rejects(attempt, { code: 'checksum_mismatch', message: /expected was/ });
     }
+  });
+
+  it('is read as it was checked, and not asked for again, however short it is', async () => {
+    const file = shortQcow2();
+
+    const { image, requests } = await importedUrl(file, { options: { sha256: sumOf(file) } });
+
+    assert.ok(image.equals(Buffer.alloc(64 << 10)));
+    assert.equal(requests.length, 1);
   });
 
   it('is refused when it is cut short', async () => {

@@ -90,12 +90,14 @@ export class SourceReading {
   /** A format with tables, which is read in places. */
   async *#tables({ start, all, ...peeked }: Peeked): AsyncGenerator<ImagePiece> {
     const { isLocal } = this.#file;
-    if (!this.#isChecked && !isLocal) {
+    const hasChecks = this.#options.checks.length > 0;
+    // What was checked is what is read: a server could give another file the next time, also where it is a short one.
+    if (hasChecks && !isLocal) {
       yield* this.#spooled(all);
       return;
     }
     // What was read so far says only what it is.
-    if (this.#isChecked) {
+    if (!hasChecks) {
       await peeked.close();
       this.bytes = 0;
       this.totalBytes = undefined;
