@@ -56,6 +56,8 @@ export interface PartCounts {
   readonly failures: readonly string[];
 }
 
+const PROGRESS_ROUNDS = 25;
+
 /** Runs a part to its end; one failed round does not end it. */
 export async function runPart(
   part: FaultPart,
@@ -78,6 +80,7 @@ export async function runPart(
       failures.push(`${part.name} round ${round} of seed ${seed}, ${label}: ${sentenceOf(thrown)}`);
       say(`FAILED ${failures.at(-1)}`);
     }
+    if (round % PROGRESS_ROUNDS === 0 && round < running.count) say(`  … ${round} of ${running.count}`);
   }
   for (const line of table.lines()) say(line);
   return { passed: running.count - failures.length, failed: failures.length, failures };

@@ -1,14 +1,15 @@
 /**
- * Faults of the write path, in parts. Prints what each round's fault was and ends with `N passed, N failed`. Root makes the disks loop
- * devices; without root they are files.
+ * Faults of the write path, in parts. Counts rounds by what their fault was and ends with `N passed, N failed`. For root the disks are
+ * loop devices, for others files; power-cut needs root and what `npm run e2e` builds.
  *
  *   npm run fault -- write [PART …] [--rounds N] [--seed N]
  */
 import { parseArgs } from 'node:util';
 import { type FaultPart, runPart } from './fault-run.ts';
 import { HOST_PARTS } from './write/parts.ts';
+import { powerCut } from './write/power-cut.ts';
 
-const PARTS: readonly FaultPart[] = HOST_PARTS;
+const PARTS: readonly FaultPart[] = [...HOST_PARTS, powerCut];
 
 const { values, positionals } = parseArgs({
   options: { rounds: { type: 'string' }, seed: { type: 'string' } },

@@ -7,6 +7,8 @@ export interface VmOptions {
   readonly mac: string;
   /** Raw disk image that already exists; without it the machine has no disk. */
   readonly disk?: string;
+  /** In its place: the Unix socket of an NBD server (nbd-disk.ts), whose cache knows flushes. */
+  readonly diskSocket?: string;
   /** How the disk is attached: /dev/vda, /dev/nvme0n1, and /dev/sda for the other two. Default virtio. */
   readonly diskKind?: DiskKind;
   /** Default 512. Not for sata-ide. */
@@ -91,8 +93,12 @@ export function qemuArguments(options: VmOptions, place: VmPlace): readonly [str
   ];
 }
 
-function disksArguments({ disk, moreDisks = [], ...options }: VmOptions, bootIndex: number): readonly string[] {
-  const first = disk === undefined ? [] : diskArguments(disk, options, bootIndex);
+function disksArguments(
+  { disk, diskSocket, moreDisks = [], ...options }: VmOptions,
+  bootIndex: number,
+): readonly string[] {
+  const drive = disk === undefined ? undefined : fileDrive(disk);
+  const first = diskArguments(diskSocket === undefined ? drive : socketDrive(diskSocket), options, bootIndex);
   return [...first, ...moreDisks.flatMap(moreDiskArguments)];
 }
 
@@ -124,20 +130,26 @@ function firmwareArguments({ firmwareVariables }: VmPlace): readonly string[] {
 }
 
 /** `cache=unsafe`: the machine's flushes need not reach the host's disk, a test throws the file away anyway. */
+function fileDrive(file: string): string {
+  return `file=${escapeCommas(file)},format=raw,cache=unsafe,discard=unmap,detect-zeroes=unmap`;
+}
+
+/** Errors reach the machine, instead of stopping it. */
+function socketDrive(socket: string): string {
+  return `file.driver=nbd,file.server.type=unix,file.server.path=${escapeCommas(socket)},format=raw,cache=none,werror=report,rerror=report`;
+}
+
 function diskArguments(
-  file: string,
+  drive: string | undefined,
   { diskKind = 'virtio', diskBlockBytes: blockBytes }: Pick<VmOptions, 'diskKind' | 'diskBlockBytes'>,
   bootIndex: number,
 ): readonly string[] {
+  if (drive === undefined) return [];
   const blocks = blockBytes === undefined ? '' : `,logical_block_size=${blockBytes},physical_block_size=${blockBytes}`;
   const devices = DISK_DEVICES[diskKind].map((device) =>
     device.includes('drive=') ? `${device},bootindex=${bootIndex}${blocks}` : device,
   );
-  return [
-    '-drive',
-    `if=none,id=d0,file=${escapeCommas(file)},format=raw,cache=unsafe,discard=unmap,detect-zeroes=unmap`,
-    ...devices.flatMap((device) => ['-device', device]),
-  ];
+  return ['-drive', `if=none,id=d0,${drive}`, ...devices.flatMap((device) => ['-device', device])];
 }
 
 function escapeCommas(path: string): string {
