@@ -96,19 +96,30 @@ interface Head {
   readonly table: PartitionTable;
 }
 
-/** Writes the beginning of a disk, and a GPT's copy at its end, with at most this one partition marked. */
+/** Writes the beginning of a disk, and a GPT's copy at its end, with at most this one partition marked. Throws `write_failed`. */
 async function writeMarked(disk: Disk, { head, table }: Head, number: number | undefined): Promise<void> {
+  const ends: [Buffer, number][] = [[head, 0]];
   if (table.kind === 'mbr') {
     for (let index = 0; index < 4; index++) head.writeUInt8(index + 1 === number ? 0x80 : 0, 446 + index * 16);
   } else {
     const tail = alignedBuffer(END_BYTES);
-    await disk.read(tail, disk.sizeBytes - END_BYTES);
+    const tailAt = disk.sizeBytes - END_BYTES;
+    await disk.read(tail, tailAt);
     markGptEntry(head, table, number);
     stretchGpt(head, tail, { sizeBytes: disk.sizeBytes, blockBytes: table.blockBytes });
-    await disk.write(tail, disk.sizeBytes - END_BYTES);
+    // First the copy.
+    ends.unshift([tail, tailAt]);
   }
-  await disk.write(head, 0);
+  for (const [bytes, at] of ends) await disk.write(bytes, at);
   await disk.flush();
+  for (const [bytes, at] of ends) {
+    const found = alignedBuffer(END_BYTES);
+    await disk.read(found, at);
+    if (!found.equals(bytes)) {
+      const fact = `the ${at === 0 ? 'first' : 'last'} MiB of ${disk.device} does not hold what was written`;
+      throw new TinsmithError('write_failed', `${fact}: the disk is faulty`);
+    }
+  }
 }
 
 async function readHead(disk: Disk): Promise<Head> {
