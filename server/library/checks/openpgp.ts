@@ -22,7 +22,7 @@ export async function openpgpCheck(files: { readonly key: Buffer; readonly signa
   verified.catch((reason: unknown) => writer.abort(reason).catch(() => undefined));
   return {
     // Copied: the library keeps it for a while.
-    update: (bytes) => writer.write(Uint8Array.from(bytes)),
+    update: (bytes) => writer.write(new Uint8Array(bytes)),
     async finish() {
       // A reader that has gone says why itself.
       await writer.close().catch(() => undefined);
