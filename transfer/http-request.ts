@@ -8,7 +8,7 @@ import { FinalDownloadError } from './download-errors.ts';
 import { HttpResponse } from './http-response.ts';
 import type { KeptConnections } from './kept-connections.ts';
 import { pause } from './pause.ts';
-import { type SocketReader, streamReader, TcpReader } from './socket-reader.ts';
+import { ConnectionReader, type SocketReader, streamReader } from './socket-reader.ts';
 import { type TurnInLine, turnInLine } from './turn-in-line.ts';
 
 export interface GetOptions {
@@ -137,7 +137,7 @@ async function open(
 ): Promise<SocketReader> {
   if (url.protocol === 'http:') {
     const to = proxy ?? url;
-    return new TcpReader(hostOf(to), portOf(to), memory);
+    return new ConnectionReader({ host: hostOf(to), port: portOf(to) }, memory);
   }
   const host = hostOf(url);
   const name = isIP(host) === 0 ? { servername: host } : {};

@@ -7,6 +7,8 @@ export interface Decoder {
   end(): Promise<void>;
   /** Frees native memory; no push may be under way. */
   close(): void;
+  /** Resolves when nothing more goes to the sink. Absent: that is so whenever no push is under way. */
+  settled?(): Promise<void>;
 }
 
 export type ImageFormat = 'raw' | 'gz' | 'xz' | 'zst' | 'bz2';

@@ -9,11 +9,14 @@ export interface SocketReader {
   pull(): Promise<Buffer | undefined>;
 }
 
+/** An address on the network, or a socket in the file system. */
+export type Peer = { readonly host: string; readonly port: number } | { readonly path: string };
+
 /**
- * A TCP connection that reads into one buffer again and again. The streams of node:http allocate 64 KiB for every read, which
+ * A connection that reads into one buffer again and again. The streams of node:http allocate 64 KiB for every read, which
  * costs a third of the whole write path in garbage collection (1.2-1.6 s of CPU per GiB of image, 0.8-1.0 s this way).
  */
-export class TcpReader implements SocketReader {
+export class ConnectionReader implements SocketReader {
   readonly socket: Socket;
   #received: Buffer | undefined;
   #isOver = false;
@@ -21,14 +24,14 @@ export class TcpReader implements SocketReader {
   #wake: () => void = () => undefined;
 
   /** `memory` is the connection's until its socket is destroyed. */
-  constructor(host: string, port: number, memory: Buffer = Buffer.allocUnsafeSlow(RECEIVE_BYTES)) {
+  constructor(to: Peer, memory: Buffer = Buffer.allocUnsafeSlow(RECEIVE_BYTES)) {
     const callback = (bytes: number): boolean => {
       this.#received = memory.subarray(0, bytes);
       this.#wake();
       // Nothing more until it is used up.
       return false;
     };
-    this.socket = connect({ host, port, onread: { buffer: memory, callback } });
+    this.socket = connect({ ...to, onread: { buffer: memory, callback } });
     this.socket.on('error', (error) => {
       this.#failure = error;
     });

@@ -38,7 +38,7 @@ async function writeUrl(disk: Disk, url: string, params: Image2diskParams, conte
   const line = everySoOften(params.progressEveryMs);
   const { format, ...written } = await writeImage(
     disk,
-    { ...params, url },
+    { ...params, url, startFilter: (argv) => context.machine.startFilter(argv) },
     {
       ...readBackEvents(params, context),
       signal,

@@ -35,6 +35,7 @@ async function writeLayer(params: Oci2diskParams, context: ActionContext): Promi
       sha256From: 'the manifest',
       unwrap: (sink) => new LayerSink(sink),
       access: registry,
+      startFilter: (argv) => machine.startFilter(argv),
       proxy,
       retryForMs,
     },

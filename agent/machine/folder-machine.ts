@@ -55,6 +55,7 @@ export function folderMachine(options: FolderMachineOptions): FolderMachine {
     diskFile,
     folderOf,
     run,
+    startFilter: async () => undefined,
     releaseMounts,
     openDisk: async (path) => {
       const device = real(path);

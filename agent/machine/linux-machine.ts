@@ -17,6 +17,7 @@ import { PROBE_BYTES, recognizeFileSystem } from './file-system-probe.ts';
 import { LinuxMounts } from './linux-mounts.ts';
 import type { Disk, FileSystemName, KernelToLoad, Machine, Waiting } from './machine.ts';
 import { runProgram } from './program.ts';
+import { startFilter } from './program-filter.ts';
 import { waitUntil } from './wait-until.ts';
 
 /** The kernel may keep the disk busy for a moment after it was closed. */
@@ -45,6 +46,7 @@ export function linuxMachine(runDirectory = '/run/tinsmith'): Machine {
     eraseAbilities,
     probe: probeDevice,
     run: runProgram,
+    startFilter,
     runInside: (root, program) => mounts.runInside(root, program),
     firmware: async () => ((await exists('/sys/firmware/efi')) ? 'uefi' : 'bios'),
     bootFile: readBootFile,

@@ -1,4 +1,5 @@
 import type { InventoryDisk } from '#proto/inventory.ts';
+import type { ProgramFilter } from './program-filter.ts';
 
 /**
  * The machine as actions see it: the only way to its disks, file systems and programs. linux-machine.ts is the real one;
@@ -39,6 +40,8 @@ export interface Machine {
   probe(device: string, options: Waiting): Promise<FileSystemName | undefined>;
   /** Runs a program to its end. Throws only when it cannot be started or is aborted; look at the exit code. */
   run(program: ProgramCall): Promise<ProgramResult>;
+  /** Starts a program that bytes go through, such as a decoder. Undefined: this machine has none such. The caller closes it. */
+  startFilter(argv: readonly string[]): Promise<ProgramFilter | undefined>;
   /**
    * Runs a program inside a mounted file system with /dev, /proc and /sys of this machine and an empty /run. /dev/disk/by-uuid
    * and by-partuuid say what is on the disks by then.

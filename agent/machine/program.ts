@@ -10,7 +10,8 @@ const GRACE_MS = 5000;
 const LINGER_MS = 1000;
 const LONGEST_LINE = 16 * 1024;
 const KEPT_LINES = 10;
-const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** Where programs of the boot environment lie. */
+export const PROGRAM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /**
  * Runs a program in a process group of its own: what it started ends with it, at its end as in an abort, as in a container.
@@ -20,7 +21,7 @@ export async function runProgram(call: ProgramCall): Promise<ProgramResult> {
   call.signal.throwIfAborted();
   const [file = '', ...args] = call.argv;
   const child = spawn(file, args, {
-    env: { PATH, HOME: '/root', LANG: 'C.UTF-8', ...call.environment },
+    env: { PATH: PROGRAM_PATH, HOME: '/root', LANG: 'C.UTF-8', ...call.environment },
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
   });

@@ -18,6 +18,7 @@ import { wideDownload } from '#transfer/wide-download.ts';
 import type { Disk } from '../machine/machine.ts';
 import { DiskEnds } from './disk-ends.ts';
 import { DiskWriter, tooSmall } from './disk-writer.ts';
+import { fastestDecoder, type StartFilter, UnsureDecoderError } from './program-decoder.ts';
 import { type ReadBackEvents, readBack } from './read-back.ts';
 import { WriteResume } from './write-resume.ts';
 
@@ -37,6 +38,8 @@ export interface ImageRequest {
   /** How often a journal is kept of what is on the disk; default 5 s. */
   readonly journalEveryMs?: number;
   readonly access?: DownloadAccess;
+  /** Whether programs may decode, where they are faster. */
+  readonly startFilter?: StartFilter;
   /** What is decompressed goes through it: it may be something that holds the image, such as a tar file. */
   readonly unwrap?: (inner: ImageSink) => UnwrappingSink;
 }
@@ -79,12 +82,14 @@ const STARTS = 5;
  * written, no partition table is on the disk then.
  */
 export async function writeImage(disk: Disk, request: ImageRequest, events: WriteEvents): Promise<ImageWritten> {
+  let { startFilter, ...how } = request;
   for (let start = 1; ; start++) {
     try {
-      return await writeOnce(disk, request, events);
+      return await writeOnce(disk, startFilter === undefined ? how : { ...how, startFilter }, events);
     } catch (thrown) {
       if (!(thrown instanceof RestartDownloadError)) throw thrown;
       if (start === STARTS) throw thrown.error;
+      if (thrown instanceof UnsureDecoderError) startFilter = undefined;
       events.log(`${thrown.error.message}: start ${start + 1} of ${STARTS}`);
     }
   }
@@ -150,7 +155,7 @@ async function decodeAll(run: WriteRun, request: ImageRequest, events: WriteEven
     if (await takeUp(run, hash, events)) decoding = { format: 'raw', decoder: decoders.raw(sink) };
     for await (const batch of readBatches(wideDownload(download, options))) {
       hash?.update(batch);
-      decoding ??= begin(batch, sink, run, { request, events });
+      decoding ??= await begin(batch, sink, run, { request, events });
       await decoding.decoder.push(batch);
       events.signal.throwIfAborted();
       events.progress({ format: decoding.format, ...progressOf(download), written: writer.bytes });
@@ -161,6 +166,7 @@ async function decodeAll(run: WriteRun, request: ImageRequest, events: WriteEven
     await sink.finish();
   } finally {
     decoding?.decoder.close();
+    await decoding?.decoder.settled?.();
     sink.close();
   }
   if (decoding === undefined) throw new TinsmithError('corrupt_image', 'the image is empty');
@@ -173,16 +179,16 @@ interface Decoding {
 }
 
 /** Knows by the first bytes what the image is. */
-function begin(
+async function begin(
   start: Buffer,
   sink: ImageSink,
   { download, writer, resume }: WriteRun,
   { request, events }: { readonly request: ImageRequest; readonly events: WriteEvents },
-): Decoding {
+): Promise<Decoding> {
   const format = request.unwrap === undefined ? imageFormat(start, download, writer) : outerFormat(start);
   if (format === 'raw') resume?.begin();
   events.log(`the image is ${format}, ${download.totalBytes ?? 'an unknown number of'} bytes to download`);
-  return { format, decoder: decoders[format](sink) };
+  return { format, decoder: await fastestDecoder(format, sink, request.startFilter) };
 }
 
 /** Whether an earlier run left something to go on with: a raw image. */

@@ -73,7 +73,7 @@ describe('bootTree', () => {
     assert.equal(paths(tree).includes('usr/sbin/mkfs.xfs'), true);
     assert.throws(() => bootTools(['e2fsprogs']), {
       code: 'invalid_input',
-      message: 'cannot leave out e2fsprogs: use one of xfsprogs, btrfs-progs, lvm2, nvme-cli, hdparm',
+      message: 'cannot leave out e2fsprogs: use one of xfsprogs, btrfs-progs, lvm2, nvme-cli, hdparm, isal, xz-utils',
     });
   });
 

@@ -1,5 +1,6 @@
 /** One run of the agent's write path in a process of its own: `write-image-agent.ts URL DEVICE`; prints one line of JSON. */
 import { openBlockDevice } from '#agent/machine/block-device.ts';
+import { startFilter } from '#agent/machine/program-filter.ts';
 import { writeImage } from '#agent/write/write-image.ts';
 
 const [url = '', device = ''] = process.argv.slice(2);
@@ -9,7 +10,7 @@ let imageBytes: number;
   await using disk = await openBlockDevice(device, device);
   const written = await writeImage(
     disk,
-    { url, proxy: {}, retryForMs: 10_000 },
+    { url, proxy: {}, retryForMs: 10_000, startFilter },
     { signal: AbortSignal.timeout(600_000), log: () => undefined, progress: () => undefined },
   );
   imageBytes = written.imageBytes;
