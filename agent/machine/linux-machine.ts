@@ -46,7 +46,7 @@ export function linuxMachine(runDirectory = '/run/tinsmith'): Machine {
     eraseAbilities,
     probe: probeDevice,
     run: runProgram,
-    startFilter,
+    startFilter: (argv) => startFilter(argv, runDirectory),
     runInside: (root, program) => mounts.runInside(root, program),
     firmware: async () => ((await exists('/sys/firmware/efi')) ? 'uefi' : 'bios'),
     bootFile: readBootFile,

@@ -1,6 +1,6 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,10 +29,13 @@ const COMPLAINT_BYTES = 4096;
 
 /**
  * Starts a program between two sockets: they carry 200 KiB at a time where a pipe carries 64, and are read into one memory again and
- * again. Undefined: there is no such program here.
+ * again. The socket has a name in `folder`, which is made, for a moment. Undefined: there is no such program here.
  */
-export async function startFilter([file = '', ...args]: readonly string[]): Promise<ProgramFilter | undefined> {
-  const output = await socketPair();
+export async function startFilter(
+  [file = '', ...args]: readonly string[],
+  folder = tmpdir(),
+): Promise<ProgramFilter | undefined> {
+  const output = await socketPair(folder);
   const child = spawn(file, args, {
     env: { PATH: PROGRAM_PATH, LANG: 'C.UTF-8' },
     stdio: ['pipe', output.theirs, 'pipe'],
@@ -77,8 +80,9 @@ function filterOf(child: ChildProcessByStdio<Writable, null, Readable>, output: 
 }
 
 /** Two ends of one connection: ours reads, theirs is given to a program. */
-async function socketPair(): Promise<{ readonly ours: ConnectionReader; readonly theirs: Socket }> {
-  const folder = await mkdtemp(join(tmpdir(), 'tinsmith-filter-'));
+async function socketPair(inside: string): Promise<{ readonly ours: ConnectionReader; readonly theirs: Socket }> {
+  await mkdir(inside, { recursive: true });
+  const folder = await mkdtemp(join(inside, 'tinsmith-filter-'));
   try {
     const path = join(folder, 'socket');
     const server = createServer({ pauseOnConnect: true });

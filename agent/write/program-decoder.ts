@@ -24,11 +24,12 @@ export async function fastestDecoder(
   format: ImageFormat,
   sink: ImageSink,
   startFilter: StartFilter | undefined,
-): Promise<Decoder> {
+): Promise<{ readonly decoder: Decoder; readonly program?: string }> {
   const argv = PROGRAMS[format];
   const filter = argv === undefined ? undefined : await startFilter?.(argv);
-  if (filter === undefined) return decoders[format](sink);
-  return format === 'gz' ? oneMember(filter, sink) : programDecoder(filter, sink, format);
+  if (argv === undefined || filter === undefined) return { decoder: decoders[format](sink) };
+  const decoder = format === 'gz' ? oneMember(filter, sink) : programDecoder(filter, sink, format);
+  return { decoder, program: argv[0] ?? '' };
 }
 
 /** A program did not say enough: the whole download starts again and is decoded by the agent itself. */

@@ -187,8 +187,10 @@ async function begin(
 ): Promise<Decoding> {
   const format = request.unwrap === undefined ? imageFormat(start, download, writer) : outerFormat(start);
   if (format === 'raw') resume?.begin();
-  events.log(`the image is ${format}, ${download.totalBytes ?? 'an unknown number of'} bytes to download`);
-  return { format, decoder: await fastestDecoder(format, sink, request.startFilter) };
+  const { decoder, program } = await fastestDecoder(format, sink, request.startFilter);
+  const how = program === undefined ? format : `${format} and decoded by ${program}`;
+  events.log(`the image is ${how}, ${download.totalBytes ?? 'an unknown number of'} bytes to download`);
+  return { format, decoder };
 }
 
 /** Whether an earlier run left something to go on with: a raw image. */
