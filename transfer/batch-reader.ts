@@ -3,6 +3,7 @@ import { TinsmithError } from '#proto/errors.ts';
 const BATCH_BYTES = 1 << 20;
 /** 8 MiB are read ahead of the decoder at most. */
 const BATCHES = 8;
+export const BATCH_READER_BYTES = BATCHES * BATCH_BYTES;
 
 /**
  * Gathers small chunks into batches of 1 MiB, reading ahead while the consumer works. A batch is valid until the next one is

@@ -5,12 +5,15 @@ import { FinalDownloadError } from './download-errors.ts';
 import { KeptConnections } from './kept-connections.ts';
 import { pause } from './pause.ts';
 import { BusyServerError, type NamedFile, NoRangesError, RangeReader } from './range-reader.ts';
+import { RECEIVE_BYTES } from './socket-reader.ts';
 
 /** More of them gain little, and servers and proxies begin to count. */
 const CONNECTIONS = 4;
 const SEGMENT_BYTES = 2 << 20;
-/** 16 MiB: each connection fills one while as many wait for their turn. */
-const SEGMENTS = 2 * CONNECTIONS;
+/** Each connection fills one while some wait for their turn. */
+const SEGMENTS = 6;
+/** 14 MiB: what this holds at most, connections included. */
+export const WIDE_BUFFER_BYTES = SEGMENTS * SEGMENT_BYTES + CONNECTIONS * RECEIVE_BYTES;
 /** One connection shows first what it can do. */
 const LOOK_BYTES = 8 << 20;
 /** Less is not worth it. */

@@ -75,6 +75,7 @@ describe('reading an image back', () => {
       assert.ok(disk.subarray(MIB, end).equals(image.subarray(MIB, end)));
       assert.equal(readPartitionTable(disk.subarray(0, MIB), shape.blockBytes ?? 512)?.partitions.length, 2);
       assert.equal(readBack.at(-1), image.length);
+      assert.ok(result.bufferBytes <= 64 * MIB, `${result.bufferBytes} bytes of buffers`);
     });
 
     it(`finds one wrong bit on ${what}, and leaves nothing that boots`, async () => {

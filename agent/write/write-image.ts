@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
-import { readBatches } from '#transfer/batch-reader.ts';
+import { BATCH_READER_BYTES, readBatches } from '#transfer/batch-reader.ts';
 import { decoders } from '#transfer/decoders.ts';
 import { Download, type DownloadOptions, type DownloadTiming } from '#transfer/download.ts';
 import { RestartDownloadError } from '#transfer/download-errors.ts';
@@ -14,7 +14,7 @@ import {
   zstdContentBytes,
 } from '#transfer/image-format.ts';
 import type { ImageSink } from '#transfer/image-sink.ts';
-import { wideDownload } from '#transfer/wide-download.ts';
+import { WIDE_BUFFER_BYTES, wideDownload } from '#transfer/wide-download.ts';
 import type { Disk } from '../machine/machine.ts';
 import { DiskEnds } from './disk-ends.ts';
 import { DiskWriter, tooSmall } from './disk-writer.ts';
@@ -70,6 +70,8 @@ export interface ImageWritten {
   readonly imageBytes: number;
   /** Numbers of the partitions that the kernel should show now. */
   readonly partitions: readonly number[];
+  /** What all buffers held together at most, the decoder's own memory aside. */
+  readonly bufferBytes: number;
 }
 
 /** Whole downloads of a file that cannot be resumed. */
@@ -125,7 +127,8 @@ async function writeOnce(disk: Disk, request: ImageRequest, events: WriteEvents)
     await disk.flush();
     if (request.verifyDisk === true) await readBack(disk, writer, writer.readBackMemory, events);
     const partitions = await ends.commit(writer);
-    return { format, imageBytes: writer.bytes, partitions };
+    const bufferBytes = writer.memory.peakBytes + BATCH_READER_BYTES + WIDE_BUFFER_BYTES;
+    return { format, imageBytes: writer.bytes, partitions, bufferBytes };
   } catch (thrown) {
     download.close();
     await resume?.settle();

@@ -6,6 +6,7 @@ import { writeImage } from '#agent/write/write-image.ts';
 const [url = '', device = ''] = process.argv.slice(2);
 const startedAt = performance.now();
 let imageBytes: number;
+let bufferBytes: number;
 {
   await using disk = await openBlockDevice(device, device);
   const written = await writeImage(
@@ -13,10 +14,16 @@ let imageBytes: number;
     { url, proxy: {}, retryForMs: 10_000, startFilter },
     { signal: AbortSignal.timeout(600_000), log: () => undefined, progress: () => undefined },
   );
-  imageBytes = written.imageBytes;
+  ({ imageBytes, bufferBytes } = written);
 }
 const seconds = (performance.now() - startedAt) / 1000;
 const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
 console.log(
-  JSON.stringify({ imageBytes, seconds, peakRssMiB: maxRSS / 1024, cpuSeconds: (userCPUTime + systemCPUTime) / 1e6 }),
+  JSON.stringify({
+    imageBytes,
+    seconds,
+    peakRssMiB: maxRSS / 1024,
+    buffersMiB: bufferBytes / 2 ** 20,
+    cpuSeconds: (userCPUTime + systemCPUTime) / 1e6,
+  }),
 );
