@@ -114,6 +114,16 @@ describe('decoding xz by a program', { skip: hasXz ? false : 'there is no xz her
     assert.deepEqual(await readdir(join(folder, 'run')), []);
   });
 
+  it('is done again by our own decoder when the program is killed or cannot run', async () => {
+    for (const script of ['kill -9 $$', 'exit 127']) {
+      started.length = 0;
+
+      assertWritten(await write(file, [wholeFile], { startFilter: () => counted(['sh', '-c', script]) }));
+
+      assert.deepEqual(started, ['sh there']);
+    }
+  });
+
   it('is done by our own decoder where there is no such program', async () => {
     started.length = 0;
 

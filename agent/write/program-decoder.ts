@@ -57,13 +57,18 @@ function oneMember(filter: ProgramFilter, sink: ImageSink): Decoder {
       await decoder.end();
       const isWhole = trailer.readUInt32LE(0) === crc && trailer.readUInt32LE(4) === bytes % 2 ** 32;
       if (isWhole) return;
-      const fact = 'the image is no single gz member, as igzip decodes it: the agent decodes it by itself';
-      throw new UnsureDecoderError(new TinsmithError('corrupt_image', fact));
+      throw unsure('the image is no single gz member, as igzip decodes it');
     },
   };
 }
 
 const TRAILER_BYTES = 8;
+/** Not to be executed, not found, and whatever a signal ended: as shells say it. */
+const LEAST_FOREIGN_CODE = 126;
+
+function unsure(fact: string): UnsureDecoderError {
+  return new UnsureDecoderError(new TinsmithError('corrupt_image', `${fact}: the agent decodes it by itself`));
+}
 
 function programDecoder(
   filter: ProgramFilter,
@@ -76,11 +81,12 @@ function programDecoder(
   pumping.catch(() => undefined);
   let isEnded = false;
 
-  /** Why the program takes no more. */
+  /** Why the program takes no more. One that ended well too early, could not run or was killed says nothing of the image. */
   const failure = async (): Promise<never> => {
     await pumping;
     const { exitCode, complaint } = await filter.result();
-    const fact = complaint === '' ? `the program ended with ${exitCode}` : complaint.split('\n').at(-1);
+    const fact = complaint === '' ? `the program ended with ${exitCode}` : (complaint.split('\n').at(-1) ?? '');
+    if (exitCode === 0 || exitCode >= LEAST_FOREIGN_CODE) throw unsure(`${format} was not decoded: ${fact}`);
     throw new TinsmithError('corrupt_image', `the image is damaged: its ${format} data does not decode (${fact})`);
   };
 
