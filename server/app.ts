@@ -36,6 +36,7 @@ import { makeFolder } from './make-folder.ts';
 import { type ActionImages, readActionImages } from './manifests/action-images.ts';
 import { startAgentService } from './provision/agent-service.ts';
 import type { WorkflowEngine } from './provision/engine.ts';
+import { PeerTracker } from './provision/peer-tracker.ts';
 import { SWEEP_INTERVAL_MS, workflowEngine } from './provision/workflow-engine.ts';
 import { slurpRoutes } from './slurp/slurp-routes.ts';
 import { openSqliteStore } from './store/sqlite-store.ts';
@@ -79,6 +80,8 @@ interface Parts {
   };
   readonly images: Images;
   readonly admission: ImageAdmission;
+  /** Absent: machines do not give frames to one another. */
+  readonly peers?: PeerTracker;
 }
 
 /**
@@ -103,9 +106,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     library: config['library.dir'] || join(dataDir, 'library'),
   };
   await makeFolder(dataDir, 0o700);
-  await makeFolder(folders.boot);
-  await makeFolder(folders.images);
-  await makeFolder(folders.library);
+  for (const folder of [folders.boot, folders.images, folders.library]) await makeFolder(folder);
 
   await using stack = new AsyncDisposableStack();
   const { store, transitions } = stack.use(
@@ -116,7 +117,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const images = await openImagesIn(folders.library, base, stack);
   const actionImages = await siteActions(config['actions.map']);
   const admission = stack.use(openAdmission(options, clock));
-  const parts: Parts = { ...base, ca, folders, images, actionImages, admission };
+  const peers = config['library.peers'] ? new PeerTracker() : undefined;
+  const parts: Parts = { ...base, ca, folders, images, actionImages, admission, ...(peers && { peers }) };
   const grpc = await startProvisioning(parts, stack);
   const { port: metadata, legacyPort: metadataLegacy } = await startMetadata(parts, stack);
   startClusters(parts, metadata, stack);
@@ -128,7 +130,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       version,
       actionTimeoutMs: config['action.timeout'] * 1000,
       actionImages,
-      images: { ...images, serving: () => admission.serving() },
+      images: { ...images, serving: () => ({ ...admission.serving(), sharing: peers?.rows() ?? [] }) },
       clock,
       planHost: planHost(config, { address: facing.address, metadata, metadataLegacy }),
       token: await ensureAdminToken(dataDir),
@@ -201,7 +203,7 @@ async function startProvisioning(parts: Parts, stack: AsyncDisposableStack): Pro
       log,
       heartbeatMs: config['agent.heartbeat'] * 1000,
       clock,
-      peers: config['library.peers'],
+      ...(parts.peers && { peers: parts.peers }),
     }),
   );
   const stopping = new AbortController();

@@ -97,6 +97,13 @@ export interface ImageServing {
     readonly rate: number;
     readonly isSlow: boolean;
   }[];
+  readonly sharing: readonly SharingMachine[];
+}
+
+interface SharingMachine {
+  readonly hardware: string;
+  readonly digest: string;
+  readonly frames: number;
 }
 
 const servedMachineSchema = Type.Object({
@@ -112,10 +119,19 @@ const servedMachineSchema = Type.Object({
   isSlow: Type.Boolean({ description: 'It takes so little that others are served beside it' }),
 });
 
+const sharingMachineSchema = Type.Object({
+  hardware: Type.String(),
+  digest: Type.String({ description: 'SHA-256 of the index of the image' }),
+  frames: Type.Integer({ description: 'How many it has by now' }),
+});
+
 export const imageServingSchema = Type.Object({
   streams: Type.Integer({ description: 'How many are served at once; 0: no limit' }),
   egress: Type.Integer({ description: 'Bytes a second for all together; 0: no limit' }),
   machines: Type.Array(servedMachineSchema),
+  sharing: Type.Array(sharingMachineSchema, {
+    description: 'Machines that give frames of the image they write to others',
+  }),
 });
 export type ImageServingView = View<typeof imageServingSchema>;
 

@@ -22,7 +22,7 @@ import { grpcStatusOf } from '#proto/grpc-errors.ts';
 import { type AgentListener, listenForAgents } from './agent-listener.ts';
 import { type AgentCall, AgentStream, type AgentStreamContext } from './agent-stream.ts';
 import type { WorkflowEngine } from './engine.ts';
-import { PeerTracker } from './peer-tracker.ts';
+import type { PeerTracker } from './peer-tracker.ts';
 import { createRefusalLimiter, type RefusalLimiter } from './refusal-limiter.ts';
 
 /** What the enroll room does for us; app.ts brings the two together. */
@@ -54,8 +54,8 @@ export interface AgentServiceOptions {
   readonly log: Logger;
   readonly heartbeatMs: number;
   readonly clock: () => Date;
-  /** Whether agents that write the same library image hear of one another. Default: no. */
-  readonly peers?: boolean;
+  /** Through it agents that write the same library image hear of one another. Absent: they do not. */
+  readonly peers?: PeerTracker;
 }
 
 export interface AgentService extends AsyncDisposable {
@@ -72,9 +72,8 @@ const TELL_INTERVAL_MS = 200;
  * repeated (see EnrollService), streams may be cut and opened again at any time.
  */
 export async function startAgentService(options: AgentServiceOptions): Promise<AgentService> {
-  const peers = options.peers === true ? new PeerTracker() : undefined;
-  const { peers: _isOn, ...rest } = options;
-  const context: AgentStreamContext = { ...rest, streams: new Map(), ...(peers && { peers }) };
+  const { peers } = options;
+  const context: AgentStreamContext = { ...options, streams: new Map() };
   /** Every open stream, also those that a newer one replaces. */
   const open = new Set<AgentStream>();
   const server = new Server({

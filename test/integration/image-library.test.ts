@@ -174,13 +174,16 @@ describe('tinsmith image', () => {
       { ...machine, address: '10.9.0.1', state: 'served' as const },
       { ...machine, address: '10.9.0.2', state: 'waiting' as const, placeInLine: 1 },
     ];
-    await using world = await startApiWorld({ serving: { machines } });
+    const sharing = [{ hardware: 'node-2', digest: 'ab'.repeat(32), frames: 12 }];
+    await using world = await startApiWorld({ serving: { machines, sharing } });
 
     const { stdout, stderr } = await cli(world, 'serving');
 
     assert.match(stdout, /^10\.9\.0\.1 .*served .*3\.0 MiB .*1\.0 MiB\/s\n10\.9\.0\.2 .*waiting, place 1/m);
     assert.match(stderr, /8 machines at once/);
+    assert.match(stderr, /node-2 gives 12 frames of sha256-abababababab/);
     const shown = JSON.parse((await cli(world, 'serving', '-o', 'json')).stdout);
+    assert.deepEqual(shown.sharing, sharing);
     assert.deepEqual([shown.streams, shown.machines[1].placeInLine], [8, 1]);
     await using idle = await startApiWorld();
     assert.match((await cli(idle, 'serving')).stderr, /no machine fetches an image/);

@@ -13,6 +13,7 @@ import { type CertificateAuthority, openCertificateAuthority } from '#server/enr
 import { createEnrollService } from '#server/enroll/enroll-service.ts';
 import { type AgentService, startAgentService } from '#server/provision/agent-service.ts';
 import type { WorkflowEngine } from '#server/provision/engine.ts';
+import { PeerTracker } from '#server/provision/peer-tracker.ts';
 import { workflowEngine } from '#server/provision/workflow-engine.ts';
 import { mintBootToken } from '#server/store/boot-token.ts';
 import { openSqliteStore, type SqliteStore } from '#server/store/sqlite-store.ts';
@@ -92,7 +93,7 @@ export async function startAgentWorld(options: AgentWorldOptions = {}): Promise<
       log: silent,
       heartbeatMs: options.heartbeatMs ?? 200,
       clock: now,
-      peers: options.peers === true,
+      ...(options.peers === true && { peers: new PeerTracker() }),
     });
   let service = await start(0);
   let isRunning = true;

@@ -96,7 +96,11 @@ export async function startApiWorld(options: WorldOptions = {}): Promise<ApiWorl
   );
   const api = stack.use(
     await startApi({
-      images: { library, jobs, serving: () => ({ streams: 8, egress: 0, machines: [], ...options.serving }) },
+      images: {
+        library,
+        jobs,
+        serving: () => ({ streams: 8, egress: 0, machines: [], sharing: [], ...options.serving }),
+      },
       clock: clock.now,
       planHost: options.planHost ?? TEST_HOST,
       store: opened.store,

@@ -54,6 +54,7 @@ export const imageServingCommand: Command = {
       printTable(out, COLUMNS, machines, format);
       out.note(limitsText(view));
     }
+    if (format === 'table' || format === 'wide') for (const machine of view.sharing) out.note(sharingText(machine));
     return 0;
   },
 };
@@ -76,6 +77,10 @@ function nameOf({ hardware, address }: Machine): string {
 function stateText({ state, placeInLine, isSlow }: Machine): string {
   if (state === 'waiting') return `waiting, place ${placeInLine}`;
   return isSlow ? 'served, slow: shares its place' : 'served';
+}
+
+function sharingText({ hardware, digest, frames }: ImageServingView['sharing'][number]): string {
+  return `${hardware} gives ${frames} ${frames === 1 ? 'frame' : 'frames'} of sha256-${digest.slice(0, 12)} to machines that write it, too`;
 }
 
 function limitsText({ streams, egress }: ImageServingView): string {
