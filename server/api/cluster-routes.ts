@@ -18,7 +18,7 @@ import { readFacts } from '../cluster/read-facts.ts';
 import type { ClusterDefinition } from '../manifests/cluster-kind.ts';
 import type { Cluster } from '../store/store.ts';
 import { planParts } from './cluster-plan-route.ts';
-import { clusterView } from './cluster-view.ts';
+import { clusterView, type ImportsOf } from './cluster-view.ts';
 import { type ApiDeps, defineRoute } from './route.ts';
 import {
   type ClusterChangeAnswer,
@@ -42,9 +42,11 @@ export const clusterRoutes = [
     path: '/clusters',
     summary: 'Lists clusters, sorted by name, with their nodes and what each of them waits for.',
     response: listSchema(clusterSchema),
-    async handle(_, { store, clock }) {
+    async handle(_, { store, clock, images }) {
       const found = await store.listClusters();
-      return { items: await Promise.all(found.map((cluster) => clusterView(store, cluster, clock()))) };
+      return {
+        items: await Promise.all(found.map((cluster) => clusterView(store, cluster, clock(), importNames(images)))),
+      };
     },
   }),
   defineRoute({
@@ -53,8 +55,8 @@ export const clusterRoutes = [
     summary: 'Shows one cluster with its nodes and what each of them waits for.',
     params: nameParamsSchema,
     response: clusterSchema,
-    async handle({ params }, { store, clock }) {
-      return clusterView(store, await knownCluster(store, params.name), clock());
+    async handle({ params }, { store, clock, images }) {
+      return clusterView(store, await knownCluster(store, params.name), clock(), importNames(images));
     },
   }),
   defineRoute({
@@ -66,7 +68,7 @@ export const clusterRoutes = [
     response: clusterCreateAnswerSchema,
     // Twice is harmless: a cluster of that definition is there already.
     async handle({ body, cause, signal }, deps) {
-      const { store, clock } = deps;
+      const { store, clock, images } = deps;
       const known = await knownRecords(store);
       const { definition, hardware, warnings } = readClusterFiles(body.files, known, deps.actionImages);
       const isNew = !(await isCreated(store, definition));
@@ -77,7 +79,7 @@ export const clusterRoutes = [
       const options = optionsOf(DEFAULT_CLUSTER_OPTIONS, body.options);
       const outcome = await createCluster(deps, definition, options, cause);
       const cluster = await knownCluster(store, definition.cluster.name);
-      return { outcome, warnings, cluster: await clusterView(store, cluster, clock()) };
+      return { outcome, warnings, cluster: await clusterView(store, cluster, clock(), importNames(images)) };
     },
   }),
   defineRoute({
@@ -137,9 +139,9 @@ export const clusterRoutes = [
     params: nameParamsSchema,
     response: clusterSchema,
     // Twice is harmless: it goes on already.
-    async handle({ params, cause }, { store, transitions, clock }) {
+    async handle({ params, cause }, { store, transitions, clock, images }) {
       await transitions.resumeCluster(params.name, { afresh: true }, cause);
-      return clusterView(store, await knownCluster(store, params.name), clock());
+      return clusterView(store, await knownCluster(store, params.name), clock(), importNames(images));
     },
   }),
   defineRoute({
@@ -193,6 +195,10 @@ async function foresee(
   const all = [...steps, ...obstacles.map((obstacle) => `then it is blocked: ${obstacle}`)];
   const isSame = isSameDefinition(before.definition, definition) && before.state === 'ready';
   return { outcome: isSame ? 'unchanged' : 'configured', steps: all };
+}
+
+function importNames({ firstUse }: ApiDeps['images']): ImportsOf {
+  return (workflow) => firstUse?.waitsOf(workflow).map(({ image }) => image) ?? [];
 }
 
 function optionsOf(defaults: ClusterOptions, given: ClusterOptionsRequest = {}): ClusterOptions {

@@ -5,15 +5,25 @@ import type { Cluster, ClusterNode, Store, Workflow } from '../store/store.ts';
 import type { ClusterView, NodeView } from './types.ts';
 import { actionRunView } from './workflow-view.ts';
 
+/** Names of the images whose import a workflow waits for. */
+export type ImportsOf = (workflow: Workflow) => readonly string[];
+
 /** A cluster, its groups, and what each of its nodes does or waits for. */
-export async function clusterView(store: Store, cluster: Cluster, now: Date): Promise<ClusterView> {
+export async function clusterView(
+  store: Store,
+  cluster: Cluster,
+  now: Date,
+  importsOf: ImportsOf,
+): Promise<ClusterView> {
   const { definition } = cluster;
   const nodes = await store.nodes(cluster.name);
   const groups = nodeGroups(definition);
   const revisions = new Map(groups.map((group) => [group.name, nodeRevision(definition, group)]));
   const agents = new Set(await store.connectedAgents());
   const views = await Promise.all(
-    nodes.map((node) => nodeView(store, { cluster, node, nodes, revision: revisions.get(node.group), agents, now })),
+    nodes.map((node) =>
+      nodeView(store, { cluster, node, nodes, revision: revisions.get(node.group), agents, now, importsOf }),
+    ),
   );
   return {
     name: cluster.name,
@@ -42,6 +52,7 @@ interface NodeContext {
   /** What nodes of its group are to be made from; undefined: the group is gone. */
   readonly revision: string | undefined;
   readonly agents: ReadonlySet<string>;
+  readonly importsOf: ImportsOf;
   readonly now: Date;
 }
 
@@ -65,13 +76,13 @@ function startupOf({ definition }: Cluster, { group }: ClusterNode): { readonly 
 }
 
 async function nodeView(store: Store, context: NodeContext): Promise<NodeView | undefined> {
-  const { cluster, node, nodes, revision, agents, now } = context;
+  const { cluster, node, nodes, revision, agents, now, importsOf } = context;
   const hardware = await store.hardware(node.hardware);
   if (hardware === undefined) return undefined; // deleted between two questions
   const workflow = node.workflow === undefined ? undefined : await store.workflow(node.workflow);
   const hasAgent = agents.has(node.hardware);
   const facts = { cluster, node, nodes, hardware, hasAgent, now, ...startupOf(cluster, node) };
-  const wait = nodeWait({ ...facts, ...(workflow && { workflow }) });
+  const wait = nodeWait({ ...facts, ...(workflow && { workflow, imports: importsOf(workflow) }) });
   const dhcp = hardware.spec.interfaces.find((each) => each.dhcp !== undefined)?.dhcp;
   return {
     hardware: node.hardware,

@@ -10,11 +10,15 @@ const a = node('m1', CONTROL_PLANE, 'provisioning');
 
 interface Case extends NodeSituation {
   readonly hasAgent?: boolean;
+  readonly imports?: readonly string[];
   readonly startupMs?: number;
   readonly afterMs?: number;
 }
 
-function waits(state: NodeState, { hasAgent = false, afterMs = 1_000, startupMs, ...more }: Case = {}): string {
+function waits(
+  state: NodeState,
+  { hasAgent = false, afterMs = 1_000, startupMs, imports, ...more }: Case = {},
+): string {
   const each = node('m2', 'md-0', state, more);
   const facts: WaitFacts = {
     cluster,
@@ -22,6 +26,7 @@ function waits(state: NodeState, { hasAgent = false, afterMs = 1_000, startupMs,
     hardware: each.hardware,
     nodes: [a.node, each.node],
     hasAgent,
+    ...(imports && { imports }),
     ...(startupMs !== undefined && { startupMs }),
     now: new Date(AT.getTime() + afterMs),
     ...(each.workflow && { workflow: each.workflow }),
@@ -79,6 +84,9 @@ describe('what a node waits for', () => {
     const early = { run: 'pending', machine: { stage: 'enrolled' }, hasAgent: true } as const;
     assert.equal(waits('provisioning', early), 'its agent is there and begins its installation');
     assert.match(waits('provisioning', { ...early, afterMs: 180_000 }), /^operator: power-cycle m2/);
+    const importing = { ...early, imports: ['d.raw.xz'], afterMs: 180_000 };
+    assert.equal(waits('provisioning', importing), 'waits for the import of d.raw.xz');
+    assert.match(waits('provisioning', { ...importing, hasAgent: false }), /^operator: power-cycle m2/);
   });
 
   it('is its system, which deserves a look when it stays silent', () => {

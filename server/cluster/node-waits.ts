@@ -18,6 +18,8 @@ export interface WaitFacts {
   readonly startupMs?: number;
   /** An agent of the machine is connected. */
   readonly hasAgent: boolean;
+  /** Images that are imported before its workflow begins. */
+  readonly imports?: readonly string[];
   readonly now: Date;
 }
 
@@ -34,7 +36,7 @@ export function nodeWait(facts: WaitFacts): NodeWait | undefined {
     case 'claimed':
       return { text: turnOf(facts), forOperator: false };
     case 'provisioning':
-      return workflow?.state === 'running' ? undefined : bootOf(facts, 'its installation');
+      return workflow?.state === 'running' ? undefined : installationOf(facts);
     case 'installed':
       return startOf(facts);
     case 'ready':
@@ -56,6 +58,13 @@ function turnOf({ node, nodes }: WaitFacts): string {
   const awaited = node.role === 'controlPlane' ? busy : missing;
   if (awaited.length === 0) return 'waits for its turn';
   return `waits for the control plane: ${awaited.map(({ hardware }) => hardware).join(', ')}`;
+}
+
+function installationOf(facts: WaitFacts): NodeWait {
+  const { hasAgent, imports = [] } = facts;
+  // A machine whose agent is there has nothing else to wait for.
+  if (!hasAgent || imports.length === 0) return bootOf(facts, 'its installation');
+  return { text: `waits for the import of ${imports.join(', ')}`, forOperator: false };
 }
 
 function bootOf(facts: WaitFacts, what: string): NodeWait {

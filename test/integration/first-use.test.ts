@@ -50,27 +50,29 @@ describe('images on first use', () => {
     assert.doesNotMatch(JSON.stringify(await site.workflow('m1')) + list, /hunter2/);
   });
 
-  it('begin again when the server was killed in the middle', LIMIT, async () => {
-    await using upstream = await CountedUpstream.start(GZ);
-    await using site = await Site.start(ON);
-    const release = upstream.hold();
-    await site.install(1, { IMG_URL: upstream.url });
-    const machine = await site.boot(1);
-    await site.until(
-      () => site.events('m1', 'workflow.waitsForImage'),
-      (events) => events.length === 1,
-    );
+  for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+    it(`begin again when the server was ended by ${signal} in the middle`, LIMIT, async () => {
+      await using upstream = await CountedUpstream.start(GZ);
+      await using site = await Site.start(ON);
+      const release = upstream.hold();
+      await site.install(1, { IMG_URL: upstream.url });
+      const machine = await site.boot(1);
+      await site.until(
+        () => site.events('m1', 'workflow.waitsForImage'),
+        (events) => events.length === 1,
+      );
 
-    await site.killServer();
-    release();
-    await site.startServer(ON);
-    await machine.end;
+      await site.killServer(signal);
+      release();
+      await site.startServer(ON);
+      await machine.end;
 
-    await assertHolds(machine);
-    assert.equal(upstream.downloads, 2);
-    const workflow = await site.workflow('m1');
-    assert.deepEqual([workflow.state, workflow.attempt], ['succeeded', 1]);
-  });
+      await assertHolds(machine);
+      assert.equal(upstream.downloads, 2);
+      const workflow = await site.workflow('m1');
+      assert.deepEqual([workflow.state, workflow.attempt], ['succeeded', 1]);
+    });
+  }
 
   it('are fetched by the machine when they cannot be imported, and that is told', LIMIT, async () => {
     await using upstream = await CountedUpstream.start(GZ);
@@ -119,6 +121,31 @@ describe('images on first use', () => {
     await assertHolds(machine, image);
     assert.equal(upstream.requests.length, 1);
     assert.equal((await site.workflow('m1')).imports, undefined);
+  });
+
+  it('are imported four at a time', LIMIT, async () => {
+    await using upstream = await CountedUpstream.start(GZ);
+    await using site = await Site.start(ON);
+    const release = upstream.hold();
+    for (const number of [1, 2, 3, 4, 5]) await site.install(number, { IMG_URL: `${upstream.url}?n=${number}` });
+    await site.until(
+      () => site.events('m5', 'workflow.waitsForImage'),
+      (events) => events.length === 1,
+    );
+    await site.until(
+      async () => upstream.requests.length,
+      (requests) => requests >= 4,
+    );
+    const before = (await site.cli('get', 'workflows')).stdout;
+
+    assert.equal(upstream.requests.length, 4);
+    assert.equal(before.match(/waits for the import of debian/g)?.length, 5);
+    release();
+    await site.until(
+      () => site.events('m5', 'workflow.imageReady'),
+      (events) => events.length === 1,
+    );
+    assert.equal(upstream.requests.length, 5);
   });
 
   it('are used again until the upstream has others, and while it is away', LIMIT, async () => {

@@ -1,6 +1,13 @@
 /** An engine on a store in memory, a clock that is moved by hand, and agents that say what a test wants them to say. */
 import assert from 'node:assert/strict';
-import type { ActionResult, AgentCommand, AgentSession, TaskRef, WorkflowEngine } from '#server/provision/engine.ts';
+import type {
+  ActionResult,
+  AgentCommand,
+  AgentSession,
+  FirstUseImages,
+  TaskRef,
+  WorkflowEngine,
+} from '#server/provision/engine.ts';
 import { SWEEP_INTERVAL_MS, workflowEngine } from '#server/provision/workflow-engine.ts';
 import { openSqliteStore } from '#server/store/sqlite-store.ts';
 import type { Store, Workflow } from '#server/store/store.ts';
@@ -26,13 +33,20 @@ export interface EngineWorld extends AsyncDisposable {
   pass(ms: number, ...alive: readonly FakeAgent[]): Promise<void>;
 }
 
-/** Machines `m1`, `m2`, `m3`. */
-export async function startEngineWorld(): Promise<EngineWorld> {
+/** Machines `m1`, `m2`, `m3`; `images` stands for the library. */
+export async function startEngineWorld(images?: FirstUseImages): Promise<EngineWorld> {
   const clock = steppingClock();
   const opened = await openSqliteStore({ path: ':memory:', clock: clock.now });
   const { store, transitions } = opened;
   const start = () =>
-    workflowEngine({ store, transitions, clock: clock.now, leaseMs: LEASE_MS, maxAttempts: MAX_ATTEMPTS });
+    workflowEngine({
+      store,
+      transitions,
+      clock: clock.now,
+      leaseMs: LEASE_MS,
+      maxAttempts: MAX_ATTEMPTS,
+      ...(images && { images }),
+    });
   let engine = start();
   const hardware = ['m1', 'm2', 'm3'].map((name, index) => hardwareManifest(name, index + 1));
   await transitions.apply({ hardware, templates: [], workflows: [] }, OPERATOR);

@@ -88,13 +88,13 @@ export class Site implements AsyncDisposable {
     await ready.promise;
   }
 
-  /** SIGKILL: nothing is flushed, nobody is told. */
-  async killServer(): Promise<void> {
+  /** By SIGKILL nothing is flushed, nobody is told. */
+  async killServer(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
     const server = this.#server;
     if (server === undefined) return;
     this.#server = undefined;
     const exited = once(server, 'exit');
-    server.kill('SIGKILL');
+    server.kill(signal);
     await exited;
   }
 

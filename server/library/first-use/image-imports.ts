@@ -7,17 +7,34 @@ import type { WantedImage } from './wanted-image.ts';
 /** A machine waits for it: level 9 takes three times as long and saves a twentieth. */
 const LEVEL = 3;
 
+/** At once: each compresses on all cores and holds some frames in memory. */
+const MOST = 4;
+
 export interface EndedImport {
   readonly job: ImageJob;
   /** Whether it was the import that was asked for, not one of the same URL with other sums or another proxy. */
   readonly isSame: boolean;
 }
 
+interface Turn {
+  /** Of its job, once it is its turn. */
+  id: string | undefined;
+}
+
+interface RunningImport {
+  readonly order: string;
+  readonly turn: Turn;
+  readonly ended: Promise<ImageJob>;
+}
+
 /** Imports of outside URLs: one at a time for each, whoever asks. */
 export class ImageImports {
   readonly #jobs: ImageJobs;
   readonly #proxy: string | undefined;
-  readonly #running = new Map<string, { readonly id: string; readonly order: string; ended: Promise<ImageJob> }>();
+  readonly #running = new Map<string, RunningImport>();
+  readonly #inLine: (() => void)[] = [];
+  #busy = 0;
+  #isStopped = false;
 
   /** `proxy`: for actions that name none. */
   constructor(jobs: ImageJobs, proxy: string | undefined) {
@@ -35,15 +52,39 @@ export class ImageImports {
   /** How far the import of a URL is. */
   progress(key: string): ImageJob | undefined {
     const running = this.#running.get(key);
-    return running === undefined ? undefined : this.#jobs.job(running.id);
+    return running?.turn.id === undefined ? undefined : this.#jobs.job(running.turn.id);
   }
 
-  #start(key: string, order: ImageOrder) {
-    const { id } = this.#jobs.add(order);
-    const ended = this.#jobs.ended(id).finally(() => this.#running.delete(key));
-    const running = { id, order: sumOf(order), ended };
+  /** Nothing new begins; who waits for a turn gets none. */
+  stop(): void {
+    this.#isStopped = true;
+    for (const wake of this.#inLine.splice(0)) wake();
+  }
+
+  #start(key: string, order: ImageOrder): RunningImport {
+    const turn: Turn = { id: undefined };
+    const ended = this.#work(turn, order).finally(() => this.#running.delete(key));
+    const running = { order: sumOf(order), turn, ended };
     this.#running.set(key, running);
     return running;
+  }
+
+  async #work(turn: Turn, order: ImageOrder): Promise<ImageJob> {
+    while (this.#busy >= MOST && !this.#isStopped) {
+      await new Promise<void>((resolve) => {
+        this.#inLine.push(resolve);
+      });
+    }
+    if (this.#isStopped) throw new TinsmithError('unavailable', 'the server is stopping');
+    this.#busy += 1;
+    try {
+      const { id } = this.#jobs.add(order);
+      turn.id = id;
+      return await this.#jobs.ended(id);
+    } finally {
+      this.#busy -= 1;
+      this.#inLine.shift()?.();
+    }
   }
 
   #orderOf(wanted: WantedImage): ImageOrder {

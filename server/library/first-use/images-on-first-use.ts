@@ -112,11 +112,14 @@ class FirstUse implements ImagesOnFirstUse {
   readonly #runs = new Map<string, Run>();
   readonly #asking = new Map<string, Promise<UpstreamAnswer>>();
   readonly #stopping = new AbortController();
+  /** Rejects when it stops. */
+  readonly #stopped = Promise.withResolvers<never>();
   readonly #working = new Set<Promise<void>>();
 
   constructor(options: FirstUseOptions) {
     this.#options = options;
     this.#imports = new ImageImports(options.jobs, options.proxy);
+    this.#stopped.promise.catch(() => undefined); // it may be that nobody waits
     this.#own(this.#follow());
     this.#own(this.#showProgress());
   }
@@ -149,7 +152,10 @@ class FirstUse implements ImagesOnFirstUse {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopping.abort(new TinsmithError('unavailable', 'the server is stopping'));
+    const reason = new TinsmithError('unavailable', 'the server is stopping');
+    this.#stopping.abort(reason);
+    this.#imports.stop();
+    this.#stopped.reject(reason);
     await Promise.all(this.#working);
   }
 
@@ -166,7 +172,8 @@ class FirstUse implements ImagesOnFirstUse {
     while (!signal.aborted) {
       try {
         const events = store.followEvents({ names: [...BEGINNING, ...ENDING] }, signal);
-        for (const workflow of await store.listWorkflows({ states: UNFINISHED })) this.#look(workflow);
+        // One that runs has its image; an attempt after it asks for itself.
+        for (const workflow of await store.listWorkflows({ states: ['pending', 'waiting'] })) this.#look(workflow);
         for await (const { workflow: name } of events) {
           const workflow = name === undefined ? undefined : await store.workflow(name);
           if (workflow !== undefined && !workflowLife.isFinal(workflow.state)) this.#look(workflow);
@@ -251,8 +258,8 @@ class FirstUse implements ImagesOnFirstUse {
   }
 
   async #import(wanted: WantedImage): Promise<Learned> {
-    const { job, isSame } = await this.#imports.import(wanted);
-    // The server stops its jobs before it ends: that is no failure of the import.
+    // A server that stops waits for nothing; its jobs end after this, which is no failure of theirs.
+    const { job, isSame } = await Promise.race([this.#imports.import(wanted), this.#stopped.promise]);
     this.#stopping.signal.throwIfAborted();
     const digest = job.image?.digest;
     // Another order's failure may lie in its own sums or proxy.
@@ -339,8 +346,6 @@ class FirstUse implements ImagesOnFirstUse {
     return { image: file, source: shown, done, perSecond, ...(job?.total !== undefined && { total: job.total }) };
   }
 }
-
-const UNFINISHED = workflowLife.states.filter((state) => !workflowLife.isFinal(state));
 
 function runId({ queueOrder, attempt, attemptsOfRun }: Workflow): string {
   return `${queueOrder}/${attempt - attemptsOfRun}`;
