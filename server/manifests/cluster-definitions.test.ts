@@ -101,6 +101,36 @@ test('a faulty cluster leaves the parts it refers to without blame', () => {
   assert.deepEqual([problems, warnings], [[], []]);
 });
 
+test('faults between objects are told together with those of their shapes', () => {
+  // Shape: an even count, an unknown field, a missing one. Between objects: a config and a template that do not exist, two families.
+  const text = CLUSTER.replace('count: 1\n    endpoint', 'count: 2\n    endpoint')
+    .replace('name: mc1\n  workerNode', 'name: control\n  workerNode')
+    .replace('tinkerbellIP:', 'tinkerbelIP:')
+    .replace('name: tmpl1\n  users', 'name: tmpl3\n  user')
+    .replace(/osFamily: \w+(?![^]*osFamily)/, 'osFamily: redhat');
+  const { reading, problems, definitions } = resolve(text);
+
+  assert.equal(reading.length, 4, reading.join('\n'));
+  assert.deepEqual(problems, [
+    'c.yaml:22:13: there is no TinkerbellMachineConfig "control": there are mc2, mc1',
+    'c.yaml:52:11: there is no TinkerbellTemplateConfig "tmpl3" (did you mean tmpl1?)',
+  ]);
+  assert.deepEqual(definitions, []);
+});
+
+test('parts that have faults of their own are held against each other, by what can be read of them', () => {
+  const families = CLUSTER.replace('count: 1\n    endpoint', 'count: 2\n    endpoint')
+    .replace(/osFamily: \w+(?![^]*osFamily)/, 'osFamily: redhat')
+    .replaceAll('  users:', '  user:');
+  const { problems, definitions } = resolve(families);
+
+  assert.equal(problems.length, 1, problems.join('\n'));
+  assert.match(problems[0] ?? '', /the osFamily of TinkerbellMachineConfig mc2 is redhat and the control plane's is/);
+  const unreadable = resolve(families.replace('osFamily: redhat', 'osFamily: rehdat'));
+  assert.deepEqual([unreadable.problems, unreadable.definitions], [[], []], 'what cannot be read is not judged again');
+  assert.deepEqual(definitions, []);
+});
+
 test('a version without quotes is read as it is written', () => {
   const { reading, definitions } = resolve(CLUSTER.replace('"1.26"', '1.30'));
 

@@ -7,6 +7,7 @@ import { Findings, type Position, shown } from './findings.ts';
 import type { LoadedManifests } from './load-manifests.ts';
 import { type Located, placeOf } from './located.ts';
 import type { MachineConfigManifest } from './machine-config-kind.ts';
+import { type ClusterOutline, UNREADABLE } from './manifest-outlines.ts';
 import type { TemplateManifest } from './template-kind.ts';
 
 /** The clusters of a load, each with everything that it refers to. */
@@ -26,15 +27,24 @@ export interface KnownTemplates {
 /** Resolves the references of every Cluster of a load. Never throws for what the manifests say. */
 export function clusterDefinitions(loaded: LoadedManifests, known: KnownTemplates): ResolvedClusters {
   const resolution = prepare(loaded, known);
-  const found = loaded.clusters.flatMap((cluster) => resolve(cluster, resolution) ?? []);
+  const whole = loaded.clusters.map((located) => ({
+    located,
+    outline: { ...located, value: outlineOf(located.value) },
+  }));
+  const faulty = loaded.outlines.clusters.map((outline) => ({ located: undefined, outline }));
+  const found = [...whole, ...faulty].flatMap(({ located, outline }) => {
+    const { parts, isWhole } = resolve(outline, resolution);
+    if (parts === undefined) return [];
+    return [{ ...parts, isWhole: isWhole && located !== undefined, ...(located && { whole: located }) }];
+  });
   const { findings } = resolution;
   const definitions = found.flatMap((parts) => {
     const before = findings.problemCount;
     checkCluster(parts, findings);
-    return findings.problemCount > before ? [] : (definitionOf(parts, resolution) ?? []);
+    return findings.problemCount > before || !parts.isWhole ? [] : (definitionOf(parts, resolution) ?? []);
   });
   checkManagement(found, findings);
-  for (const config of loaded.machineConfigs) findTemplate(config, resolution);
+  for (const config of [...loaded.machineConfigs, ...loaded.outlines.machineConfigs]) findTemplate(config, resolution);
   warnAboutUnused(loaded, findings);
   const { problems, warnings } = findings;
   return { definitions, problems, warnings };
@@ -43,6 +53,8 @@ export function clusterDefinitions(loaded: LoadedManifests, known: KnownTemplate
 interface Resolution {
   readonly findings: Findings;
   readonly refused: ReadonlySet<string>;
+  /** Those that have faults and are good for checks only. */
+  readonly outlines: LoadedManifests['outlines'];
   readonly datacenters: ReadonlyMap<string, Located<DatacenterManifest>>;
   readonly machineConfigs: ReadonlyMap<string, Located<MachineConfigManifest>>;
   /** TinkerbellTemplateConfigs only. */
@@ -54,8 +66,9 @@ function prepare(loaded: LoadedManifests, known: KnownTemplates): Resolution {
   return {
     findings: new Findings(),
     refused: loaded.refused,
-    datacenters: byName(loaded.datacenters),
-    machineConfigs: byName(loaded.machineConfigs),
+    outlines: loaded.outlines,
+    datacenters: byName([...loaded.datacenters, ...loaded.outlines.datacenters]),
+    machineConfigs: byName([...loaded.machineConfigs, ...loaded.outlines.machineConfigs]),
     templates: new Map(
       templates
         .filter(({ source }) => source === 'TinkerbellTemplateConfig')
@@ -68,51 +81,66 @@ function byName<T extends { readonly name: string }>(located: readonly Located<T
   return new Map(located.map((one) => [one.value.name, one]));
 }
 
-function resolve(cluster: Located<ClusterManifest>, resolution: Resolution): ClusterParts | undefined {
+/** The parts that could be found; without a datacenter nothing can be said of them together. */
+function resolve(
+  cluster: Located<ClusterOutline>,
+  resolution: Resolution,
+): { readonly parts?: ClusterParts; readonly isWhole: boolean } {
   const datacenter = findDatacenter(cluster, resolution);
-  const wanted = groupsOf(cluster.value);
+  const wanted = cluster.value.groups;
   const groups = wanted.flatMap(({ machineConfig, ...group }): LocatedGroup[] => {
     const at = placeOf(cluster, `${group.path}.machineGroupRef.name`);
     const config = findMachineConfig(machineConfig, at, resolution);
     return config === undefined ? [] : [{ ...group, config }];
   });
-  return datacenter === undefined || groups.length < wanted.length ? undefined : { cluster, datacenter, groups };
+  if (datacenter === undefined) return { isWhole: false };
+  const { outlines } = resolution;
+  const isWhole =
+    groups.length === wanted.length &&
+    !outlines.datacenters.includes(datacenter) &&
+    groups.every(({ config }) => !outlines.machineConfigs.includes(config));
+  return { parts: { cluster, datacenter, groups }, isWhole };
 }
 
-function groupsOf({ controlPlane, workerGroups, kubernetesVersion }: ClusterManifest) {
+function outlineOf(cluster: ClusterManifest): ClusterOutline {
+  const { controlPlane, workerGroups, kubernetesVersion } = cluster;
   const first = { ...controlPlane, kubernetesVersion, path: 'spec.controlPlaneConfiguration' };
   const workers = workerGroups.map((group, index) => {
     return { kubernetesVersion, ...group, path: `spec.workerNodeGroupConfigurations[${index}]` };
   });
-  return [first, ...workers].map(({ path, machineConfig, rollout, ...group }) => {
+  const groups = [first, ...workers].map(({ path, machineConfig, rollout, ...group }) => {
     return { path, machineConfig, rollout: rollout.type, kubernetesVersion: group.kubernetesVersion };
   });
+  return { ...cluster, groups };
 }
 
 /** Nothing if a template is missing or was refused. */
 function definitionOf(parts: ClusterParts, resolution: Resolution): Located<ClusterDefinition> | undefined {
+  const { whole } = parts;
   const configs = parts.groups.map(({ config }) => config);
   const templates = configs.map((config) => findTemplate(config, resolution));
   const isWhole = configs.every(
     ({ value }, index) => value.templateRef === undefined || templates[index] !== undefined,
   );
-  if (!isWhole) return undefined;
+  if (!isWhole || whole === undefined) return undefined;
   const value: ClusterDefinition = {
-    cluster: parts.cluster.value,
+    cluster: whole.value,
     datacenter: parts.datacenter.value,
     machineConfigs: Object.fromEntries(configs.map((config) => [config.value.name, config.value])),
     templates: Object.fromEntries(templates.flatMap((template) => (template ? [[template.name, template]] : []))),
   };
-  return { ...parts.cluster, value };
+  return { ...whole, value };
 }
 
 function findDatacenter(
-  cluster: Located<ClusterManifest>,
+  cluster: Located<ClusterOutline>,
   { datacenters, refused, findings }: Resolution,
 ): Located<DatacenterManifest> | undefined {
   const name = cluster.value.datacenter;
   const datacenter = datacenters.get(name);
-  if (datacenter !== undefined || refused.has(`TinkerbellDatacenterConfig/${name}`)) return datacenter;
+  if (datacenter !== undefined || name === UNREADABLE || refused.has(`TinkerbellDatacenterConfig/${name}`)) {
+    return datacenter;
+  }
   refuseName('TinkerbellDatacenterConfig', name, [...datacenters.keys()], {
     findings,
     at: placeOf(cluster, 'spec.datacenterRef.name'),
@@ -126,7 +154,7 @@ function findMachineConfig(
   { machineConfigs, refused, findings }: Resolution,
 ): Located<MachineConfigManifest> | undefined {
   const config = machineConfigs.get(name);
-  if (config !== undefined || refused.has(`TinkerbellMachineConfig/${name}`)) return config;
+  if (config !== undefined || name === UNREADABLE || refused.has(`TinkerbellMachineConfig/${name}`)) return config;
   refuseName('TinkerbellMachineConfig', name, [...machineConfigs.keys()], { findings, at });
   return undefined;
 }
@@ -160,7 +188,9 @@ function warnAboutUnused(loaded: LoadedManifests, findings: Findings): void {
   const clusters = loaded.clusters.map(({ value }) => value);
   const used = {
     TinkerbellDatacenterConfig: new Set(clusters.map(({ datacenter }) => datacenter)),
-    TinkerbellMachineConfig: new Set(clusters.flatMap(groupsOf).map(({ machineConfig }) => machineConfig)),
+    TinkerbellMachineConfig: new Set(
+      clusters.flatMap((cluster) => outlineOf(cluster).groups).map(({ machineConfig }) => machineConfig),
+    ),
   };
   const parts = { TinkerbellDatacenterConfig: loaded.datacenters, TinkerbellMachineConfig: loaded.machineConfigs };
   for (const kind of ['TinkerbellDatacenterConfig', 'TinkerbellMachineConfig'] as const) {
@@ -174,7 +204,7 @@ function warnAboutUnused(loaded: LoadedManifests, findings: Findings): void {
 function warnAboutUnusedTemplates(loaded: LoadedManifests, findings: Findings): void {
   if (loaded.clusters.length === 0) return;
   const used = new Set([
-    ...loaded.machineConfigs.map(({ value }) => value.templateRef),
+    ...[...loaded.machineConfigs, ...loaded.outlines.machineConfigs].map(({ value }) => value.templateRef),
     ...loaded.workflows.map(({ value }) => value.spec.templateRef),
   ]);
   for (const { value, at } of loaded.templates) {

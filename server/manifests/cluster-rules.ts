@@ -3,21 +3,20 @@ import type { Findings } from './findings.ts';
 import { doubtOfBottlerocket } from './kubernetes-version.ts';
 import { type Located, placeOf } from './located.ts';
 import type { MachineConfigManifest } from './machine-config-kind.ts';
+import { type ClusterOutline, type GroupOutline, UNREADABLE } from './manifest-outlines.ts';
 import { doNetworksOverlap, faultOfIpv4 } from './network-address.ts';
 
 /** The parts of one cluster, each found. */
 export interface ClusterParts {
-  readonly cluster: Located<ClusterManifest>;
+  readonly cluster: Located<ClusterOutline>;
+  /** The same, where nothing in it is faulty. */
+  readonly whole?: Located<ClusterManifest>;
   readonly datacenter: Located<DatacenterManifest>;
   /** Of each group, the control plane first. */
   readonly groups: readonly LocatedGroup[];
 }
 
-export interface LocatedGroup {
-  /** `spec.controlPlaneConfiguration`. */
-  readonly path: string;
-  readonly kubernetesVersion: string;
-  readonly rollout: 'RollingUpdate' | 'InPlace';
+export interface LocatedGroup extends Omit<GroupOutline, 'machineConfig'> {
   readonly config: Located<MachineConfigManifest>;
 }
 
@@ -51,7 +50,7 @@ function namespaceOf({ namespace = 'default' }: { readonly namespace?: string })
 
 function checkFamilies({ groups, cluster }: ClusterParts, findings: Findings): void {
   const [controlPlane] = groups;
-  if (controlPlane === undefined) return;
+  if (controlPlane?.path !== 'spec.controlPlaneConfiguration') return; // it could not be read
   const expected = familyOf(controlPlane.config.value);
   for (const { config, rollout, path, kubernetesVersion } of groups) {
     const family = familyOf(config.value);
@@ -96,7 +95,7 @@ function checkImage(group: LocatedGroup, { datacenter, cluster }: ClusterParts, 
     return;
   }
   const { bootstrapper = 'kubeadm' } = cluster.value;
-  if (bootstrapper !== 'kubeadm' || isForVersion(url, kubernetesVersion)) return;
+  if (bootstrapper !== 'kubeadm' || kubernetesVersion === UNREADABLE || isForVersion(url, kubernetesVersion)) return;
   const place = own === undefined ? placeOf(datacenter, 'spec.osImageURL') : at;
   const fact = `the osImageURL of ${subject} does not name Kubernetes ${kubernetesVersion}`;
   const digits = kubernetesVersion.replace('.', '-');
@@ -109,7 +108,8 @@ function isForVersion(url: string, version: string): boolean {
 }
 
 /** A pod with a node's or the server's address would hide it from the pods of its node. */
-function checkAddresses({ cluster, datacenter }: ClusterParts, findings: Findings): void {
+function checkAddresses({ whole: cluster, datacenter }: ClusterParts, findings: Findings): void {
+  if (cluster === undefined) return;
   const { podCidr, serviceCidr, controlPlane } = cluster.value;
   const networks = [
     { of: 'pods', cidr: podCidr },
@@ -139,8 +139,9 @@ function checkAddresses({ cluster, datacenter }: ClusterParts, findings: Finding
   }
 }
 
-function checkProxy({ cluster, datacenter }: ClusterParts, findings: Findings): void {
-  if (cluster.value.proxy === undefined || datacenter.value.hookImagesURLPath !== undefined) return;
+function checkProxy({ whole: cluster, datacenter }: ClusterParts, findings: Findings): void {
+  if (cluster === undefined || cluster.value.proxy === undefined || datacenter.value.hookImagesURLPath !== undefined)
+    return;
   const fact =
     'EKS Anywhere asks for spec.hookImagesURLPath in the TinkerbellDatacenterConfig of a cluster with a proxy';
   findings.warn(placeOf(cluster, 'spec.proxyConfiguration'), `${fact}; this server does not need it`);
@@ -150,6 +151,8 @@ function checkProxy({ cluster, datacenter }: ClusterParts, findings: Findings): 
 export function checkManagement(parts: readonly ClusterParts[], findings: Findings): void {
   for (const { cluster, datacenter } of parts) {
     const manager = parts.find((other) => other.cluster.value.name === cluster.value.managementCluster);
+    const addresses = [datacenter, manager?.datacenter].map((each) => each?.value.tinkerbellIP);
+    if (addresses.includes(UNREADABLE)) continue;
     if (manager === undefined || manager.datacenter.value.tinkerbellIP === datacenter.value.tinkerbellIP) continue;
     const { tinkerbellIP } = datacenter.value;
     const fact = `the tinkerbellIP ${tinkerbellIP} of Cluster ${cluster.value.name} is not that of its management cluster`;

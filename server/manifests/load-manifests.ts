@@ -7,7 +7,7 @@ import { readHardwareCsv } from './hardware-csv.ts';
 import type { HardwareManifest } from './hardware-kind.ts';
 import { type Located, placeOf } from './located.ts';
 import type { MachineConfigManifest } from './machine-config-kind.ts';
-import { type ManifestBasket, readManifest } from './manifest-kinds.ts';
+import { type ManifestBasket, type ManifestOutlines, readManifest } from './manifest-kinds.ts';
 import type { TemplateManifest } from './template-kind.ts';
 import type { WorkflowManifest } from './workflow-kind.ts';
 import { parseYaml } from './yaml-documents.ts';
@@ -29,6 +29,8 @@ export interface LoadedManifests {
   readonly machineConfigs: readonly Located<MachineConfigManifest>[];
   /** `Kind/name` of manifests that have problems and are in none of the lists. */
   readonly refused: ReadonlySet<string>;
+  /** What can be read of refused ones that others refer to. */
+  readonly outlines: ManifestOutlines;
   readonly problems: readonly Problem[];
   readonly warnings: readonly Problem[];
 }
@@ -51,6 +53,7 @@ export function loadManifests(files: readonly ManifestFile[], actionImages?: Act
     datacenters: [],
     machineConfigs: [],
     refused: new Set<string>(),
+    outlines: { clusters: [], datacenters: [], machineConfigs: [] },
   } satisfies ManifestBasket;
   for (const file of files) loadFile(file, { basket, findings, claims, actionImages });
   claimAll(basket, claims);

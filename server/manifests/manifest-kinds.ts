@@ -9,6 +9,7 @@ import { readHardware } from './hardware-reader.ts';
 import type { Located } from './located.ts';
 import type { MachineConfigManifest } from './machine-config-kind.ts';
 import { readMachineConfig } from './machine-config-reader.ts';
+import { type ClusterOutline, outlineCluster, outlineDatacenter, outlineMachineConfig } from './manifest-outlines.ts';
 import type { TemplateManifest } from './template-kind.ts';
 import { readTemplate, readTemplateConfig } from './template-reader.ts';
 import { UNSTORED_KINDS } from './unstored-kinds.ts';
@@ -27,6 +28,14 @@ export interface ManifestBasket {
   readonly machineConfigs: Located<MachineConfigManifest>[];
   /** `Kind/name` of manifests that were refused: what refers to them is not a second mistake. */
   readonly refused: Set<string>;
+  /** What can be read of refused ones that others refer to. */
+  readonly outlines: ManifestOutlines;
+}
+
+export interface ManifestOutlines {
+  readonly clusters: Located<ClusterOutline>[];
+  readonly datacenters: Located<DatacenterManifest>[];
+  readonly machineConfigs: Located<MachineConfigManifest>[];
 }
 
 /** Reads one document into the basket, by its apiVersion and kind. A Kubernetes List is read item by item. */
@@ -81,7 +90,9 @@ function readKind(value: YamlValue, head: string, basket: ManifestBasket): void 
   const kind = head.slice(head.lastIndexOf('/') + 1);
   const storedKind = STORED_KINDS[head];
   if (storedKind !== undefined) {
-    if (!storedKind.keep(value, basket)) basket.refused.add(`${kind}/${nameOf(value) ?? ''}`);
+    if (storedKind.keep(value, basket)) return;
+    basket.refused.add(`${kind}/${nameOf(value) ?? ''}`);
+    OUTLINES[kind]?.(value, basket.outlines);
     return;
   }
   const { findings } = value.scope;
@@ -91,6 +102,13 @@ function readKind(value: YamlValue, head: string, basket: ManifestBasket): void 
   const fact = IS_OTHERS_WORK.test(head) ? 'is not a provisioner’s work' : 'was checked for shape only';
   findings.warn(positionOf(value.scope, value.node), `${kind} ${nameOf(value) ?? ''} ${fact} and is not stored`);
 }
+
+const OUTLINES: Readonly<Record<string, (value: YamlValue, outlines: ManifestOutlines) => void>> = {
+  Cluster: (value, { clusters }) => addLocated(value, outlineCluster(value), clusters),
+  TinkerbellDatacenterConfig: (value, { datacenters }) => addLocated(value, outlineDatacenter(value), datacenters),
+  TinkerbellMachineConfig: (value, { machineConfigs }) =>
+    addLocated(value, outlineMachineConfig(value), machineConfigs),
+};
 
 /** Kinds of EKS Anywhere that its own controllers act on once there is a cluster. */
 const IS_OTHERS_WORK = /^anywhere\.eks\.amazonaws\.com\//;
@@ -147,15 +165,15 @@ function readItems(document: YamlDocument, basket: ManifestBasket): void {
 
 function keep<T>(value: YamlValue, read: Reader<T>, found: Located<T>[]): boolean {
   const made = read(value);
-  if (made === undefined) return false;
+  addLocated(value, made, found);
+  return made !== undefined;
+}
+
+function addLocated<T>(value: YamlValue, made: T | undefined, found: Located<T>[]): void {
+  if (made === undefined) return;
   const { fields } = value.scope;
-  found.push({
-    value: made,
-    origin: 'yaml',
-    at: fields.get('metadata.name') ?? positionOf(value.scope, value.node),
-    fields,
-  });
-  return true;
+  const at = fields.get('metadata.name') ?? positionOf(value.scope, value.node);
+  found.push({ value: made, origin: 'yaml', at, fields });
 }
 
 /** The name of any object, if it has one; faults are told by its reader. */
