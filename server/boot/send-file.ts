@@ -1,6 +1,6 @@
 import type { BigIntStats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import type { ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CHUNK_BYTES, ChunkBuffers } from './chunk-buffers.ts';
@@ -54,7 +54,7 @@ export async function sendFile(
   await using file = await openInside(folders, path);
   if (file === undefined) return 'missing';
   const stats = version === undefined ? await settledStats(file) : await file.stat({ bigint: true });
-  const chosen = chooseResponse(request.headers, {
+  const chosen = chooseResponse(conditionsOf(request), {
     sizeBytes: Number(stats.size),
     modifiedAt: new Date(Number(stats.mtimeMs)),
     ...(version ?? { etag: etagOf(stats) }),
@@ -82,6 +82,12 @@ export async function sendFile(
     signal.removeEventListener('abort', onAbort);
   }
   return 'sent';
+}
+
+/** Ranges are for GET only (RFC 9110 14.2): HEAD is about the whole file. */
+function conditionsOf({ method, headers }: FastifyRequest): IncomingHttpHeaders {
+  const { range: _range, ...others } = headers;
+  return method === 'HEAD' ? others : headers;
 }
 
 async function settledStats(file: FileHandle): Promise<BigIntStats> {
