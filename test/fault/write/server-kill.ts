@@ -17,8 +17,9 @@ const MIB = 1 << 20;
 const IMAGE_MIB = 64;
 const FORMATS: readonly ImageFormat[] = ['raw', 'gz', 'zst'];
 const TIMING = { answerMs: 20_000, stallMs: 20_000, firstPauseMs: 50, longestPauseMs: 500 };
-/** While one agent writes. */
+/** While one agent writes; once in a short run. */
 const KILLS_OF_A_WRITE = 5;
+const SHORT_RUN_ROUNDS = 10;
 /** One write with its kills, then one import with its kill. */
 const ROUNDS_OF_A_CYCLE = 2;
 
@@ -40,7 +41,8 @@ export const serverKill: FaultPart = {
         const sources = ['library', ...FORMATS] as const;
         const source = sources[((round - 1) / ROUNDS_OF_A_CYCLE) % sources.length] ?? 'library';
         label(`write ${source}`);
-        return place.killWhileWriting(source, context);
+        const kills = rounds < SHORT_RUN_ROUNDS ? 1 : KILLS_OF_A_WRITE;
+        return place.killWhileWriting(source, kills, context);
       },
     };
   },
@@ -98,9 +100,13 @@ class Place {
     return place;
   }
 
-  async killWhileWriting(source: ImageFormat | 'library', { signal }: RoundContext): Promise<RoundResult> {
+  async killWhileWriting(
+    source: ImageFormat | 'library',
+    wanted: number,
+    { signal }: RoundContext,
+  ): Promise<RoundResult> {
     await this.#disk.reset();
-    const moments = Array.from({ length: KILLS_OF_A_WRITE }, () =>
+    const moments = Array.from({ length: wanted }, () =>
       this.#random.between(0, this.#sizes.get(source) ?? 0),
     ).toSorted((a, b) => a - b);
     const { outcome } = startAgent(this.#order(source), signal);
