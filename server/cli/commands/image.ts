@@ -58,7 +58,7 @@ export const imageAddCommand: Command = {
     'tinsmith image add debian-12 /srv/debian-12.raw.zst',
     'tinsmith image add debian-13 https://cloud.example/debian-13.qcow2',
     'tinsmith image add node oci://registry.example/os/node:1 --auth-file auth.json',
-    'tinsmith image add debian-12 /media/usb/d12.raw.xz --for-url https://cloud.example/d12.raw.xz',
+    'tinsmith image add d12 /media/d12.xz --for-url https://cloud.example/d12.xz',
     'tinsmith image add ubuntu http://10.0.0.2/u.img.gz --checksums SHA256SUMS',
   ],
   async run(context, input) {
