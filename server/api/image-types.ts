@@ -39,7 +39,7 @@ const sha256 = Type.String({ pattern: '^[0-9a-f]{64}$' });
 const place = { minLength: 1, maxLength: 4096 } as const;
 export const addImageRequestSchema = Type.Object(
   {
-    name: Type.String({ minLength: 1, maxLength: 128 }),
+    name: Type.String({ maxLength: 4096 }),
     source: Type.String({
       ...place,
       description: 'Absolute path on the server, http or https URL, or OCI reference',

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes, verify } from 'node:crypto';
-import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -117,6 +117,26 @@ describe('the image library', () => {
     await file.close();
 
     await assert.rejects(images.verify('a', OPTIONS), { code: 'corrupt_image', message: /a is damaged/ });
+  });
+
+  it('is whole again after an import of what was damaged', async () => {
+    const { library: images } = await library();
+    const { digest } = await images.add('debian', stream(IMAGE), OPTIONS);
+    const blob = (await images.folderOf(`sha256-${digest}`)) ?? '';
+    await writeFile(join(blob, 'image.zst'), 'short');
+    await rm(join(blob, 'index.json'));
+    await assert.rejects(images.verify('debian', OPTIONS), /image debian is damaged: its index.json is missing/);
+
+    await images.add('debian', stream(IMAGE), OPTIONS);
+
+    assert.equal((await images.verify('debian', OPTIONS)).digest, digest);
+  });
+
+  it('lets every program read its blobs, so that copies of them can be served', async () => {
+    const { library: images } = await library();
+    await images.add('debian', stream(IMAGE), OPTIONS);
+
+    assert.equal((await stat((await images.folderOf('debian')) ?? '')).mode & 0o777, 0o755);
   });
 
   it('says which names there are, and takes none that leads elsewhere', async () => {

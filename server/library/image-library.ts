@@ -1,6 +1,6 @@
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import { formatLibraryIndex, type LibraryIndex, parseLibraryIndex } from '#proto/library-index.ts';
@@ -36,7 +36,7 @@ export interface ImageLibrary {
   /** Forgets the name and its mirrors; the bytes go with `gc`. */
   remove(name: string): Promise<void>;
   /** Deletes what no name stands for and nobody wants kept, and says how much that was. */
-  gc(kept?: ReadonlySet<string>): Promise<{ readonly digests: readonly string[]; readonly bytes: number }>;
+  gc(kept?: ReadonlySet<string>): Promise<Collected>;
   /** The folder of an image by its name or `sha256-<digest>`; undefined if there is none. */
   folderOf(nameOrDigest: string): Promise<string | undefined>;
   readonly mirrors: ImageMirrors;
@@ -73,6 +73,12 @@ export interface ForUrl {
   readonly isPinned: boolean;
 }
 
+/** What `gc` deleted. */
+export interface Collected {
+  readonly digests: readonly string[];
+  readonly bytes: number;
+}
+
 /** What is known of a source when all of it was read. */
 export type SourceFacts = Pick<LibraryImage, 'sourceSha256' | 'sourceBytes' | 'validator'>;
 
@@ -102,6 +108,8 @@ export interface LibraryOptions {
 const KEY_SETTING = 'library.signing-key';
 /** What goes into a URL and a file name as it is. */
 const NAME = /^[a-z0-9]([a-z0-9._-]{0,126}[a-z0-9])?$/;
+/** What vouches for the others comes last. */
+const BLOB_FILES = ['image.zst', 'index.sig', 'index.json'] as const;
 const DIGEST = /^sha256-([0-9a-f]{64})$/;
 
 /** Opens the library; what an import left behind that did not end is removed. */
@@ -130,6 +138,7 @@ class FolderLibrary implements ImageLibrary {
   readonly #folder: string;
   readonly #clock: () => Date;
   readonly #key: KeyObject;
+  #busy: Promise<void> = Promise.resolve();
 
   constructor({ folder, clock }: LibraryOptions, key: KeyObject) {
     this.#folder = folder;
@@ -150,11 +159,13 @@ class FolderLibrary implements ImageLibrary {
         throw new TinsmithError('checksum_mismatch', sentence);
       }
       const digest = await this.#sign(incoming, index);
-      await this.#publish(incoming, digest);
       const { source, forUrl, sourceFacts } = options;
       const origin = { source, ...(forUrl && { forUrl }), ...sourceFacts?.() };
       const made = { name, digest, ...factsOf(index), ...origin, addedAt: this.#clock() };
-      await this.#putName(made);
+      await this.#alone(async () => {
+        await this.#publish(incoming, digest);
+        await this.#putName(made);
+      });
       return made;
     } finally {
       await rm(incoming, { recursive: true, force: true });
@@ -178,6 +189,9 @@ class FolderLibrary implements ImageLibrary {
   async verify(name: string, { signal, progress }: Working): Promise<LibraryImage> {
     const image = await this.show(name);
     const folder = this.#blob(image.digest);
+    for (const file of BLOB_FILES) {
+      if (!(await exists(join(folder, file)))) throw damaged(name, `its ${file} is missing`);
+    }
     const document = await readFile(join(folder, 'index.json'));
     if (sha256(document) !== image.digest) throw damaged(name, 'its index is not the one that was made at its import');
     const index = parseLibraryIndex(document.toString('utf8'));
@@ -200,7 +214,11 @@ class FolderLibrary implements ImageLibrary {
     await syncFolder(join(this.#folder, 'names'));
   }
 
-  async gc(kept?: ReadonlySet<string>): Promise<{ readonly digests: readonly string[]; readonly bytes: number }> {
+  gc(kept?: ReadonlySet<string>): Promise<Collected> {
+    return this.#alone(() => this.#collect(kept));
+  }
+
+  async #collect(kept?: ReadonlySet<string>): Promise<Collected> {
     const wanted = new Set([...(await this.list()).map(({ digest }) => digest), ...(kept ?? [])]);
     const blobs = await readdir(join(this.#folder, 'blobs'));
     const digests = blobs.flatMap((blob) => DIGEST.exec(blob)?.[1] ?? []).filter((digest) => !wanted.has(digest));
@@ -215,6 +233,17 @@ class FolderLibrary implements ImageLibrary {
     return { digests, bytes };
   }
 
+  /** One after the other: a blob has no name yet when it is put in place, and `gc` would take it for nobody's. */
+  async #alone<T>(work: () => Promise<T>): Promise<T> {
+    const before = this.#busy;
+    const mine = before.then(work);
+    this.#busy = mine.then(
+      () => undefined,
+      () => undefined,
+    );
+    return mine;
+  }
+
   async folderOf(nameOrDigest: string): Promise<string | undefined> {
     const digest = DIGEST.exec(nameOrDigest)?.[1] ?? (await this.#findName(nameOrDigest))?.digest;
     return digest === undefined ? undefined : this.#blob(digest);
@@ -222,8 +251,9 @@ class FolderLibrary implements ImageLibrary {
 
   async #pack(folder: string, image: AsyncIterable<ImagePiece>, options: AddOptions): Promise<LibraryIndex> {
     await using file = await open(join(folder, 'image.zst'), 'wx', 0o644);
-    const index = await packImage(image, (bytes) => writeAll(file, bytes), options);
-    await file.sync();
+    const write = (bytes: Uint8Array): Promise<void> => writeAll(file, bytes).catch(unwritable(this.#folder));
+    const index = await packImage(image, write, options);
+    await file.sync().catch(unwritable(this.#folder));
     return index;
   }
 
@@ -237,11 +267,21 @@ class FolderLibrary implements ImageLibrary {
     return sha256(document);
   }
 
-  /** The same image that was packed before is there already: its blob stays, another one of these very bytes changes nothing. */
+  /**
+   * A blob of this digest that is there already gets its files anew: they are the same bytes, or its own were damaged. Whoever reads
+   * one at this moment goes on with the file that it opened.
+   */
   async #publish(incoming: string, digest: string): Promise<void> {
+    // A copy of the folder is for other programs to serve.
+    await chmod(incoming, 0o755);
     await syncFolder(incoming);
     const blob = this.#blob(digest);
-    if (await exists(blob)) return;
+    if (await exists(blob)) {
+      for (const file of BLOB_FILES) await rename(join(incoming, file), join(blob, file));
+      await chmod(blob, 0o755);
+      await syncFolder(blob);
+      return;
+    }
     await rename(incoming, blob);
     await syncFolder(join(this.#folder, 'blobs'));
   }
@@ -284,6 +324,15 @@ function factsOf(index: LibraryIndex): Pick<LibraryImage, 'imageBytes' | 'imageS
 
 function damaged(name: string, fact: string): TinsmithError {
   return new TinsmithError('corrupt_image', `the library's image ${name} is damaged: ${fact}: import it again`);
+}
+
+function unwritable(folder: string): (cause: unknown) => never {
+  return (cause) => {
+    const isFull = cause instanceof Error && 'code' in cause && (cause.code === 'ENOSPC' || cause.code === 'EDQUOT');
+    const reason = isFull ? 'it is full' : cause instanceof Error ? cause.message : String(cause);
+    const sentence = `cannot write to the library in ${folder}: ${reason}: free some space there, for example by tinsmith image gc`;
+    throw new TinsmithError('write_failed', sentence, { cause });
+  };
 }
 
 function sha256(bytes: Uint8Array): string {

@@ -208,6 +208,17 @@ describe('the source of an image', () => {
     await assert.rejects(importedUrl(imageFixture('v3.qcow2'), { etag: changingTag }), { code: 'download_failed' });
   });
 
+  it('is no pipe, and nobody waits for its writer', async () => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'tinsmith-source-'));
+    const pipe = join(folder.path, 'pipe');
+    await promisify(execFile)('mkfifo', [pipe]);
+
+    await assert.rejects(
+      openImageSource(pipe, { signal: AbortSignal.timeout(5000) }),
+      /cannot read the image .*pipe: it is no file/,
+    );
+  });
+
   it('is no web page, no archive and no path below nowhere', async () => {
     await assert.rejects(importedFile({ image: Buffer.from('<!doctype html><p>404') }), { message: /a web page/ });
     await assert.rejects(importedFile({ image: gzipSync('<html>') }), { message: /a web page/ });

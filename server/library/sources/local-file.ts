@@ -1,4 +1,4 @@
-import type { BigIntStats } from 'node:fs';
+import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
@@ -7,7 +7,8 @@ import type { SourceFile } from './source-file.ts';
 
 /** Opens a file or block device of this host. Throws `not_found` or `invalid_input`. */
 export async function openLocalFile(path: string): Promise<SourceFile> {
-  const handle = await open(path, 'r').catch((cause: unknown) => {
+  // A pipe without a writer would otherwise hold one of the few threads that all files share, for ever.
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
     throw new TinsmithError('not_found', `cannot read the image ${path} on the server: ${reasonOf(cause)}`, { cause });
   });
   const stats = await handle.stat({ bigint: true });
