@@ -25,6 +25,13 @@ export function findCommand(
   throw unknownCommand(commands, argv, words);
 }
 
+/** The commands of two words that begin with the first of `argv`, when nothing but `--help` follows it. */
+export function commandsOf(commands: readonly Command[], argv: readonly string[]): readonly Command[] {
+  const [first = '', ...rest] = argv;
+  if (!rest.every((word) => word === '--help' || word === '-h')) return [];
+  return commands.filter(({ name }) => name.startsWith(`${first} `));
+}
+
 function unknownCommand(
   commands: readonly Command[],
   argv: readonly string[],

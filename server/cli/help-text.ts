@@ -40,6 +40,19 @@ export function overview(commands: readonly Command[], version: string): string 
   ].join('\n');
 }
 
+/** What `tinsmith image --help` prints: the commands that begin with that word. */
+export function groupHelp(word: string, commands: readonly Command[]): string {
+  return [
+    'Usage:',
+    `  tinsmith ${word} COMMAND [options]`,
+    '',
+    'Commands:',
+    definitionList(commands.map(({ name, summary }) => [name, summary])),
+    '',
+    `Every command has --help with examples: tinsmith ${commands[0]?.name ?? word} --help`,
+  ].join('\n');
+}
+
 /** Rows of the README's table of commands. */
 export function commandReference(commands: readonly Command[]): string {
   return commands

@@ -1,9 +1,9 @@
 import { ERROR_CODES, TinsmithError } from '#proto/errors.ts';
 import { clientFor } from './api-options.ts';
 import type { CommandContext, CommandInput, CommandParts } from './command.ts';
-import { findCommand, parseCommandLine } from './command-line.ts';
+import { commandsOf, findCommand, parseCommandLine } from './command-line.ts';
 import { listCommands } from './commands.ts';
-import { commandHelp, overview } from './help-text.ts';
+import { commandHelp, groupHelp, overview } from './help-text.ts';
 import { problemLine } from './problem-lines.ts';
 import { printable, type Terminal } from './terminal.ts';
 
@@ -35,6 +35,11 @@ async function runCommand(argv: readonly string[], world: CliWorld): Promise<num
   if (first === '--version') return runCommand(['version', ...argv.slice(1)], world);
   if (first === undefined || first === '--help' || first === '-h') {
     out.line(overview(commands, parts.version));
+    return 0;
+  }
+  const below = argv.length > 1 ? commandsOf(commands, argv) : [];
+  if (below.length > 0) {
+    out.line(groupHelp(first, below));
     return 0;
   }
   const { command, rest } = findCommand(commands, argv);

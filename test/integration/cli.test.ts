@@ -422,6 +422,9 @@ describe('tinsmith: the program', () => {
     assert.match(overview.stdout, /workflow cancel/);
     assert.match(help.stdout, /tinsmith workflow cancel NAME \[options\]/);
     assert.equal(help.stdout, same.stdout);
+    const group = await runCliProcess(undefined, ['image', '--help']);
+    assert.deepEqual([group.code, (await runCliProcess(undefined, ['help', 'image'])).stdout], [0, group.stdout]);
+    assert.match(group.stdout, /tinsmith image COMMAND[\s\S]*\n  image list +List/);
   });
 });
 

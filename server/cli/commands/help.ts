@@ -1,6 +1,6 @@
 import type { Command } from '../command.ts';
-import { findCommand } from '../command-line.ts';
-import { commandHelp, overview } from '../help-text.ts';
+import { commandsOf, findCommand } from '../command-line.ts';
+import { commandHelp, groupHelp, overview } from '../help-text.ts';
 
 export const helpCommand: Command = {
   name: 'help',
@@ -10,7 +10,10 @@ export const helpCommand: Command = {
   options: {},
   examples: ['tinsmith help', 'tinsmith help apply', 'tinsmith help workflow cancel'],
   async run({ commands, out, parts }, input) {
-    if (input.positionals.length === 0) out.line(overview(commands, parts.version));
+    const [first] = input.positionals;
+    const below = commandsOf(commands, input.positionals);
+    if (first === undefined) out.line(overview(commands, parts.version));
+    else if (below.length > 0) out.line(groupHelp(first, below));
     else out.line(commandHelp(findCommand(commands, input.positionals).command));
     return 0;
   },
