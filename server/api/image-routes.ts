@@ -3,6 +3,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import { pinnedUrl } from '../library/first-use/wanted-image.ts';
 import type { ImageJob } from '../library/image-jobs.ts';
 import type { LibraryImage } from '../library/image-library.ts';
+import { requireFreeUrl, requireUnused } from '../library/image-use.ts';
 import {
   addImageRequestSchema,
   collectedSchema,
@@ -10,6 +11,7 @@ import {
   type ImageView,
   imageJobSchema,
   imageSchema,
+  removeImageQuerySchema,
 } from './image-types.ts';
 import { defineRoute } from './route.ts';
 import { deletedSchema, listSchema, nameParamsSchema } from './types.ts';
@@ -46,10 +48,10 @@ export const imageRoutes = [
     response: imageJobSchema,
     // Twice is harmless: the same order gives the job that runs, or imports the same bytes again, which changes nothing.
     async handle({ body }, { images }) {
-      const { forUrl, ...order } = body;
-      return jobView(
-        images.jobs.add({ level: LEVEL, ...order, ...(forUrl !== undefined && { forUrl: pinnedUrl(forUrl) }) }),
-      );
+      const { forUrl: url, ...order } = body;
+      const forUrl = url === undefined ? undefined : pinnedUrl(url);
+      if (forUrl !== undefined) await requireFreeUrl(order.name, forUrl, images.library);
+      return jobView(images.jobs.add({ level: LEVEL, ...order, ...(forUrl && { forUrl }) }));
     },
   }),
   defineRoute({
@@ -67,9 +69,12 @@ export const imageRoutes = [
     path: '/images/:name',
     summary: 'Takes an image out of the library; its bytes go with the next collection.',
     params: nameParamsSchema,
+    query: removeImageQuerySchema,
     response: deletedSchema,
     // Twice is harmless: the second time it is not found.
-    async handle({ params, cause }, { images, transitions }) {
+    async handle({ params, query, cause }, { images, store, transitions }) {
+      const image = await images.library.show(params.name);
+      if (query.force !== true) await requireUnused(image, store, images.firstUse);
       await images.library.remove(params.name);
       await transitions.noteImage('image.removed', { image: params.name }, cause);
       return { kind: 'Image', name: params.name };

@@ -76,6 +76,11 @@ export const addImageRequestSchema = Type.Object(
 );
 export type AddImageRequest = View<typeof addImageRequestSchema>;
 
+export const removeImageQuerySchema = Type.Object(
+  { force: Type.Optional(Type.Boolean({ description: 'Also one that an unfinished workflow needs' })) },
+  closed,
+);
+
 export const collectedSchema = Type.Object({
   digests: Type.Array(Type.String()),
   bytes: Type.Integer({ description: 'That are free again' }),

@@ -6,11 +6,13 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { ERROR_CODES } from '#proto/errors.ts';
 import { type ApiWorld, startApiWorld } from '#test/support/api-world.ts';
 import { runCliProcess } from '#test/support/cli-process.ts';
 import { diskImage } from '#test/support/disk-image.ts';
 import { cutAfter, hostileServer, wholeFile } from '#test/support/hostile-server.ts';
 import { ociRegistry, REGISTRY_USER } from '#test/support/oci-registry.ts';
+import { hardwareManifest, plannedWorkflow } from '#test/support/records.ts';
 
 const IMAGE = Buffer.concat([diskImage(), Buffer.alloc(9 << 20), randomBytes(1 << 20)]);
 const GZ = gzipSync(IMAGE, { level: 1 });
@@ -28,6 +30,22 @@ after(() => rm(folder, { recursive: true, force: true }));
 
 async function cli(world: ApiWorld, ...argv: string[]) {
   return runCliProcess(world, ['image', ...argv], { cwd: folder });
+}
+
+/** A workflow m1 that writes `image`. */
+async function applyInstall({ transitions }: ApiWorld, image: string): Promise<void> {
+  const planned = plannedWorkflow('m1', ['m1'], { images: ['image2disk'] });
+  const environment = { DEST_DISK: '/dev/vda', IMG_URL: image };
+  const tasks = planned.rendered.tasks.map((task) => ({
+    ...task,
+    actions: task.actions.map((action) => ({ ...action, environment })),
+  }));
+  const workflows = [{ ...planned, rendered: { ...planned.rendered, tasks } }];
+  const template = { name: 'm1-template', labels: {}, annotations: {}, data: 'tasks: []', source: 'Template' as const };
+  await transitions.apply(
+    { hardware: [hardwareManifest('m1', 1)], templates: [template], workflows },
+    { actor: 'operator' },
+  );
 }
 
 describe('tinsmith image', () => {
@@ -103,6 +121,31 @@ describe('tinsmith image', () => {
     assert.equal((await cli(world, 'remove', 'a')).code, 66);
     assert.match((await cli(world, 'gc')).stdout, /1 images deleted, .* freed/);
     assert.deepEqual(await readdir(blobs), []);
+  });
+
+  it('removes no image that an unfinished workflow names, unless it is forced to', async () => {
+    await using world = await startApiWorld();
+    await cli(world, 'add', 'a', source);
+    await applyInstall(world, 'library:a');
+
+    const refused = await cli(world, 'remove', 'a');
+
+    assert.equal(refused.code, ERROR_CODES.conflict.exit);
+    assert.match(refused.stderr, /need it: m1: .*tinsmith workflow cancel m1.*--force/);
+    const removed = await cli(world, 'remove', 'a', 'a', '--force');
+    assert.deepEqual([removed.code, removed.stdout], [0, 'image/a removed\n']);
+  });
+
+  it('lets only one image be for a URL', async () => {
+    await using world = await startApiWorld();
+    const url = ['--for-url', 'https://cloud.example/d.xz'];
+    await cli(world, 'add', 'a', source, ...url);
+
+    const refused = await cli(world, 'add', 'b', source, ...url);
+
+    assert.equal(refused.code, ERROR_CODES.conflict.exit);
+    assert.match(refused.stderr, /the image a is for that URL: .*tinsmith image remove a/);
+    assert.equal((await cli(world, 'add', 'a', source, ...url)).code, 0);
   });
 
   it('logs in to a registry with a password that is in no argument, no record and no message', async () => {

@@ -138,11 +138,15 @@ export const imageRemoveCommand: Command = {
   arguments: 'NAME...',
   takes: [1, 1000],
   summary: 'Take images out of the library; image gc frees their space.',
-  options: API_OPTIONS,
+  options: {
+    force: { type: 'boolean', summary: 'Also those that unfinished workflows need.' },
+    ...API_OPTIONS,
+  },
   examples: ['tinsmith image remove debian-11'],
   async run({ api, out }, input) {
-    for (const name of input.positionals) {
-      const deleted = await api.send<DeletedView>('DELETE', `/images/${encodeURIComponent(name)}`);
+    const query = input.has('force') ? '?force=true' : '';
+    for (const name of new Set(input.positionals)) {
+      const deleted = await api.send<DeletedView>('DELETE', `/images/${encodeURIComponent(name)}${query}`);
       out.line(`image/${deleted.name} removed`);
     }
     return 0;

@@ -61,6 +61,8 @@ export interface ImagesOnFirstUse extends AsyncDisposable {
   waitsOf(workflow: Workflow): readonly ImageWait[];
   /** Digests that unfinished workflows were promised. */
   digestsInUse(): ReadonlySet<string>;
+  /** Names of the workflows that were promised a digest; those that have ended may be among them for a moment. */
+  promisedTo(digest: string): ReadonlySet<string>;
 }
 
 const SERVER: Cause = { actor: 'server' };
@@ -149,6 +151,13 @@ class FirstUse implements ImagesOnFirstUse {
   digestsInUse(): ReadonlySet<string> {
     const images = [...this.#runs.values()].flatMap((run) => run.images);
     return new Set(images.flatMap(({ outcome }) => (outcome?.kind === 'library' ? [outcome.digest] : [])));
+  }
+
+  promisedTo(digest: string): ReadonlySet<string> {
+    const promised = [...this.#runs].filter(([, { images }]) =>
+      images.some(({ outcome }) => outcome?.kind === 'library' && outcome.digest === digest),
+    );
+    return new Set(promised.map(([name]) => name));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

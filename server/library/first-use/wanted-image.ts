@@ -44,6 +44,17 @@ export function wantedImages({ rendered }: Workflow, isOwn: (url: URL) => boolea
   );
 }
 
+/** What a workflow's actions call images of the library: their names, or `sha256-<digest>`; each once. */
+export function libraryNames({ rendered }: Workflow): readonly string[] {
+  const names = rendered.tasks.flatMap(({ actions }) =>
+    actions.flatMap(({ image, environment, command }) => {
+      const wanted = readParams(image, environment, command)?.image;
+      return wanted !== undefined && 'library' in wanted ? [wanted.library] : [];
+    }),
+  );
+  return [...new Set(names)];
+}
+
 function readParams(image: string, environment: Readonly<Record<string, string>>, command: readonly string[]) {
   try {
     return actionNameOf(image) === 'image2disk' ? image2disk.parse(environment, command) : undefined;

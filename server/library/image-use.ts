@@ -1,0 +1,36 @@
+import { TinsmithError } from '#proto/errors.ts';
+import type { Store, Workflow } from '../store/store.ts';
+import type { ImagesOnFirstUse } from './first-use/images-on-first-use.ts';
+import { libraryNames } from './first-use/wanted-image.ts';
+import type { ForUrl, ImageLibrary, LibraryImage } from './image-library.ts';
+
+/** Throws `conflict` when an unfinished workflow names the image or was promised it. */
+export async function requireUnused(
+  { name, digest }: LibraryImage,
+  store: Store,
+  firstUse: ImagesOnFirstUse | undefined,
+): Promise<void> {
+  const promised = firstUse?.promisedTo(digest) ?? new Set();
+  const unfinished = await store.listWorkflows({ states: ['pending', 'running', 'waiting'] });
+  const isUser = (workflow: Workflow): boolean => {
+    const names = libraryNames(workflow);
+    return names.includes(name) || names.includes(`sha256-${digest}`) || promised.has(workflow.name);
+  };
+  const users = unfinished.filter(isUser).map((workflow) => workflow.name);
+  if (users.length === 0) return;
+  const fact = `unfinished workflows need it: ${users.join(', ')}`;
+  const fix = `wait for them, cancel them (tinsmith workflow cancel ${users[0]}), or remove it with --force`;
+  throw new TinsmithError('conflict', `cannot remove the image ${name}: ${fact}: ${fix}`);
+}
+
+/** Throws `conflict` when an operator said of another image that it is for this URL: which one machines got would depend on sums and dates. */
+export async function requireFreeUrl(name: string, { key, shown }: ForUrl, library: ImageLibrary): Promise<void> {
+  const images = await library.list();
+  const other = images.find(({ forUrl, ...image }) => forUrl?.isPinned && forUrl.key === key && image.name !== name);
+  if (other === undefined) return;
+  const fix = `remove that first (tinsmith image remove ${other.name}), or import under its name`;
+  throw new TinsmithError(
+    'conflict',
+    `cannot add the image ${name} for ${shown}: the image ${other.name} is for that URL: ${fix}`,
+  );
+}
