@@ -10,11 +10,12 @@ import {
   type ImageJobView,
   type ImageView,
   imageJobSchema,
+  imageListSchema,
   imageSchema,
   removeImageQuerySchema,
 } from './image-types.ts';
 import { defineRoute } from './route.ts';
-import { deletedSchema, listSchema, nameParamsSchema } from './types.ts';
+import { deletedSchema, nameParamsSchema } from './types.ts';
 
 /** A good middle: level 19 takes ten times as long and saves a tenth. */
 const LEVEL = 9;
@@ -24,10 +25,11 @@ export const imageRoutes = [
   defineRoute({
     method: 'GET',
     path: '/images',
-    summary: 'Lists the images of the library, sorted by name.',
-    response: listSchema(imageSchema),
+    summary: 'Lists the images of the library, sorted by name, and the imports that run.',
+    response: imageListSchema,
     async handle(_input, { images }) {
-      return { items: (await images.library.list()).map(imageView) };
+      const items = (await images.library.list()).map(imageView);
+      return { items, imports: images.jobs.imports().map(jobView) };
     },
   }),
   defineRoute({

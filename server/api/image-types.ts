@@ -35,6 +35,12 @@ export const imageJobSchema = Type.Object({
 });
 export type ImageJobView = View<typeof imageJobSchema>;
 
+export const imageListSchema = Type.Object({
+  items: Type.Array(imageSchema),
+  imports: Type.Array(imageJobSchema, { description: 'That run now' }),
+});
+export type ImageListView = View<typeof imageListSchema>;
+
 const sha256 = Type.String({ pattern: '^[0-9a-f]{64}$' });
 const place = { minLength: 1, maxLength: 4096 } as const;
 export const addImageRequestSchema = Type.Object(

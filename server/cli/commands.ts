@@ -31,6 +31,7 @@ import {
   imageShowCommand,
   imageVerifyCommand,
 } from './commands/image.ts';
+import { imageCancelCommand } from './commands/image-cancel.ts';
 import { imageMirrorCommand, imageServingCommand } from './commands/image-mirror.ts';
 import { initramfsBuildCommand } from './commands/initramfs-build.ts';
 import { logsCommand } from './commands/logs.ts';
@@ -71,6 +72,7 @@ export function listCommands(settings: readonly SettingSpec[]): readonly Command
     clusterDeleteCommand,
     imageAddCommand,
     imageListCommand,
+    imageCancelCommand,
     imageShowCommand,
     imageVerifyCommand,
     imageRemoveCommand,

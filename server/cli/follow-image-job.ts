@@ -13,16 +13,22 @@ export async function followImageJob(started: ImageJobView, context: CommandCont
   const { out, signal } = context;
   const block = out.isInteractive ? new LiveBlock(out) : undefined;
   try {
-    return succeeded(await untilEnded(started, context, (text) => block?.draw([text])));
+    return succeeded(await untilJobEnded(started, context, (text) => block?.draw([text])));
   } catch (thrown) {
-    if (signal.aborted) out.note(`image/${started.name}: the server goes on with it; see tinsmith image list`);
+    if (signal.aborted) out.note(`image/${started.name}: the server goes on with it${importHint(started)}`);
     throw thrown;
   } finally {
     block?.draw([]);
   }
 }
 
-async function untilEnded(
+/** How to see and to end an import. */
+export function importHint({ kind, name }: ImageJobView): string {
+  return kind === 'add' ? `; see tinsmith image list, end it with tinsmith image cancel ${name}` : '';
+}
+
+/** Resolves to the job when it has ended, in whatever way. */
+export async function untilJobEnded(
   started: ImageJobView,
   { api, signal, now }: CommandContext,
   show: (text: string) => void,

@@ -45,6 +45,8 @@ export interface ImageJobs extends AsyncDisposable {
   /** Throws `not_found`. */
   verify(name: string): Promise<ImageJob>;
   job(id: string): ImageJob | undefined;
+  /** Imports that run, oldest first. */
+  imports(): readonly ImageJob[];
   /** Resolves when it has ended, in whatever way. Throws `not_found`. */
   ended(id: string): Promise<ImageJob>;
   cancel(id: string): ImageJob | undefined;
@@ -83,7 +85,8 @@ export function imageJobs({ library, clock, proxy, onAdded }: ImageJobsOptions):
       if (running?.job.view.state === 'running') {
         if (running.key === key) return running.job.view;
         const fact = `an import of another source under that name is under way`;
-        throw new TinsmithError('conflict', `cannot add the image ${order.name}: ${fact}: wait for it, or cancel it`);
+        const fix = `wait for it, or end it with tinsmith image cancel ${order.name}`;
+        throw new TinsmithError('conflict', `cannot add the image ${order.name}: ${fact}: ${fix}`);
       }
       const job = start('add', order.name, async (control) => {
         const image = await addImage(library, { ...(proxy !== undefined && { proxy }), ...order }, control);
@@ -101,6 +104,7 @@ export function imageJobs({ library, clock, proxy, onAdded }: ImageJobsOptions):
       return job.view;
     },
     job: (id) => jobs.get(id)?.view,
+    imports: () => [...jobs.values()].map(({ view }) => view).filter(isRunningImport),
     async ended(id) {
       const job = jobs.get(id);
       if (job === undefined) throw new TinsmithError('not_found', `there is no job ${id}`);
@@ -118,6 +122,10 @@ export function imageJobs({ library, clock, proxy, onAdded }: ImageJobsOptions):
       await Promise.all([...jobs.values()].map(({ ended }) => ended));
     },
   };
+}
+
+function isRunningImport({ kind, state }: ImageJob): boolean {
+  return kind === 'add' && state === 'running';
 }
 
 interface JobControl {

@@ -10,7 +10,7 @@ import { ERROR_CODES } from '#proto/errors.ts';
 import { type ApiWorld, startApiWorld } from '#test/support/api-world.ts';
 import { runCliProcess } from '#test/support/cli-process.ts';
 import { diskImage } from '#test/support/disk-image.ts';
-import { cutAfter, hostileServer, wholeFile } from '#test/support/hostile-server.ts';
+import { cutAfter, hostileServer, stallAfter, wholeFile } from '#test/support/hostile-server.ts';
 import { ociRegistry, REGISTRY_USER } from '#test/support/oci-registry.ts';
 import { hardwareManifest, plannedWorkflow } from '#test/support/records.ts';
 
@@ -146,6 +146,24 @@ describe('tinsmith image', () => {
     assert.equal(refused.code, ERROR_CODES.conflict.exit);
     assert.match(refused.stderr, /the image a is for that URL: .*tinsmith image remove a/);
     assert.equal((await cli(world, 'add', 'a', source, ...url)).code, 0);
+  });
+
+  it('shows an import that runs, and cancels it', async () => {
+    await using world = await startApiWorld();
+    await using server = await hostileServer(GZ, [stallAfter(100_000)]);
+
+    const started = await cli(world, 'add', 'slow', server.url, '--no-wait');
+
+    assert.match(started.stdout, /tinsmith image cancel slow/);
+    assert.match((await cli(world, 'list')).stdout, /^IMPORTING .*\nslow +\d/m);
+    const { items, imports } = JSON.parse((await cli(world, 'list', '-o', 'json')).stdout);
+    assert.deepEqual([items, imports[0].name], [[], 'slow']);
+    const other = await cli(world, 'add', 'slow', source);
+    assert.match(other.stderr, /tinsmith image cancel slow/);
+    assert.equal((await cli(world, 'cancel', 'slow')).stdout, 'image/slow import cancelled\n');
+    const again = await cli(world, 'cancel', 'slow');
+    assert.match(again.stderr, /no import of "slow": none runs/);
+    assert.deepEqual(JSON.parse((await cli(world, 'list', '-o', 'json')).stdout), { items: [], imports: [] });
   });
 
   it('logs in to a registry with a password that is in no argument, no record and no message', async () => {

@@ -1,11 +1,11 @@
 import { readFile, stat } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
-import type { AddImageRequest, CollectedView, ImageJobView, ImageView } from '../../api/image-types.ts';
-import type { DeletedView, ListOf } from '../../api/types.ts';
+import type { AddImageRequest, CollectedView, ImageJobView, ImageListView, ImageView } from '../../api/image-types.ts';
+import type { DeletedView } from '../../api/types.ts';
 import { API_OPTIONS } from '../api-options.ts';
 import type { Command, CommandContext, CommandInput } from '../command.ts';
-import { followImageJob } from '../follow-image-job.ts';
+import { followImageJob, importHint } from '../follow-image-job.ts';
 import { ageText, sizeText } from '../quantity-text.ts';
 import { type Column, OUTPUT_OPTION, outputFormat, printDocument, printTable } from '../record-output.ts';
 import { REGISTRY_OPTIONS, registryLogin } from '../registry-login.ts';
@@ -65,7 +65,7 @@ export const imageAddCommand: Command = {
     const order = await orderOf(input, context);
     const started = await context.api.send<ImageJobView>('POST', '/images', order);
     if (input.has('no-wait')) {
-      context.out.line(`image/${started.name} is being imported, job ${started.id}`);
+      context.out.line(`image/${started.name} is being imported, job ${started.id}${importHint(started)}`);
       return 0;
     }
     const { image } = await followImageJob(started, context);
@@ -78,14 +78,24 @@ export const imageListCommand: Command = {
   name: 'image list',
   arguments: '',
   takes: [0, 0],
-  summary: 'List the images of the library.',
+  summary: 'List the images of the library and the imports that run.',
   options: { ...OUTPUT_OPTION, ...API_OPTIONS },
   examples: ['tinsmith image list', 'tinsmith image list -o json'],
   async run(context, input) {
-    const { items } = await context.api.get<ListOf<ImageView>>('/images');
-    return printImages(context, input, items, (out, format) => {
+    const list = await context.api.get<ImageListView>('/images');
+    const { items, imports } = list;
+    const format = outputFormat(input.text('output'));
+    if (format === 'json' || format === 'yaml') {
+      printDocument(context.out, format, list);
+      return 0;
+    }
+    return printImages(context, input, items, (out) => {
       if (items.length === 0) out.note('the library is empty: add an image with tinsmith image add');
-      else printTable(out, columns(context.now()), items, format);
+      else printTable(out, columns(context.now()), items, format === 'wide' ? 'wide' : 'table');
+      if (imports.length > 0) {
+        if (items.length > 0) out.line('');
+        printTable(out, importColumns(context.now()), imports, 'table');
+      }
     });
   },
 };
@@ -269,8 +279,7 @@ function printImages(
   print: (out: CommandContext['out'], format: 'table' | 'wide') => void,
 ): number {
   const format = outputFormat(input.text('output'));
-  const isOne = input.positionals.length > 0;
-  if (format === 'json' || format === 'yaml') printDocument(out, format, isOne ? images[0] : { items: images });
+  if (format === 'json' || format === 'yaml') printDocument(out, format, images[0]);
   else if (format === 'name') for (const { name } of images) out.line(`image/${name}`);
   else print(out, format);
   return 0;
@@ -279,6 +288,18 @@ function printImages(
 function addedLine({ name, imageBytes, fileBytes, digest }: ImageView): string {
   const sizes = `${sizeText(imageBytes)}, ${sizeText(fileBytes)} in the library`;
   return `image/${name} added: ${sizes}, sha256-${digest.slice(0, 12)}…; templates name it library:${name}`;
+}
+
+function farText({ done, total = 0 }: ImageJobView): string {
+  return total === 0 ? sizeText(done) : `${Math.floor((100 * done) / total)} %`;
+}
+
+function importColumns(now: Date): readonly Column<ImageJobView>[] {
+  return [
+    { title: 'IMPORTING', text: ({ name }) => name },
+    { title: 'DONE', text: farText },
+    { title: 'AGE', text: ({ startedAt }) => ageText(now.getTime() - Date.parse(startedAt)) },
+  ];
 }
 
 function columns(now: Date): readonly Column<ImageView>[] {
