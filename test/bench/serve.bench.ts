@@ -2,7 +2,7 @@
  * Our file server against nginx with sendfile, the same file from the page cache over loopback: whole, and in ranges of 4 MiB as agents
  * ask for frames, by one curl and by eight. Needs curl; Debian's nginx-light is installed if nginx is missing and we are root.
  *
- *   npm run bench -- serve [--size-mib 1024] [--runs 3]
+ *   npm run bench -- serve [--size-mib 1024] [--runs 2]
  */
 import { spawn } from 'node:child_process';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
@@ -26,7 +26,7 @@ import {
 } from './bench-place.ts';
 
 const { values } = parseArgs({
-  options: { 'size-mib': { type: 'string', default: '1024' }, runs: { type: 'string', default: '3' } },
+  options: { 'size-mib': { type: 'string', default: '1024' }, runs: { type: 'string', default: '2' } },
 });
 const RANGE_BYTES = 4 << 20;
 

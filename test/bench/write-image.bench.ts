@@ -3,7 +3,7 @@
  * the same image from the library. The agent checks what it writes; `+ sums` are pipelines that do so, too. Needs root, curl, dd, gzip,
  * zstd, xz, openssl, losetup and mke2fs; igzip joins in where it is installed.
  *
- *   npm run bench -- write-image [--size-mib 1024] [--runs 3] [--only zst,gz,xz,raw,far,library]
+ *   npm run bench -- write-image [--size-mib 1024] [--runs 2] [--only zst,gz,xz,raw,far,library]
  */
 import { parseArgs } from 'node:util';
 import { benchPlace, compressed, dirty, fullImage, keyFile, packed, pathOf } from './bench-images.ts';
@@ -27,7 +27,7 @@ import { floorLines } from './floors.ts';
 const { values } = parseArgs({
   options: {
     'size-mib': { type: 'string', default: '1024' },
-    runs: { type: 'string', default: '3' },
+    runs: { type: 'string', default: '2' },
     only: { type: 'string', default: 'zst,gz,xz,raw,far,library' },
   },
 });

@@ -41,11 +41,17 @@ export class WriteMemory {
   }
 
   /**
-   * SHA-256 as lower-case hex, on the thread pool where there are processors for it. WebCrypto copies its input, so only a few are made
-   * at once and others wait for their turn.
+   * SHA-256 as lower-case hex of what was fetched or decoded; on the thread pool where there are processors for it beside the decoders.
    */
   async sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-    if (this.#hashesInline) return hash('sha256', bytes, 'hex');
+    return this.#hashesInline ? hash('sha256', bytes, 'hex') : this.sha256Aside(bytes);
+  }
+
+  /**
+   * The same, always on the thread pool: for what is read from the disk, when nothing is decoded. WebCrypto copies its input, so only a
+   * few are made at once and others wait for their turn.
+   */
+  async sha256Aside(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
     if (this.#hashing === HASHES_AT_ONCE) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     else this.#hashing += 1;
     this.#hold(bytes.length);
