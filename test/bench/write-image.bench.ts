@@ -1,6 +1,6 @@
 /**
  * The agent's write path against what an administrator would type, `curl | DECODER | dd`, on a full image: every format from a URL, and
- * the same image from the library. The agent checks what it writes; `+ sums` are pipelines that do so, too. Needs root, curl, dd, gzip,
+ * the same image from the library. The agent checks what it writes; `sha256 | zstd -dc | sha256` is a pipeline that does so, too. Needs root, curl, dd, gzip,
  * zstd, xz, openssl, losetup and mke2fs; igzip joins in where it is installed.
  *
  *   npm run bench -- write-image [--size-mib 1024] [--runs 2] [--only zst,gz,xz,raw,far,library]

@@ -188,10 +188,10 @@ class LibraryRun {
   async writeAll(): Promise<void> {
     const [first, slot] = [this.#index.frames[0], this.#slots[0]];
     if (first === undefined || slot === undefined) throw new TinsmithError('corrupt_image', 'the image has no frames');
-    // Half of the slots look to the other machines first, so that these and the server are busy at once.
     if (first.sums === undefined) await this.store.putZeros([first], this.#events.signal);
     else await this.store.put(first, slot.raw);
     this.#count(first);
+    // Half of the slots look to the other machines first, so that these and the server are busy at once.
     const results = await Promise.allSettled(
       this.#slots.map((slot, place) => this.#work(slot, place % 2 === 0 ? 'mirrors' : 'peers')),
     );
