@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
 import { TinsmithError } from '#proto/errors.ts';
-import { pinnedUrl } from '../library/first-use/wanted-image.ts';
+import { pinnedUrl, requireOwnName } from '../library/first-use/wanted-image.ts';
 import type { ImageJob } from '../library/image-jobs.ts';
 import type { LibraryImage } from '../library/image-library.ts';
 import { requireFreeUrl, requireUnused } from '../library/image-use.ts';
@@ -51,6 +51,7 @@ export const imageRoutes = [
     // Twice is harmless: the same order gives the job that runs, or imports the same bytes again, which changes nothing.
     async handle({ body }, { images }) {
       const { forUrl: url, ...order } = body;
+      requireOwnName(order.name);
       const forUrl = url === undefined ? undefined : pinnedUrl(url);
       if (forUrl !== undefined) await requireFreeUrl(order.name, forUrl, images.library);
       return jobView(images.jobs.add({ level: LEVEL, ...order, ...(forUrl && { forUrl }) }));

@@ -49,6 +49,10 @@ const LOCAL_BOOT_FILE = 'localboot.efi';
 export function bootRoutes(options: BootRoutesOptions): FastifyPluginAsync {
   return async (server: FastifyInstance) => {
     server.setErrorHandler((error, request, reply) => answerError(error, request, reply));
+    // In the form of every other refusal here.
+    server.setNotFoundHandler((request) => {
+      throw new TinsmithError('not_found', `there is nothing at ${request.method} ${pathOf(request.url)} here`);
+    });
     // A HEAD request must not use up a token, so the script has none.
     server.get<{ Params: { mac: string } }>(
       '/ipxe/:mac/boot.ipxe',
@@ -226,6 +230,11 @@ function refuseForbidden(hardware: Hardware, iface: HardwareInterface | undefine
 async function localBootUrl(options: BootRoutesOptions): Promise<{ readonly localBoot?: string }> {
   await using file = await openInside(options.bootFolders, LOCAL_BOOT_FILE);
   return file === undefined ? {} : { localBoot: `${options.environment.httpUrl}/boot/${LOCAL_BOOT_FILE}` };
+}
+
+/** Queries may hold tokens. */
+function pathOf(url: string): string {
+  return JSON.stringify(url.split('?', 1)[0]?.slice(0, 200));
 }
 
 /** Colons, dashes or nothing between the digits: some firmware cannot put a colon into a URL. */

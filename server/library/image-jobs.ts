@@ -3,6 +3,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import type { OutsideChecks } from './checks/outside-checks.ts';
 import type { ForUrl, ImageLibrary, LibraryImage } from './image-library.ts';
 import { openImageSource } from './image-source.ts';
+import { requireFreeUrl } from './image-use.ts';
 
 /** Long work on the library, as its asker sees it. Jobs are not stored: one that a restart ended left nothing, and is asked for again. */
 export interface ImageJob {
@@ -40,7 +41,10 @@ export interface ImageOrder extends OutsideChecks {
 }
 
 export interface ImageJobs extends AsyncDisposable {
-  /** Starts an import. The same order while it runs gives the job that runs; another one for its name is a `conflict`. */
+  /**
+   * Starts an import. The same order while it runs gives the job that runs; another one for its name, or under another name for a URL
+   * that an operator says a running one is for, is a `conflict`.
+   */
   add(order: ImageOrder): ImageJob;
   /** Throws `not_found`. */
   verify(name: string): Promise<ImageJob>;
@@ -66,7 +70,7 @@ const KEPT = 100;
 
 export function imageJobs({ library, clock, proxy, onAdded }: ImageJobsOptions): ImageJobs {
   const jobs = new Map<string, RunningJob>();
-  const orders = new Map<string, { readonly key: string; readonly job: RunningJob }>();
+  const orders = new Map<string, StartedOrder>();
 
   function start(kind: ImageJob['kind'], name: string, work: JobWork): RunningJob {
     const job = new RunningJob({ id: randomUUID(), kind, name, state: 'running', done: 0, startedAt: clock() });
@@ -88,12 +92,16 @@ export function imageJobs({ library, clock, proxy, onAdded }: ImageJobsOptions):
         const fix = `wait for it, or end it with tinsmith image cancel ${order.name}`;
         throw new TinsmithError('conflict', `cannot add the image ${order.name}: ${fact}: ${fix}`);
       }
+      const pinned = order.forUrl?.isPinned === true ? order.forUrl : undefined;
+      if (pinned !== undefined) requireUrlIdle(order.name, pinned, orders);
       const job = start('add', order.name, async (control) => {
+        // Another one for the URL may have ended since its asker looked.
+        if (pinned !== undefined) await requireFreeUrl(order.name, pinned, library);
         const image = await addImage(library, { ...(proxy !== undefined && { proxy }), ...order }, control);
         await onAdded(image, order);
         return image;
       });
-      orders.set(order.name, { key, job });
+      orders.set(order.name, { key, job, pinnedFor: pinned?.key });
       return job.view;
     },
     async verify(name) {
@@ -122,6 +130,23 @@ export function imageJobs({ library, clock, proxy, onAdded }: ImageJobsOptions):
       await Promise.all([...jobs.values()].map(({ ended }) => ended));
     },
   };
+}
+
+interface StartedOrder {
+  readonly key: string;
+  readonly job: RunningJob;
+  /** Key of the URL that an operator says it is for. */
+  readonly pinnedFor: string | undefined;
+}
+
+/** Of two imports for one URL, which one machines got would depend on which ended last. */
+function requireUrlIdle(name: string, { key, shown }: ForUrl, orders: ReadonlyMap<string, StartedOrder>): void {
+  const other = orders.values().find(({ job, pinnedFor }) => pinnedFor === key && job.view.state === 'running');
+  if (other === undefined) return;
+  const { name: running } = other.job.view;
+  const fix = `wait for it, or end it with tinsmith image cancel ${running}`;
+  const fact = `an import of the image ${running} for that URL is under way`;
+  throw new TinsmithError('conflict', `cannot add the image ${name} for ${shown}: ${fact}: ${fix}`);
 }
 
 function isRunningImport({ kind, state }: ImageJob): boolean {

@@ -382,6 +382,29 @@ describe('files over HTTP', () => {
     });
   }
 
+  it('says in one form that there is nothing', LIMIT, async () => {
+    await using site = await startSite();
+    for (const path of [
+      '/library/none/index.json',
+      '/library/none',
+      '/library/none/a/b?token=x',
+      '/library/',
+      '/nothing',
+    ]) {
+      const response = await fetch(`${site.url}${path}`);
+
+      assert.deepEqual(
+        [response.status, response.headers.get('content-type')],
+        [404, 'text/plain; charset=utf-8'],
+        path,
+      );
+      assert.match(
+        await response.text(),
+        /^(the library has no none\/index\.json|there is nothing at GET "[^?]+" here)\n$/,
+      );
+    }
+  });
+
   it('cuts the connection when the file is changed while it is sent', LIMIT, async () => {
     await using site = await startSite();
     const path = join(folder, 'images/changing');

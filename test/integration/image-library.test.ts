@@ -148,6 +148,29 @@ describe('tinsmith image', () => {
     assert.equal((await cli(world, 'add', 'a', source, ...url)).code, 0);
   });
 
+  it('lets only one import at a time be for a URL', async () => {
+    await using world = await startApiWorld();
+    await using server = await hostileServer(GZ, [stallAfter(100_000)]);
+    const url = ['--for-url', 'https://cloud.example/d.xz', '--no-wait'];
+    assert.equal((await cli(world, 'add', 'a', server.url, ...url)).code, 0);
+
+    const refused = await cli(world, 'add', 'b', source, ...url);
+
+    assert.equal(refused.code, ERROR_CODES.conflict.exit);
+    assert.match(refused.stderr, /the image a for that URL is under way: .*tinsmith image cancel a/);
+    assert.equal((await cli(world, 'cancel', 'a')).code, 0);
+    assert.equal((await cli(world, 'add', 'b', source, ...url.slice(0, 2))).code, 0);
+  });
+
+  it('keeps the names of images on first use for them', async () => {
+    await using world = await startApiWorld();
+
+    const refused = await cli(world, 'add', `url-${'0'.repeat(32)}`, source);
+
+    assert.equal(refused.code, ERROR_CODES.invalid_input.exit);
+    assert.match(refused.stderr, /names that begin with url- .*use another name.*--for-url/);
+  });
+
   it('shows an import that runs, and cancels it', async () => {
     await using world = await startApiWorld();
     await using server = await hostileServer(GZ, [stallAfter(100_000)]);

@@ -92,7 +92,7 @@ export class RegistryClient implements DownloadAccess {
       return { body: await readBody(response), digest: response.headers.get('docker-content-digest') };
     }
     response.destroy();
-    if (response.status === 404) throw final(this.#failed(url, `the registry has no ${version} of it`));
+    if (response.status === 404) throw final(this.#absent(version));
     if (response.status === 401 || response.status === 403) {
       throw this.#refused(url);
     }
@@ -159,6 +159,15 @@ export class RegistryClient implements DownloadAccess {
         await pause(PAUSE_MS * attempt, signal);
       }
     }
+  }
+
+  /** Many registries hide from strangers what they refuse them. */
+  #absent(version: string): TinsmithError {
+    const { image, credentials } = this.#options;
+    const what = version.startsWith('sha256:') ? version : `tag ${JSON.stringify(version)}`;
+    const where = `the registry ${new URL(image.origin).host} has no ${what} in the repository ${image.repository}`;
+    const who = credentials === undefined ? ', or hides it from who is not logged in' : ', or hides it from this user';
+    return new TinsmithError('download_failed', `${where}${who}: correct the reference`);
   }
 
   #refused(url: URL): FinalDownloadError {

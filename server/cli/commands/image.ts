@@ -29,7 +29,7 @@ export const imageAddCommand: Command = {
     signature: {
       type: 'string',
       value: 'SOURCE',
-      summary: 'Signature over that list, or over the source without one: a file or URL.',
+      summary: 'Signature over that list, or over the source without one: a file or URL; also a bundle of cosign.',
     },
     'public-key': {
       type: 'string',

@@ -122,6 +122,44 @@ describe('a signature of cosign', () => {
     await assert.rejects(check(key, 'nonsense', FILE), { code: 'invalid_input', message: /sign-blob/ });
   });
 
+  it('may be in a bundle, the new one or the old one, if a key made it', async () => {
+    const { key, signature } = cosign(FILE);
+    const digest = createHash('sha256').update(FILE).digest('base64');
+    const material = { publicKey: { hint: 'x' }, tlogEntries: [] };
+    const bundle = (change: object = {}): string =>
+      JSON.stringify({
+        mediaType: 'application/vnd.dev.sigstore.bundle.v0.3+json',
+        verificationMaterial: material,
+        messageSignature: { messageDigest: { algorithm: 'SHA2_256', digest }, signature },
+        ...change,
+      });
+    const old = (change: object = {}): string => JSON.stringify({ base64Signature: signature, cert: '', ...change });
+
+    for (const file of [
+      bundle(),
+      bundle({ mediaType: 'application/vnd.dev.sigstore.bundle+json;version=0.2' }),
+      old(),
+      old({ cert: key.toString('base64'), rekorBundle: { SignedEntryTimestamp: 'x' } }),
+    ]) {
+      await check(key, file, FILE);
+      // What a bundle says of its own message's digest proves nothing.
+      await assert.rejects(check(key, file, changed(FILE)), { code: 'checksum_mismatch' });
+      await assert.rejects(check(cosign(FILE).key, file, FILE), { code: 'checksum_mismatch' });
+    }
+    const certificate = Buffer.from('-----BEGIN CERTIFICATE-----').toString('base64');
+    for (const [file, message] of [
+      [bundle({ verificationMaterial: { certificate: { rawBytes: 'MAo=' } } }), /keyless/],
+      [old({ cert: certificate }), /keyless/],
+      [bundle({ messageSignature: undefined, dsseEnvelope: {} }), /attestation/],
+      [bundle({ mediaType: 'application/vnd.dev.sigstore.bundle.v9+json' }), /bundle of the kind/],
+      [bundle({ messageSignature: { signature: 7 } }), /no base64/],
+      ['{"a":1}', /no bundle/],
+      ['{"a"', /no JSON/],
+    ] as const) {
+      await assert.rejects(check(key, file, FILE), { code: 'invalid_input', message });
+    }
+  });
+
   it('is not checked with a key of another kind', async () => {
     const { key, signature } = cosign(FILE, 'P-384');
 

@@ -1,5 +1,6 @@
 import { createPublicKey, createVerify, type KeyObject } from 'node:crypto';
 import { TinsmithError } from '#proto/errors.ts';
+import { signatureInBundle } from './cosign-bundle.ts';
 import { minisignCheck, parseMinisignKey } from './minisign.ts';
 import { openpgpCheck } from './openpgp.ts';
 import { badSignature, wrongSignature } from './signature-errors.ts';
@@ -23,15 +24,18 @@ export async function signatureCheck(files: SignatureFiles): Promise<SourceCheck
   return openpgpCheck(files);
 }
 
-/** As `cosign sign-blob` makes it, and `openssl dgst -sha256 -sign`: ECDSA with SHA-256 on P-256, the signature in base64 or DER. */
+/**
+ * As `cosign sign-blob` makes it, and `openssl dgst -sha256 -sign`: ECDSA with SHA-256 on P-256, the signature in base64, DER or a
+ * bundle.
+ */
 function cosignCheck({ key, signature }: SignatureFiles): SourceCheck {
   const publicKey = readPem(key);
-  const text = signature.toString('latin1').trim();
-  const isText = /^[A-Za-z0-9+/=\s]+$/.test(text);
-  const der = isText ? Buffer.from(text, 'base64') : signature;
+  const der = signatureInBundle(signature) ?? plainSignature(signature);
   // A sequence of two numbers (RFC 3279 2.2.3).
   if (der[0] !== 0x30)
-    throw badSignature('it is no signature of cosign: give the file of cosign sign-blob --output-signature');
+    throw badSignature(
+      'it is no signature of cosign: give the file of cosign sign-blob --output-signature or --bundle',
+    );
   const verify = createVerify('sha256');
   return {
     update: (bytes) => void verify.update(bytes),
@@ -39,6 +43,11 @@ function cosignCheck({ key, signature }: SignatureFiles): SourceCheck {
       if (!verify.verify(publicKey, der)) throw wrongSignature('this key did not make it over this file');
     },
   };
+}
+
+function plainSignature(file: Buffer): Buffer {
+  const text = file.toString('latin1').trim();
+  return /^[A-Za-z0-9+/=\s]+$/.test(text) ? Buffer.from(text, 'base64') : file;
 }
 
 function readPem(key: Buffer): KeyObject {

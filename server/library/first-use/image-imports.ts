@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { TinsmithError } from '#proto/errors.ts';
 import { proxyFor } from '#transfer/http-request.ts';
 import type { ImageJob, ImageJobs, ImageOrder } from '../image-jobs.ts';
-import type { WantedImage } from './wanted-image.ts';
+import { firstUseName, type WantedImage } from './wanted-image.ts';
 
 /** A machine waits for it: level 9 takes three times as long and saves a twentieth. */
 const LEVEL = 3;
@@ -90,7 +90,7 @@ export class ImageImports {
   #orderOf(wanted: WantedImage): ImageOrder {
     const { url, key, shown, sha256, rawSha256 } = wanted;
     return {
-      name: `url-${key.slice(0, 32)}`,
+      name: firstUseName(key),
       source: url.href,
       level: LEVEL,
       forUrl: { key, shown, isPinned: false },

@@ -79,6 +79,22 @@ export function urlKey(url: URL): string {
   return createHash('sha256').update(file.href).digest('hex');
 }
 
+/** What the library calls the image of a URL that was imported on first use. */
+export function firstUseName(key: string): string {
+  return `url-${key.slice(0, 32)}`;
+}
+
+/** Throws `invalid_input` for a name that images get on first use: the next import would put another image in its place. */
+export function requireOwnName(name: string): void {
+  if (!/^url-/i.test(name)) return;
+  const fact = 'names that begin with url- are for images that workflows name by a URL';
+  const fix = 'use another name, and say with --for-url which URL it is for';
+  throw new TinsmithError(
+    'invalid_input',
+    `cannot add the image ${JSON.stringify(name.slice(0, 200))}: ${fact}: ${fix}`,
+  );
+}
+
 /** What an operator says that an image is for. Throws `invalid_input`. */
 export function pinnedUrl(text: string): ForUrl {
   const url = URL.parse(text.trim());
