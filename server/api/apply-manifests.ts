@@ -1,10 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Problem, TinsmithError } from '#proto/errors.ts';
+import { libraryNames } from '../library/first-use/wanted-image.ts';
+import { workflowLife } from '../life/workflow-life.ts';
 import type { ActionImages } from '../manifests/action-images.ts';
 import { type LoadedManifests, loadManifests } from '../manifests/load-manifests.ts';
+import { placeOf } from '../manifests/located.ts';
 import { planApply } from '../manifests/plan-apply.ts';
 import type { Cause, Hardware, Store, Template, Workflow } from '../store/store.ts';
 import type { AppliedRecord, ApplyChange, Transitions } from '../store/transitions-contract.ts';
+import { clusterImageUsers, type ImageUser, imageWarnings } from './image-warnings.ts';
+import type { ApiDeps } from './route.ts';
 import type { ApplyRequest, ApplyResponse } from './types.ts';
 
 interface ApplyParts {
@@ -12,6 +17,7 @@ interface ApplyParts {
   readonly transitions: Transitions;
   readonly actionTimeoutMs: number;
   readonly actionImages?: ActionImages;
+  readonly images: Pick<ApiDeps['images'], 'library' | 'jobs'>;
   readonly cause: Cause;
 }
 
@@ -26,7 +32,7 @@ interface Known {
  * and `conflict` when somebody else's change came between.
  */
 export async function applyManifests(request: ApplyRequest, parts: ApplyParts): Promise<ApplyResponse> {
-  const { store, transitions, actionTimeoutMs, actionImages, cause } = parts;
+  const { store, transitions, actionTimeoutMs, actionImages, images, cause } = parts;
   const loaded = loadManifests(request.files, actionImages);
   const known: Known = {
     hardware: await store.listHardware(),
@@ -41,7 +47,23 @@ export async function applyManifests(request: ApplyRequest, parts: ApplyParts): 
   }
   const dryRun = request.dryRun ?? false;
   const records = dryRun ? foreseen(plan.change, known) : await transitions.apply(plan.change, cause);
-  return { dryRun, records, warnings: [...loaded.warnings, ...plan.warnings, ...notApplied(loaded)] };
+  const users = [...workflowImageUsers(plan.change, { loaded, known }), ...clusterImageUsers(loaded)];
+  const missing = await imageWarnings(users, images);
+  return { dryRun, records, warnings: [...loaded.warnings, ...plan.warnings, ...missing, ...notApplied(loaded)] };
+}
+
+/** Workflows that are new or not finished. */
+function workflowImageUsers(
+  { workflows }: ApplyChange,
+  { loaded, known }: { readonly loaded: LoadedManifests; readonly known: Known },
+): readonly ImageUser[] {
+  const finished = new Set(known.workflows.filter(({ state }) => workflowLife.isFinal(state)).map(({ name }) => name));
+  const places = new Map(loaded.workflows.map((each) => [each.value.name, placeOf(each, 'spec.templateRef')]));
+  return workflows.flatMap(({ manifest: { name }, rendered }) => {
+    const at = places.get(name);
+    if (at === undefined || finished.has(name)) return [];
+    return [{ who: `Workflow ${name}`, at, names: libraryNames(rendered.tasks) }];
+  });
 }
 
 /** A cluster is more than a record: making it claims machines and erases disks, so it is a command of its own. */

@@ -9,7 +9,8 @@ export const applyRoute = defineRoute({
   body: applyRequestSchema,
   response: applyResponseSchema,
   // Twice is harmless: what is there already and equal is `unchanged` and makes no event.
-  async handle({ body, cause }, { store, transitions, actionTimeoutMs, actionImages }) {
-    return applyManifests(body, { store, transitions, actionTimeoutMs, ...(actionImages && { actionImages }), cause });
+  async handle({ body, cause }, { store, transitions, actionTimeoutMs, actionImages, images }) {
+    const parts = { store, transitions, actionTimeoutMs, images, cause };
+    return applyManifests(body, { ...parts, ...(actionImages && { actionImages }) });
   },
 });

@@ -1,4 +1,6 @@
 import { type PlanParts, planRequest } from '../cluster/plan-request.ts';
+import { libraryNames } from '../library/first-use/wanted-image.ts';
+import { imageWarnings } from './image-warnings.ts';
 import { redactEnvironment } from './redact.ts';
 import { type ApiDeps, defineRoute } from './route.ts';
 import { clusterPlanRequestSchema, clusterPlanSchema } from './types.ts';
@@ -15,7 +17,12 @@ export const clusterPlanRoute = defineRoute({
 });
 
 /** What plans are made from. */
-export function planParts({ store, clock, actionTimeoutMs, actionImages, planHost }: ApiDeps): PlanParts {
+export function planParts({ store, clock, actionTimeoutMs, actionImages, planHost, images }: ApiDeps): PlanParts {
   const site = { actionTimeoutMs, ...(actionImages && { actionImages }) };
-  return { store, clock, ...site, host: planHost, redact: redactEnvironment };
+  const warnings: PlanParts['imageWarnings'] = (nodes) =>
+    imageWarnings(
+      nodes.map((node) => ({ who: `machine ${node.machine}`, at: node.at, names: libraryNames([node]) })),
+      images,
+    );
+  return { store, clock, ...site, host: planHost, redact: redactEnvironment, imageWarnings: warnings };
 }

@@ -171,6 +171,12 @@ export const workflowSchema = Type.Object({
   imports: Type.Optional(
     Type.Array(importWaitSchema, { description: 'Imports that its task waits for before an agent gets it' }),
   ),
+  missingImages: Type.Optional(
+    Type.Array(Type.String(), {
+      description:
+        'Names, or `sha256-<digest>`, of library images that an unfinished workflow names and that are not there',
+    }),
+  ),
   tasks: Type.Optional(Type.Array(renderedTaskSchema, { description: 'Only where one workflow is asked for' })),
   version: Type.Integer(),
   createdAt: date,

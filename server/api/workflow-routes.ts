@@ -1,4 +1,7 @@
 import { TinsmithError } from '#proto/errors.ts';
+import { libraryNames } from '../library/first-use/wanted-image.ts';
+import { missingImages } from '../library/image-use.ts';
+import { workflowLife } from '../life/workflow-life.ts';
 import type { Store, Workflow } from '../store/store.ts';
 import { followLog } from './follow-log.ts';
 import { hasLabels, parseLabels } from './labels.ts';
@@ -32,7 +35,8 @@ export const workflowRoutes = [
         ...(query.hardware !== undefined && { hardware: query.hardware }),
         ...(query.state && { states: query.state }),
       });
-      return { items: found.filter((workflow) => hasLabels(workflow, wanted)).map((each) => viewOf(each, images)) };
+      const shown = found.filter((workflow) => hasLabels(workflow, wanted));
+      return { items: await Promise.all(shown.map((each) => viewOf(each, images))) };
     },
   }),
   defineRoute({
@@ -43,7 +47,7 @@ export const workflowRoutes = [
     response: workflowSchema,
     async handle({ params }, { store, images }) {
       const workflow = await knownWorkflow(store, params.name);
-      return { ...viewOf(workflow, images), tasks: renderedTasks(workflow) };
+      return { ...(await viewOf(workflow, images)), tasks: renderedTasks(workflow) };
     },
   }),
   defineRoute({
@@ -123,8 +127,10 @@ export const logStream = defineStream({
   },
 });
 
-function viewOf(workflow: Workflow, { firstUse }: ApiDeps['images']): WorkflowView {
-  return workflowView(workflow, firstUse?.waitsOf(workflow));
+async function viewOf(workflow: Workflow, { firstUse, library }: ApiDeps['images']): Promise<WorkflowView> {
+  if (workflowLife.isFinal(workflow.state)) return workflowView(workflow);
+  const missing = await missingImages(libraryNames(workflow.rendered.tasks), library);
+  return workflowView(workflow, { imports: firstUse?.waitsOf(workflow) ?? [], missingImages: missing });
 }
 
 async function knownWorkflow(store: Store, name: string): Promise<Workflow> {

@@ -3,8 +3,14 @@ import type { ActionRun, StoredLogLine, Workflow } from '../store/store.ts';
 import { redactEnvironment, redactObject } from './redact.ts';
 import type { ActionRunView, LogLineView, RenderedTaskView, WorkflowView } from './types.ts';
 
-/** A workflow without the text it was rendered to; `imports` are those that it waits for. */
-export function workflowView(workflow: Workflow, imports: NonNullable<WorkflowView['imports']> = []): WorkflowView {
+/** Of the images of an unfinished workflow. */
+export type WorkflowImages = Pick<WorkflowView, 'imports' | 'missingImages'>;
+
+/** A workflow without the text it was rendered to. */
+export function workflowView(
+  workflow: Workflow,
+  { imports = [], missingImages = [] }: WorkflowImages = {},
+): WorkflowView {
   return {
     name: workflow.name,
     labels: workflow.labels,
@@ -21,6 +27,7 @@ export function workflowView(workflow: Workflow, imports: NonNullable<WorkflowVi
     ...(workflow.error && { error: workflow.error }),
     actions: workflow.actions.map(actionRunView),
     ...(imports.length > 0 && { imports }),
+    ...(missingImages.length > 0 && { missingImages }),
     version: workflow.version,
     createdAt: workflow.createdAt.toISOString(),
   };

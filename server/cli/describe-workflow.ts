@@ -1,6 +1,6 @@
 import type { ActionRunView, EventView, WorkflowView } from '../api/types.ts';
 import { eventLine } from './event-line.ts';
-import { importWaitText } from './import-wait.ts';
+import { importWaitText, missingImageText } from './import-wait.ts';
 import { bar, progressText } from './progress-bar.ts';
 import { durationText } from './quantity-text.ts';
 import { labelsText, templateOf } from './resource-kind.ts';
@@ -36,7 +36,8 @@ export function describeWorkflow(workflow: WorkflowView, facts: Facts): readonly
 }
 
 function heading(workflow: WorkflowView, now: Date): readonly string[] {
-  const { name, state, hardware, labels, attempt, createdAt, startedAt, finishedAt, error, imports = [] } = workflow;
+  const { name, state, hardware, labels, attempt, createdAt, startedAt, finishedAt, error } = workflow;
+  const { imports = [], missingImages = [] } = workflow;
   const until = finishedAt === undefined ? now.getTime() : Date.parse(finishedAt);
   const took = durationText(until - Date.parse(startedAt ?? createdAt));
   const progress = startedAt === undefined ? `for ${took}` : `${finishedAt === undefined ? 'for' : 'after'} ${took}`;
@@ -44,6 +45,7 @@ function heading(workflow: WorkflowView, now: Date): readonly string[] {
     `Workflow   ${name}`,
     `State      ${state} ${progress}${attempt > 1 ? `, attempt ${attempt}` : ''}`,
     ...imports.map((each) => `Waits      ${importWaitText(each).replace('waits ', '')}`),
+    ...missingImages.map((each) => `Image      ${missingImageText(each).replace('image ', '')}`),
     ...(error === undefined ? [] : [`Error      ${error.code}: ${error.message}`]),
     `Template   ${templateOf(workflow)}`,
     `Hardware   ${hardware.join(', ')}`,

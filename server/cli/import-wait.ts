@@ -7,6 +7,12 @@ interface Import {
   readonly perSecond: number;
 }
 
+/** `image debian-12 is missing (tinsmith image add debian-12 SOURCE)`: why an action would fail. */
+export function missingImageText(name: string): string {
+  const fix = name.startsWith('sha256-') ? 'see tinsmith image list' : `tinsmith image add ${name} SOURCE`;
+  return `image ${name} is missing (${fix})`;
+}
+
 /** `waits for the import of debian.raw.xz (43 %, 12.0 MiB/s)`: why a machine does nothing yet. */
 export function importWaitText({ image, done, total, perSecond }: Import): string {
   const far = total === undefined || total === 0 ? amountText(done, 'bytes') : `${Math.floor((100 * done) / total)} %`;

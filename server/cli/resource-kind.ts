@@ -1,6 +1,6 @@
 import { TinsmithError } from '#proto/errors.ts';
 import type { ClusterView, HardwareView, NodeView, TemplateView, WorkflowView } from '../api/types.ts';
-import { importWaitText } from './import-wait.ts';
+import { importWaitText, missingImageText } from './import-wait.ts';
 import { ageText, amountText, sizeText } from './quantity-text.ts';
 import type { Column } from './record-output.ts';
 import { didYouMean } from './suggest.ts';
@@ -186,10 +186,12 @@ function machineText({ inventory }: HardwareView): string {
     .join(', ');
 }
 
-/** `3/5 stream image`: the action that runs, or ran last; or the import that it waits for. */
-export function actionText({ actions, imports }: WorkflowView): string {
-  const [waited] = imports ?? [];
+/** `3/5 stream image`: the action that runs, or ran last; or the import that it waits for, or the image that is missing. */
+export function actionText({ actions, imports = [], missingImages = [], state }: WorkflowView): string {
+  const [waited] = imports;
   if (waited !== undefined) return importWaitText(waited);
+  const [missing] = missingImages;
+  if (missing !== undefined && state !== 'running') return missingImageText(missing);
   if (actions.length === 0) return '';
   const begun = actions.filter(({ startedAt }) => startedAt !== undefined);
   const current = begun.findLast(({ state }) => state !== 'succeeded') ?? begun.at(-1);

@@ -1,12 +1,13 @@
 import type { Problem } from '#proto/errors.ts';
 import type { ActionImages } from '../manifests/action-images.ts';
+import type { Position } from '../manifests/findings.ts';
 import type { ManifestFile } from '../manifests/load-manifests.ts';
 import type { Store } from '../store/store.ts';
 import type { Bootstrapper } from './bootstrap/bootstrapper.ts';
 import { bootstrapperFor } from './bootstrap/bootstrappers.ts';
 import { makeToken } from './bootstrap-token.ts';
 import { type ClusterOptions, DEFAULT_CLUSTER_OPTIONS } from './cluster-options.ts';
-import type { ClusterPlan } from './cluster-plan.ts';
+import type { ClusterPlan, NodeActions } from './cluster-plan.ts';
 import { type ClusterFiles, faultyFiles, knownRecords, tryReadClusterFiles } from './cluster-request.ts';
 import { addressesToProbe, planCluster } from './plan-cluster.ts';
 import type { PlanHost } from './plan-host.ts';
@@ -20,6 +21,13 @@ export interface PlanParts {
   readonly actionImages?: ActionImages;
   readonly host: PlanHost;
   readonly redact: PlanEnvironment['redact'];
+  /** Warns of images that nodes are to be installed from and that are not there. */
+  readonly imageWarnings: (nodes: readonly NodeImages[]) => Promise<readonly Problem[]>;
+}
+
+/** What a node is installed by, and where the machine config of its group stands. */
+export interface NodeImages extends Pick<NodeActions, 'machine' | 'actions'> {
+  readonly at: Position;
 }
 
 export interface PlanRequest {
@@ -40,7 +48,16 @@ export async function planRequest(request: PlanRequest, parts: PlanParts, signal
   const plan = await planFiles(files, request, { ...parts, known }, signal);
   const all: readonly Problem[] = [...problems, ...plan.problems];
   if (all.length > 0) throw faultyFiles(all);
-  return { ...plan, warnings: [...warnings, ...plan.warnings] };
+  const missing = await parts.imageWarnings(
+    plan.workflows.map((node) => ({ ...node, at: placeOfNode(node, plan, files) })),
+  );
+  return { ...plan, warnings: [...warnings, ...plan.warnings, ...missing] };
+}
+
+function placeOfNode({ machine }: NodeActions, { nodes, groups }: ClusterPlan, { placeOf }: ClusterFiles): Position {
+  const group = nodes.find((node) => node.machine === machine)?.group;
+  const config = groups.find(({ name }) => name === group)?.machineConfig ?? '';
+  return placeOf('TinkerbellMachineConfig', config, 'metadata.name');
 }
 
 async function planFiles(

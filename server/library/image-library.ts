@@ -39,6 +39,8 @@ export interface ImageLibrary {
   gc(kept?: ReadonlySet<string>): Promise<Collected>;
   /** The folder of an image by its name or `sha256-<digest>`; undefined if there is none. */
   folderOf(nameOrDigest: string): Promise<string | undefined>;
+  /** Whether it can be served, by its name or `sha256-<digest>`. */
+  has(nameOrDigest: string): Promise<boolean>;
   readonly mirrors: ImageMirrors;
 }
 
@@ -247,6 +249,11 @@ class FolderLibrary implements ImageLibrary {
   async folderOf(nameOrDigest: string): Promise<string | undefined> {
     const digest = DIGEST.exec(nameOrDigest)?.[1] ?? (await this.#findName(nameOrDigest))?.digest;
     return digest === undefined ? undefined : this.#blob(digest);
+  }
+
+  async has(nameOrDigest: string): Promise<boolean> {
+    const folder = await this.folderOf(nameOrDigest);
+    return folder !== undefined && (await exists(join(folder, 'index.json')));
   }
 
   async #pack(folder: string, image: AsyncIterable<ImagePiece>, options: AddOptions): Promise<LibraryIndex> {

@@ -13,7 +13,7 @@ export async function requireUnused(
   const promised = firstUse?.promisedTo(digest) ?? new Set();
   const unfinished = await store.listWorkflows({ states: ['pending', 'running', 'waiting'] });
   const isUser = (workflow: Workflow): boolean => {
-    const names = libraryNames(workflow);
+    const names = libraryNames(workflow.rendered.tasks);
     return names.includes(name) || names.includes(`sha256-${digest}`) || promised.has(workflow.name);
   };
   const users = unfinished.filter(isUser).map((workflow) => workflow.name);
@@ -21,6 +21,12 @@ export async function requireUnused(
   const fact = `unfinished workflows need it: ${users.join(', ')}`;
   const fix = `wait for them, cancel them (tinsmith workflow cancel ${users[0]}), or remove it with --force`;
   throw new TinsmithError('conflict', `cannot remove the image ${name}: ${fact}: ${fix}`);
+}
+
+/** Of names of images, or `sha256-<digest>`, those that the library has not. */
+export async function missingImages(names: Iterable<string>, library: ImageLibrary): Promise<readonly string[]> {
+  const asked = await Promise.all([...names].map(async (name) => ((await library.has(name)) ? [] : [name])));
+  return asked.flat();
 }
 
 /** Throws `conflict` when an operator said of another image that it is for this URL: which one machines got would depend on sums and dates. */

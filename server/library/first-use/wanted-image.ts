@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { actionNameOf } from '#proto/actions/catalog.ts';
+import { actionNameOf, imageBaseName } from '#proto/actions/catalog.ts';
 import { image2disk } from '#proto/actions/image2disk.ts';
 import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
@@ -44,15 +44,24 @@ export function wantedImages({ rendered }: Workflow, isOwn: (url: URL) => boolea
   );
 }
 
-/** What a workflow's actions call images of the library: their names, or `sha256-<digest>`; each once. */
-export function libraryNames({ rendered }: Workflow): readonly string[] {
-  const names = rendered.tasks.flatMap(({ actions }) =>
-    actions.flatMap(({ image, environment, command }) => {
-      const wanted = readParams(image, environment, command)?.image;
-      return wanted !== undefined && 'library' in wanted ? [wanted.library] : [];
+/** What actions are rendered to, as far as it names images. */
+interface NamingTask {
+  readonly actions: readonly { readonly image: string; readonly environment: Readonly<Record<string, string>> }[];
+}
+
+/** What actions call images of the library: their names, or `sha256-<digest>`; each once. */
+export function libraryNames(tasks: readonly NamingTask[]): readonly string[] {
+  const names = tasks.flatMap(({ actions }) =>
+    actions.flatMap(({ image, environment }) => {
+      return imageBaseName(image) === 'image2disk' ? (libraryName(environment['IMG_URL'] ?? '') ?? []) : [];
     }),
   );
   return [...new Set(names)];
+}
+
+/** The name in `library:NAME`; undefined: it is something else. */
+export function libraryName(text: string): string | undefined {
+  return /^library:([a-z0-9][a-z0-9._-]*)$/.exec(text.trim())?.[1];
 }
 
 function readParams(image: string, environment: Readonly<Record<string, string>>, command: readonly string[]) {
