@@ -64,23 +64,3 @@ const FOREIGN_TEXTS: readonly (readonly [RegExp, string, string])[] = [
   [/^[^]{257}ustar/, 'a tar archive', 'unpack the image from it'],
   [/^\s*<(!doctype|html|\?xml)/i, 'a web page', 'check the URL'],
 ];
-
-/** Content size that the first zstd frame announces, if it does (RFC 8878 3.1.1.1). */
-export function zstdContentBytes(start: Uint8Array): number | undefined {
-  const view = new DataView(start.buffer, start.byteOffset, start.byteLength);
-  if (start.length < 18 || view.getUint32(0, true) !== 0xfd2fb528) return undefined;
-  const descriptor = view.getUint8(4);
-  const isSingleSegment = (descriptor & 0x20) !== 0;
-  const dictionaryBytes = [0, 1, 2, 4][descriptor & 3] ?? 0;
-  const at = 5 + (isSingleSegment ? 0 : 1) + dictionaryBytes;
-  switch (descriptor >> 6) {
-    case 0:
-      return isSingleSegment ? view.getUint8(at) : undefined;
-    case 1:
-      return view.getUint16(at, true) + 256;
-    case 2:
-      return view.getUint32(at, true);
-    default:
-      return Number(view.getBigUint64(at, true));
-  }
-}

@@ -6,15 +6,10 @@ import { decoders } from '#transfer/decoders.ts';
 import { Download, type DownloadOptions, type DownloadTiming } from '#transfer/download.ts';
 import { RestartDownloadError } from '#transfer/download-errors.ts';
 import type { DownloadAccess } from '#transfer/file-request.ts';
-import {
-  type Decoder,
-  type ImageFormat,
-  recognizeCompression,
-  recognizeFormat,
-  zstdContentBytes,
-} from '#transfer/image-format.ts';
+import { type Decoder, type ImageFormat, recognizeCompression, recognizeFormat } from '#transfer/image-format.ts';
 import type { ImageSink } from '#transfer/image-sink.ts';
 import { WIDE_BUFFER_BYTES, wideDownload } from '#transfer/wide-download.ts';
+import { zstdFrameHead } from '#transfer/zstd-frame.ts';
 import type { Disk } from '../machine/machine.ts';
 import { DiskEnds } from './disk-ends.ts';
 import { DiskWriter, tooSmall } from './disk-writer.ts';
@@ -250,7 +245,8 @@ function outerFormat(start: Buffer): ImageFormat {
 
 /** As soon as the size is known, before anything is written. */
 function refuseTooLong(format: ImageFormat, start: Buffer, download: Download, writer: DiskWriter): void {
-  const bytes = format === 'raw' ? download.totalBytes : format === 'zst' ? zstdContentBytes(start) : undefined;
+  const bytes =
+    format === 'raw' ? download.totalBytes : format === 'zst' ? zstdFrameHead(start)?.contentBytes : undefined;
   if (bytes !== undefined && bytes > writer.disk.sizeBytes) throw tooSmall(writer.disk, `has ${bytes}`);
 }
 

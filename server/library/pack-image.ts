@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
-import { constants, zstdCompress } from 'node:zlib';
+import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
 import { TinsmithError } from '#proto/errors.ts';
 import { FRAME_BYTES, LARGEST_FRAME_BYTES, type LibraryFrame, type LibraryIndex } from '#proto/library-index.ts';
 import type { ImagePiece } from './image-piece.ts';
@@ -21,6 +21,7 @@ export type PackTarget = (bytes: Uint8Array) => Promise<void>;
 const IN_FLIGHT = 4;
 
 const compress = promisify(zstdCompress);
+const decompress = promisify(zstdDecompress);
 
 /**
  * Packs an image, as it streams by, into a zstd file of independent frames, and makes its index. It holds a few frames in
@@ -110,15 +111,22 @@ class Packing {
     return packed;
   }
 
-  #compress(raw: Buffer<ArrayBuffer>): Promise<Buffer<ArrayBuffer>> {
-    // The size in each frame's head lets a reader refuse a frame before it decodes it; the sum is zstd's own, for `zstd -t`.
+  /** What it returns was decoded again and is the same: machines then need only know that it is what was stored. */
+  async #compress(raw: Buffer<ArrayBuffer>): Promise<Buffer<ArrayBuffer>> {
+    // The size in each frame's head lets a reader refuse a frame before it decodes it; the sum is what the agent checks its contents by.
     const params = {
       [constants.ZSTD_c_compressionLevel]: this.#options.level,
       [constants.ZSTD_c_contentSizeFlag]: 1,
       [constants.ZSTD_c_checksumFlag]: 1,
     };
     // Output comes in one piece: pieces of 64 KiB, the default, cost a sixth of the import.
-    return compress(raw, { params, pledgedSrcSize: raw.length, chunkSize: LARGEST_FRAME_BYTES });
+    const bytes = await compress(raw, { params, pledgedSrcSize: raw.length, chunkSize: LARGEST_FRAME_BYTES });
+    const decoded = await decompress(bytes, { chunkSize: FRAME_BYTES, maxOutputLength: FRAME_BYTES });
+    if (decoded.equals(raw)) return bytes;
+    throw new TinsmithError(
+      'internal',
+      'a packed frame does not decode to what was packed: check the memory of this host',
+    );
   }
 }
 

@@ -77,7 +77,7 @@ export async function attachDisk(file: string, sizeBytes: number, cleanup: Async
   await writeFile(file, '');
   await truncate(file, sizeBytes);
   cleanup.defer(() => rm(file));
-  const { stdout } = await run('losetup', ['--find', '--show', file]);
+  const { stdout } = await run('losetup', ['--find', '--show', '--direct-io=on', file]);
   const device = stdout.trim();
   cleanup.defer(async () => {
     await run('losetup', ['--detach', device]);
