@@ -1,6 +1,7 @@
 /**
  * What the benchmarks of the write path share: a realistic image, a server, a loop device, fair starts, and lines of results. Both
- * sides of a comparison get the same image from the same server onto the same device, in turns, whole processes timed.
+ * sides of a comparison get the same image from the same server onto the same device, in turns. Loop devices are past the page cache (as O_DIRECT
+ * is on a real disk): what a write costs is the disk's time and no copy by these processors.
  */
 import { execFile, spawn } from 'node:child_process';
 import { copyFile, mkdir, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
@@ -114,7 +115,7 @@ async function bundle(script: string): Promise<string> {
   return outfile;
 }
 
-/** A script that prints one line of JSON; the start of Node counts, as that of curl and dd does. */
+/** A script that prints one line of JSON. If it tells the seconds of its work, those count: an agent or a server runs long before. */
 export async function timeScript(script: string, argv: readonly string[]): Promise<Timing> {
   const bundled = bundles.get(script) ?? bundle(script);
   bundles.set(script, bundled);
@@ -122,7 +123,7 @@ export async function timeScript(script: string, argv: readonly string[]): Promi
   const startedAt = performance.now();
   const { stdout } = await run(process.execPath, [file, ...argv]);
   const seconds = (performance.now() - startedAt) / 1000;
-  return { ...(JSON.parse(stdout) as Timing), seconds };
+  return { seconds, ...(JSON.parse(stdout) as Partial<Timing>) };
 }
 
 /** What an administrator would type: `curl URL | DECODER | dd`. */

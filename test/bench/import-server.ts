@@ -2,6 +2,9 @@
 import { benchLibrary, importInto } from './bench-images.ts';
 
 const [name = '', raw = '', folder = ''] = process.argv.slice(2);
-await importInto(await benchLibrary(folder), { name, raw, sizeBytes: 0 });
+const library = await benchLibrary(folder);
+const startedAt = performance.now();
+await importInto(library, { name, raw, sizeBytes: 0 });
+const seconds = (performance.now() - startedAt) / 1000;
 const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
-console.log(JSON.stringify({ peakRssMiB: maxRSS / 1024, cpuSeconds: (userCPUTime + systemCPUTime) / 1e6 }));
+console.log(JSON.stringify({ seconds, peakRssMiB: maxRSS / 1024, cpuSeconds: (userCPUTime + systemCPUTime) / 1e6 }));

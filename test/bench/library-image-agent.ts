@@ -7,12 +7,13 @@ import { openBlockDevice } from '#agent/machine/block-device.ts';
 import { writeLibraryImage } from '#agent/write/library/write-library-image.ts';
 
 const [mirror = '', image = '', keyFile = '', device = '', stopAt = '2'] = process.argv.slice(2);
+const publicKey = await readFile(keyFile, 'utf8');
 const stop = new AbortController();
-await using disk = await openBlockDevice(device, device);
+const startedAt = performance.now();
 const request = {
   image,
   mirrors: [new URL(mirror)],
-  publicKey: await readFile(keyFile, 'utf8'),
+  publicKey,
   proxy: {},
   retryForMs: 10_000,
 };
@@ -22,6 +23,7 @@ let keptBytes = 0;
 let bufferBytes = 0;
 let arrayBuffers = 0;
 try {
+  await using disk = await openBlockDevice(device, device);
   const written = await writeLibraryImage(disk, request, {
     signal: stop.signal,
     log: () => undefined,
@@ -35,6 +37,7 @@ try {
 } catch (thrown) {
   if (!stop.signal.aborted) throw thrown;
 }
+const seconds = (performance.now() - startedAt) / 1000;
 const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
 const cpuSeconds = (userCPUTime + systemCPUTime) / 1e6;
 const memory = {
@@ -42,4 +45,4 @@ const memory = {
   buffersMiB: bufferBytes / 2 ** 20,
   arrayBuffersMiB: arrayBuffers / 2 ** 20,
 };
-console.log(JSON.stringify({ doneBytes, receivedBytes, keptBytes, ...memory, cpuSeconds }));
+console.log(JSON.stringify({ seconds, doneBytes, receivedBytes, keptBytes, ...memory, cpuSeconds }));

@@ -200,8 +200,8 @@ class KnownFrames {
   #skipped = 0;
 
   isWorthALook(): boolean {
-    if (this.#misses < 8) return true;
-    this.#skipped = (this.#skipped + 1) % 16;
+    if (this.#misses < 4) return true;
+    this.#skipped = (this.#skipped + 1) % 32;
     return this.#skipped === 0;
   }
 
