@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { type FolderMachine, folderMachine } from '#agent/machine/folder-machine.ts';
 import { type LibraryWritten, writeLibraryImage } from '#agent/write/library/write-library-image.ts';
 import { MOST_BUFFER_BYTES } from '#agent/write/library/write-memory.ts';
@@ -18,10 +19,11 @@ import { diskImage } from '#test/support/disk-image.ts';
 import {
   type FrameAnswer,
   libraryServer,
+  otherFrame,
   type PackedLibraryImage,
   packedLibraryImage,
   rangeHead,
-  withIndex,
+  wrongSum,
 } from '#test/support/library-server.ts';
 import { strictDisk } from '#test/support/strict-disk.ts';
 
@@ -217,17 +219,30 @@ describe('writing a library image', () => {
     assertUnbootable(disk);
   });
 
-  it('never writes what the index does not vouch for, whoever signed it', async () => {
-    const frames = packed.index.frames.map((frame) =>
-      frame.imageOffset === 5 * FRAME_BYTES && frame.sums
-        ? { ...frame, sums: { ...frame.sums, image: 'ab'.repeat(32) } }
-        : frame,
-    );
-    const { result, disk } = await writeFresh([], withIndex({ ...packed.index, frames }, packed.files['image.zst']));
+  it('never writes a frame that holds something else than its own sum says, whoever signed it', async () => {
+    const other = otherFrame(packed, wrongSum);
+    const { result, disk } = await writeFresh([], other);
+
+    assert.ok(result instanceof TinsmithError);
+    assert.equal(result.code, 'corrupt_image');
+    assertUnbootable(disk);
+  });
+
+  it('never writes a frame without a sum of its own that the index does not vouch for, whoever signed it', async () => {
+    const other = otherFrame(packed, (frame) => zstdCompressSync(zstdDecompressSync(frame).fill(1, 0, 1)));
+    const { result, disk } = await writeFresh([], other);
 
     assert.ok(result instanceof TinsmithError);
     assert.equal(result.code, 'checksum_mismatch');
     assertUnbootable(disk);
+  });
+
+  it('writes frames without sums of their own, as other programs make them', async () => {
+    const other = otherFrame(packed, (frame) => zstdCompressSync(zstdDecompressSync(frame)));
+    const { result, disk } = await writeFresh([], other);
+
+    assert.ok(!(result instanceof TinsmithError), String(result));
+    assertHolds(disk);
   });
 
   it('refuses an index that the server did not sign, before anything is touched', async () => {

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, sign } from 'node:crypto';
+import { generateKeyPairSync, hash, sign } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { formatLibraryIndex, type LibraryIndex } from '#proto/library-index.ts';
@@ -21,6 +21,26 @@ export async function packedLibraryImage(image: Buffer): Promise<PackedLibraryIm
     progress: () => undefined,
   });
   return withIndex(index, Buffer.concat(pieces));
+}
+
+/** The last frame is another one; its sum as a part of the file is right. */
+export function otherFrame(
+  { index, files }: PackedLibraryImage,
+  change: (frame: Buffer) => Buffer,
+): PackedLibraryImage {
+  const own = index.frames.at(-1);
+  if (own?.sums === undefined) throw new Error('the last frame holds only zeros');
+  const { fileOffset, fileBytes, sums } = own;
+  const frame = change(Buffer.from(files['image.zst'].subarray(fileOffset, fileOffset + fileBytes)));
+  const changed = { ...own, fileBytes: frame.length, sums: { ...sums, file: hash('sha256', frame) } };
+  const file = Buffer.concat([files['image.zst'].subarray(0, fileOffset), frame]);
+  return withIndex({ ...index, fileBytes: file.length, frames: [...index.frames.slice(0, -1), changed] }, file);
+}
+
+/** For `otherFrame`: what the frame says of its contents is wrong by one bit. */
+export function wrongSum(frame: Buffer): Buffer {
+  frame.writeUInt8(frame.readUInt8(frame.length - 1) ^ 1, frame.length - 1);
+  return frame;
 }
 
 /** The same image with another index, signed all the same. */

@@ -1,7 +1,12 @@
-import { hash } from 'node:crypto';
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import type { LibraryIndex } from '#proto/library-index.ts';
-import { type PackedLibraryImage, packedLibraryImage, withIndex } from '#test/support/library-server.ts';
+import {
+  otherFrame,
+  type PackedLibraryImage,
+  packedLibraryImage,
+  withIndex,
+  wrongSum,
+} from '#test/support/library-server.ts';
 import type { Random } from '../fault-run.ts';
 import {
   type BadTls,
@@ -183,11 +188,7 @@ export const INDEX_FAULTS: readonly LibraryFault[] = [
     name: 'a frame has another sum than what it holds',
     ends: 'refused',
     where: 'image',
-    make: ({ packed }) =>
-      otherFrame(packed, (frame) => {
-        frame.writeUInt32LE(frame.readUInt32LE(frame.length - 4) ^ 1, frame.length - 4);
-        return frame;
-      }),
+    make: ({ packed }) => otherFrame(packed, wrongSum),
   },
   {
     name: 'a frame without a sum holds other bytes',
@@ -236,17 +237,6 @@ const lessThanAsked: Fault = ({ response, file, from, end }) => {
 
 function cutSomewhere(file: Buffer, random: Random): Buffer {
   return file.subarray(0, random.between(1, file.length));
-}
-
-/** The last frame is another one; its sum as a part of the file is right. */
-function otherFrame({ index, files }: PackedLibraryImage, change: (frame: Buffer) => Buffer): PackedLibraryImage {
-  const own = index.frames.at(-1);
-  if (own?.sums === undefined) throw new Error('the last frame holds only zeros');
-  const { fileOffset, fileBytes, sums } = own;
-  const frame = change(Buffer.from(files['image.zst'].subarray(fileOffset, fileOffset + fileBytes)));
-  const changed = { ...own, fileBytes: frame.length, sums: { ...sums, file: hash('sha256', frame) } };
-  const file = Buffer.concat([files['image.zst'].subarray(0, fileOffset), frame]);
-  return withIndex({ ...index, fileBytes: file.length, frames: [...index.frames.slice(0, -1), changed] }, file);
 }
 
 /** The last frame of a shorter image in place of the own one: right by its sums as a file, and too short. */
