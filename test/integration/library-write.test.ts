@@ -241,7 +241,7 @@ describe('writing a library image', () => {
     const other = otherFrame(packed, (frame) => zstdCompressSync(zstdDecompressSync(frame)));
     const { result, disk } = await writeFresh([], other);
 
-    assert.ok(!(result instanceof TinsmithError), String(result));
+    assert.ok(!(result instanceof TinsmithError));
     assertHolds(disk);
   });
 
