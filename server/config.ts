@@ -147,7 +147,7 @@ export const SETTINGS = {
     type: 'string',
     default: 'off',
     summary:
-      'Outside URLs of image2disk are imported on first use: `off`, `on` (machines fetch what cannot be imported) or `only` (they never do).',
+      'Outside URLs of image2disk and qemuimg2disk are imported on first use: `off`, `on` (machines fetch what cannot be imported) or `only` (they never do).',
   },
   'agent.heartbeat': { type: 'number', default: '5', summary: 'Seconds between an agent’s signs of life.' },
   'agent.lease': {

@@ -17,7 +17,7 @@ interface ApplyParts {
   readonly transitions: Transitions;
   readonly actionTimeoutMs: number;
   readonly actionImages?: ActionImages;
-  readonly images: Pick<ApiDeps['images'], 'library' | 'jobs'>;
+  readonly images: ApiDeps['images'];
   readonly cause: Cause;
 }
 
@@ -48,21 +48,42 @@ export async function applyManifests(request: ApplyRequest, parts: ApplyParts): 
   const dryRun = request.dryRun ?? false;
   const records = dryRun ? foreseen(plan.change, known) : await transitions.apply(plan.change, cause);
   const users = [...workflowImageUsers(plan.change, { loaded, known }), ...clusterImageUsers(loaded)];
-  const missing = await imageWarnings(users, images);
-  return { dryRun, records, warnings: [...loaded.warnings, ...plan.warnings, ...missing, ...notApplied(loaded)] };
+  const imageFaults = [
+    ...(await imageWarnings(users, images)),
+    ...refusedFetches(plan.change, { loaded, known }, images),
+  ];
+  return { dryRun, records, warnings: [...loaded.warnings, ...plan.warnings, ...imageFaults, ...notApplied(loaded)] };
 }
 
-/** Workflows that are new or not finished. */
-function workflowImageUsers(
-  { workflows }: ApplyChange,
-  { loaded, known }: { readonly loaded: LoadedManifests; readonly known: Known },
-): readonly ImageUser[] {
+interface Applied {
+  readonly loaded: LoadedManifests;
+  readonly known: Known;
+}
+
+function workflowImageUsers(change: ApplyChange, applied: Applied): readonly ImageUser[] {
+  return unfinishedWorkflows(change, applied).map(({ name, rendered, at }) => {
+    return { who: `Workflow ${name}`, at, names: libraryNames(rendered.tasks) };
+  });
+}
+
+/** Those that fail as soon as they are stored. */
+function refusedFetches(change: ApplyChange, applied: Applied, { firstUse }: ApiDeps['images']): readonly Problem[] {
+  return unfinishedWorkflows(change, applied).flatMap((workflow) => {
+    const { file, line, column } = workflow.at;
+    const [refused] = firstUse?.refusalsOf(workflow) ?? [];
+    if (refused === undefined) return [];
+    return [{ file, line, column, message: `Workflow ${workflow.name} will fail: ${refused.message}` }];
+  });
+}
+
+/** Workflows of the files that are new or not finished. */
+function unfinishedWorkflows({ workflows }: ApplyChange, { loaded, known }: Applied) {
   const finished = new Set(known.workflows.filter(({ state }) => workflowLife.isFinal(state)).map(({ name }) => name));
   const places = new Map(loaded.workflows.map((each) => [each.value.name, placeOf(each, 'spec.templateRef')]));
   return workflows.flatMap(({ manifest: { name }, rendered }) => {
     const at = places.get(name);
     if (at === undefined || finished.has(name)) return [];
-    return [{ who: `Workflow ${name}`, at, names: libraryNames(rendered.tasks) }];
+    return [{ name, rendered, at }];
   });
 }
 

@@ -25,11 +25,14 @@ export const imageRoutes = [
   defineRoute({
     method: 'GET',
     path: '/images',
-    summary: 'Lists the images of the library, sorted by name, and the imports that run.',
+    summary: 'Lists the images of the library, sorted by name, and the imports that run or wait for their turn.',
     response: imageListSchema,
     async handle(_input, { images }) {
       const items = (await images.library.list()).map(imageView);
-      return { items, imports: images.jobs.imports().map(jobView) };
+      const waiting = (images.firstUse?.waitingImports() ?? []).map(({ since, ...each }) => {
+        return { ...each, since: since.toISOString() };
+      });
+      return { items, imports: images.jobs.imports().map(jobView), waiting };
     },
   }),
   defineRoute({

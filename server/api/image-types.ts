@@ -30,14 +30,28 @@ export const imageJobSchema = Type.Object({
   total: Type.Optional(Type.Integer()),
   startedAt: date,
   finishedAt: Type.Optional(date),
+  forUrl: Type.Optional(
+    Type.String({ description: 'Of an import: workflows that name this URL are to get the image' }),
+  ),
   image: Type.Optional(imageSchema),
   error: Type.Optional(failureSchema),
 });
 export type ImageJobView = View<typeof imageJobSchema>;
 
+const waitingImportSchema = Type.Object({
+  name: Type.String({ description: 'Of the image that it will make' }),
+  source: Type.String({ description: 'URL without passwords' }),
+  since: date,
+  before: Type.Integer({ description: 'How many others wait that come first' }),
+  reason: Type.String(),
+  workflows: Type.Array(Type.String(), { description: 'That wait for it' }),
+});
+export type WaitingImportView = View<typeof waitingImportSchema>;
+
 export const imageListSchema = Type.Object({
   items: Type.Array(imageSchema),
   imports: Type.Array(imageJobSchema, { description: 'That run now' }),
+  waiting: Type.Array(waitingImportSchema, { description: 'Imports on first use whose turn has not come' }),
 });
 export type ImageListView = View<typeof imageListSchema>;
 

@@ -151,6 +151,7 @@ const importWaitSchema = Type.Object({
   done: Type.Integer({ description: 'Bytes of the source' }),
   total: Type.Optional(Type.Integer()),
   perSecond: Type.Number(),
+  before: Type.Optional(Type.Integer({ description: 'While it waits for its turn: how many come first' })),
 });
 
 export const workflowSchema = Type.Object({

@@ -16,6 +16,8 @@ export interface ImageJob {
   readonly total?: number;
   readonly startedAt: Date;
   readonly finishedAt?: Date;
+  /** Of an import: the URL that the image is for, without passwords. */
+  readonly forUrl?: string;
   /** Of one that succeeded. */
   readonly image?: LibraryImage;
   readonly error?: TinsmithError;
@@ -72,8 +74,8 @@ export function imageJobs({ library, clock, proxy, onAdded }: ImageJobsOptions):
   const jobs = new Map<string, RunningJob>();
   const orders = new Map<string, StartedOrder>();
 
-  function start(kind: ImageJob['kind'], name: string, work: JobWork): RunningJob {
-    const job = new RunningJob({ id: randomUUID(), kind, name, state: 'running', done: 0, startedAt: clock() });
+  function start(what: Pick<ImageJob, 'kind' | 'name' | 'forUrl'>, work: JobWork): RunningJob {
+    const job = new RunningJob({ id: randomUUID(), ...what, state: 'running', done: 0, startedAt: clock() });
     jobs.set(job.view.id, job);
     const [oldest] = [...jobs.values()].filter(({ view }) => view.state !== 'running');
     if (jobs.size > KEPT && oldest !== undefined) jobs.delete(oldest.view.id);
@@ -94,7 +96,8 @@ export function imageJobs({ library, clock, proxy, onAdded }: ImageJobsOptions):
       }
       const pinned = order.forUrl?.isPinned === true ? order.forUrl : undefined;
       if (pinned !== undefined) requireUrlIdle(order.name, pinned, orders);
-      const job = start('add', order.name, async (control) => {
+      const what = { kind: 'add', name: order.name, ...(order.forUrl && { forUrl: order.forUrl.shown }) } as const;
+      const job = start(what, async (control) => {
         // Another one for the URL may have ended since its asker looked.
         if (pinned !== undefined) await requireFreeUrl(order.name, pinned, library);
         const image = await addImage(library, { ...(proxy !== undefined && { proxy }), ...order }, control);
@@ -106,7 +109,7 @@ export function imageJobs({ library, clock, proxy, onAdded }: ImageJobsOptions):
     },
     async verify(name) {
       const { imageBytes } = await library.show(name);
-      const job = start('verify', name, ({ signal, progress }) =>
+      const job = start({ kind: 'verify', name }, ({ signal, progress }) =>
         library.verify(name, { signal, progress: (done) => progress(done, imageBytes) }),
       );
       return job.view;

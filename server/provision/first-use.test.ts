@@ -52,6 +52,24 @@ describe('a task whose image is being imported', () => {
     assert.equal(stored?.['IMG_URL'], 'https://a.example/d.raw');
   });
 
+  it('is written by image2disk where it was to be converted', async () => {
+    const planned = plannedWorkflow('w', ['m1'], { images: ['qemuimg2disk'] });
+    const tasks = planned.rendered.tasks.map((task) => ({
+      ...task,
+      actions: task.actions.map((action) => ({
+        ...action,
+        environment: { DEST_DISK: '/dev/vda', IMG_URL: 'https://a.example/d.qcow2', FORMAT: 'raw', EXTRA_ARGS: '-p' },
+      })),
+    }));
+    await using world = await startEngineWorld({ forTask: () => ready([[0, DIGEST]]) });
+    await world.apply({ ...planned, rendered: { ...planned.rendered, tasks } });
+
+    const { actions } = await new FakeAgent(world, 'm1').helloForTask();
+
+    assert.equal(actions[0]?.builtIn, 'image2disk');
+    assert.deepEqual(actions[0]?.environment, { DEST_DISK: '/dev/vda', IMG_URL: `library:sha256-${DIGEST}` });
+  });
+
   it('fails with the reason when there will be no image, and lets the next workflow begin', async () => {
     const fault = { code: 'download_failed', message: 'd.raw is not in the library' } as const;
     await using world = await startEngineWorld({

@@ -6,7 +6,7 @@ import { workflowLife } from '../life/workflow-life.ts';
 import { hardwareFacts } from '../manifests/hardware-facts.ts';
 import type { RenderedTask } from '../manifests/template-kind.ts';
 import type { Hardware, Workflow } from '../store/store.ts';
-import type { AgentCommand, TaskRef } from './engine.ts';
+import type { AgentCommand, TaskAction, TaskRef } from './engine.ts';
 
 /** Why a run must end. */
 export interface RunFault {
@@ -186,9 +186,8 @@ export function runTask(
     name: task.name,
     actions: task.actions.map(({ name, image, timeoutMs, environment, command, retries }, index) => ({
       name,
-      builtIn: actionNameOf(image),
+      ...withLibraryImage({ builtIn: actionNameOf(image), environment }, images?.get(index)),
       timeoutMs,
-      environment: withLibraryImage(environment, images?.get(index)),
       command,
       retries,
     })),
@@ -198,12 +197,20 @@ export function runTask(
 
 /** Meant for the URL: its proxies, and the sum of the file there, which was checked when it was imported. */
 const OF_URL = new Set(['IMG_URL', 'IMG_SHA256', 'HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY']);
+/** Meant for qemu-img: what the library has is the disk's content. */
+const OF_FORMAT = new Set(['FORMAT', 'EXTRA_ARGS']);
 
+/** An image of the library is written by image2disk, whatever format it had. */
 function withLibraryImage(
-  environment: Readonly<Record<string, string>>,
+  { builtIn, environment }: Pick<TaskAction, 'builtIn' | 'environment'>,
   digest: string | undefined,
-): Readonly<Record<string, string>> {
-  if (digest === undefined) return environment;
-  const kept = Object.entries(environment).filter(([name]) => !OF_URL.has(name.toUpperCase()));
-  return { ...Object.fromEntries(kept), IMG_URL: `library:sha256-${digest}` };
+): Pick<TaskAction, 'builtIn' | 'environment'> {
+  if (digest === undefined) return { builtIn, environment };
+  const kept = Object.entries(environment).filter(
+    ([name]) => !OF_URL.has(name.toUpperCase()) && !(builtIn === 'qemuimg2disk' && OF_FORMAT.has(name)),
+  );
+  return {
+    builtIn: 'image2disk',
+    environment: { ...Object.fromEntries(kept), IMG_URL: `library:sha256-${digest}` },
+  };
 }

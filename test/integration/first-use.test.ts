@@ -7,6 +7,7 @@ import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { CountedUpstream } from '#test/support/counted-upstream.ts';
 import { diskImage } from '#test/support/disk-image.ts';
+import { imageFixture } from '#test/support/disk-image-fixtures.ts';
 import { Site, type SiteMachine } from '#test/support/site.ts';
 
 const LIMIT = { timeout: 60_000 };
@@ -140,12 +141,66 @@ describe('images on first use', () => {
 
     assert.equal(upstream.requests.length, 4);
     assert.equal(before.match(/waits for the import of debian/g)?.length, 5);
+    assert.match(before, /^m5 .*waits for the import of debian\.raw\.gz \(it is next\)/m);
+    await site.install(6, { IMG_URL: `${upstream.url}?n=6` });
+    const list = await site.until(
+      async () => (await site.cli('image', 'list')).stdout,
+      (text) => /^url-\S+ .* m6 /m.test(text),
+    );
+    assert.match(list, /^IMPORTING [^]*\n\nWAITING +AGE +FOR URL +WORKFLOWS +WHY$/m);
+    assert.match(list, /^url-\S+ .*http:\S+debian\.raw\.gz +m5 +4 imports for workflows run, .*; it is next$/m);
+    assert.match(list, / m6 +4 imports .*; 1 more wait before it$/m);
+    const { waiting } = JSON.parse((await site.cli('image', 'list', '-o', 'json')).stdout);
+    assert.deepEqual(waiting[1].workflows, ['m6']);
+    assert.match((await site.cli('image', 'cancel', waiting[0].name)).stderr, /has not begun, it waits for its turn/);
     release();
     await site.until(
       () => site.events('m5', 'workflow.imageReady'),
       (events) => events.length === 1,
     );
-    assert.equal(upstream.requests.length, 5);
+    await site.until(
+      async () => upstream.requests.length,
+      (requests) => requests === 6,
+    );
+  });
+
+  it('are imported for qemuimg2disk, too, and written as what they hold', LIMIT, async () => {
+    const raw = imageFixture('raw.img');
+    await using upstream = await CountedUpstream.start(imageFixture('v3.qcow2'));
+    await using site = await Site.start(ONLY);
+    await site.install(1, { IMG_URL: upstream.url, FORMAT: 'raw', EXTRA_ARGS: '-p' }, 'qemuimg2disk');
+    await site.until(
+      () => site.events('m1', 'workflow.imageReady'),
+      (events) => events.length === 1,
+    );
+    await upstream.close();
+
+    const machine = await site.boot(1);
+    assert.equal(await machine.end, 'reboot');
+
+    await assertHolds(machine, raw);
+    assert.deepEqual(Object.keys(machine.environments[0] ?? {}).toSorted(), ['DEST_DISK', 'IMG_URL']);
+    assert.match(machine.environments[0]?.['IMG_URL'] ?? '', /^library:sha256-/);
+  });
+
+  it('are no archives: machines that may fetch nothing outside are told so before they boot', LIMIT, async () => {
+    await using upstream = await CountedUpstream.start(GZ);
+    await using site = await Site.start(ONLY);
+    const archive = { ARCHIVE_URL: upstream.url, DEST_PATH: '/', FS_TYPE: 'ext4', DEST_DISK: '/dev/vda1' };
+    const unchecked = { INSECURE_NO_TARFILE_CHECKSUM_VERIFICATION: 'true' };
+
+    const { warnings } = await site.install(1, { ...archive, ...unchecked }, 'archive2disk');
+
+    const sentence =
+      /archive2disk\) fetches http:\S+ and with --library-import only machines fetch nothing outside: put the archive/;
+    assert.match(warnings[0]?.message ?? '', sentence);
+    const failed = await site.until(
+      () => site.workflow('m1'),
+      ({ state }) => state === 'failed',
+    );
+    assert.equal(failed.error?.code, 'forbidden');
+    assert.match(failed.error?.message ?? '', sentence);
+    assert.equal(upstream.requests.length, 0);
   });
 
   it('are used again until the upstream has others, and while it is away', LIMIT, async () => {

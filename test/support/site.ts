@@ -12,7 +12,7 @@ import { runActionWithPolicy } from '#agent/actions/run-action.ts';
 import { runAgentProcess } from '#agent/agent-process.ts';
 import { readBootSettings } from '#agent/boot-settings.ts';
 import { type FolderMachine, folderMachine } from '#agent/machine/folder-machine.ts';
-import type { EventView, WorkflowView } from '#server/api/types.ts';
+import type { ApplyResponse, EventView, WorkflowView } from '#server/api/types.ts';
 import { type CliResult, runCliProcess } from './cli-process.ts';
 import { macOf } from './records.ts';
 
@@ -116,9 +116,14 @@ export class Site implements AsyncDisposable {
     return runCliProcess(undefined, argv, { environment, cwd: this.folder });
   }
 
-  /** Hardware `m<number>` with a workflow of that name, or `name`: image2disk with this environment, then reboot. */
-  async install(number: number, environment: Readonly<Record<string, string>>, name = `m${number}`): Promise<void> {
-    await this.call('POST', '/apply', { files: [{ name: 'm.yaml', text: manifests(number, environment, name) }] });
+  /** Hardware `m<number>` with a workflow of that name: image2disk, or `builtIn`, with this environment, then reboot. */
+  async install(
+    number: number,
+    environment: Readonly<Record<string, string>>,
+    builtIn = 'image2disk',
+  ): Promise<ApplyResponse> {
+    const text = manifests(number, environment, builtIn);
+    return this.call('POST', '/apply', { files: [{ name: 'm.yaml', text }] });
   }
 
   /** Boots machine `m<number>`: its agent really runs the actions, on a disk that is a file. */
@@ -189,9 +194,10 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-function manifests(number: number, environment: Readonly<Record<string, string>>, name: string): string {
+function manifests(number: number, environment: Readonly<Record<string, string>>, builtIn: string): string {
   const mac = macOf(number);
-  const write = action('image2disk', { DEST_DISK: '/dev/vda', ...environment });
+  const name = `m${number}`;
+  const write = action(builtIn, { DEST_DISK: '/dev/vda', ...environment });
   const data = { name, tasks: [{ name: 'install', worker: mac, actions: [write, action('reboot', {})] }] };
   return [
     record('Hardware', `m${number}`, { interfaces: [{ netboot: { allowPXE: true }, dhcp: { mac } }] }),

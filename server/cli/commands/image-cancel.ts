@@ -14,8 +14,12 @@ export const imageCancelCommand: Command = {
   async run(context, input) {
     const { api, out } = context;
     const [name = ''] = input.positionals;
-    const { imports } = await api.get<ImageListView>('/images');
+    const { imports, waiting } = await api.get<ImageListView>('/images');
     const running = imports.find((job) => job.name === name);
+    if (waiting.some((each) => each.name === name)) {
+      const fact = `the import of ${name} has not begun, it waits for its turn`;
+      throw new TinsmithError('conflict', `${fact}: cancel it when it runs, or the workflows that want it now`);
+    }
     if (running === undefined) {
       const names = imports.map((job) => job.name).join(', ');
       const fact = names === '' ? 'none runs' : `those of ${names} run`;

@@ -1,7 +1,14 @@
 import { readFile, stat } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
-import type { AddImageRequest, CollectedView, ImageJobView, ImageListView, ImageView } from '../../api/image-types.ts';
+import type {
+  AddImageRequest,
+  CollectedView,
+  ImageJobView,
+  ImageListView,
+  ImageView,
+  WaitingImportView,
+} from '../../api/image-types.ts';
 import type { DeletedView } from '../../api/types.ts';
 import { API_OPTIONS } from '../api-options.ts';
 import type { Command, CommandContext, CommandInput } from '../command.ts';
@@ -78,12 +85,12 @@ export const imageListCommand: Command = {
   name: 'image list',
   arguments: '',
   takes: [0, 0],
-  summary: 'List the images of the library and the imports that run.',
+  summary: 'List the images of the library, the imports that run, and those that wait and why.',
   options: { ...OUTPUT_OPTION, ...API_OPTIONS },
   examples: ['tinsmith image list', 'tinsmith image list -o json'],
   async run(context, input) {
     const list = await context.api.get<ImageListView>('/images');
-    const { items, imports } = list;
+    const { items, imports, waiting } = list;
     const format = outputFormat(input.text('output'));
     if (format === 'json' || format === 'yaml') {
       printDocument(context.out, format, list);
@@ -95,6 +102,10 @@ export const imageListCommand: Command = {
       if (imports.length > 0) {
         if (items.length > 0) out.line('');
         printTable(out, importColumns(context.now()), imports, 'table');
+      }
+      if (waiting.length > 0) {
+        out.line('');
+        printTable(out, waitingColumns(context.now()), waiting, 'table');
       }
     });
   },
@@ -299,7 +310,22 @@ function importColumns(now: Date): readonly Column<ImageJobView>[] {
     { title: 'IMPORTING', text: ({ name }) => name },
     { title: 'DONE', text: farText },
     { title: 'AGE', text: ({ startedAt }) => ageText(now.getTime() - Date.parse(startedAt)) },
+    { title: 'FOR URL', text: ({ forUrl = '' }) => forUrl },
   ];
+}
+
+function waitingColumns(now: Date): readonly Column<WaitingImportView>[] {
+  return [
+    { title: 'WAITING', text: ({ name }) => name },
+    { title: 'AGE', text: ({ since }) => ageText(now.getTime() - Date.parse(since)) },
+    { title: 'FOR URL', text: ({ source }) => source },
+    { title: 'WORKFLOWS', text: ({ workflows }) => shortList(workflows) },
+    { title: 'WHY', text: ({ reason }) => reason },
+  ];
+}
+
+function shortList(names: readonly string[]): string {
+  return names.length <= 3 ? names.join(',') : `${names.slice(0, 2).join(',')} and ${names.length - 2} more`;
 }
 
 function columns(now: Date): readonly Column<ImageView>[] {

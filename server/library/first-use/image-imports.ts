@@ -16,6 +16,25 @@ export interface EndedImport {
   readonly isSame: boolean;
 }
 
+/** An import whose turn has not come. */
+export interface WaitingImport extends Omit<ImportInLine, 'key'> {
+  /** That wait for it. */
+  readonly workflows: readonly string[];
+}
+
+export interface ImportInLine {
+  /** See `urlKey`. */
+  readonly key: string;
+  /** Of the image that it will make. */
+  readonly name: string;
+  /** URL without passwords and signatures. */
+  readonly source: string;
+  readonly since: Date;
+  /** How many others wait that come first. */
+  readonly before: number;
+  readonly reason: string;
+}
+
 interface Turn {
   /** Of its job, once it is its turn. */
   id: string | undefined;
@@ -23,6 +42,9 @@ interface Turn {
 
 interface RunningImport {
   readonly order: string;
+  /** Without passwords and signatures. */
+  readonly shown: string;
+  readonly since: Date;
   readonly turn: Turn;
   readonly ended: Promise<ImageJob>;
 }
@@ -36,16 +58,19 @@ export class ImageImports {
   #busy = 0;
   #isStopped = false;
 
+  readonly #clock: () => Date;
+
   /** `proxy`: for actions that name none. */
-  constructor(jobs: ImageJobs, proxy: string | undefined) {
+  constructor({ jobs, proxy, clock }: { jobs: ImageJobs; proxy?: string; clock: () => Date }) {
     this.#jobs = jobs;
     this.#proxy = proxy;
+    this.#clock = clock;
   }
 
   /** Imports, or waits for the import of this URL that is under way. It goes on when nobody waits any more. */
   async import(wanted: WantedImage): Promise<EndedImport> {
     const order = this.#orderOf(wanted);
-    const running = this.#running.get(wanted.key) ?? this.#start(wanted.key, order);
+    const running = this.#running.get(wanted.key) ?? this.#start(wanted, order);
     return { job: await running.ended, isSame: running.order === sumOf(order) };
   }
 
@@ -55,16 +80,27 @@ export class ImageImports {
     return running?.turn.id === undefined ? undefined : this.#jobs.job(running.turn.id);
   }
 
+  /** Those whose turn has not come, in their order. */
+  waiting(): readonly ImportInLine[] {
+    return [...this.#running]
+      .filter(([, { turn }]) => turn.id === undefined)
+      .map(([key, { shown, since }], before) => {
+        const line = before === 0 ? 'it is next' : `${before} more wait before it`;
+        const reason = `${MOST} imports for workflows run, as many as do at once; ${line}`;
+        return { key, name: firstUseName(key), source: shown, since, before, reason };
+      });
+  }
+
   /** Nothing new begins; who waits for a turn gets none. */
   stop(): void {
     this.#isStopped = true;
     for (const wake of this.#inLine.splice(0)) wake();
   }
 
-  #start(key: string, order: ImageOrder): RunningImport {
+  #start({ key, shown }: WantedImage, order: ImageOrder): RunningImport {
     const turn: Turn = { id: undefined };
     const ended = this.#work(turn, order).finally(() => this.#running.delete(key));
-    const running = { order: sumOf(order), turn, ended };
+    const running = { order: sumOf(order), shown, since: this.#clock(), turn, ended };
     this.#running.set(key, running);
     return running;
   }

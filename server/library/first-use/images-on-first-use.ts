@@ -17,7 +17,8 @@ import {
   type ImageOutcome,
   type UpstreamAnswer,
 } from './decide-image.ts';
-import { ImageImports, proxyOf } from './image-imports.ts';
+import { ImageImports, proxyOf, type WaitingImport } from './image-imports.ts';
+import { type OutsideFetch, outsideFetches } from './outside-fetch.ts';
 import { type WantedImage, wantedImages } from './wanted-image.ts';
 
 export interface FirstUseOptions {
@@ -51,6 +52,8 @@ export interface ImageWait {
   readonly done: number;
   readonly total?: number;
   readonly perSecond: number;
+  /** While it waits for its turn: how many come first. */
+  readonly before?: number;
 }
 
 /** Gives workflows that name outside URLs the library's images. Disposing it ends its own work, not the imports. */
@@ -59,6 +62,10 @@ export interface ImagesOnFirstUse extends AsyncDisposable {
   forTask(workflow: Workflow): TaskImages;
   /** What keeps the workflow's current task from beginning. */
   waitsOf(workflow: Workflow): readonly ImageWait[];
+  /** Why a workflow that is made will fail, whatever is imported. */
+  refusalsOf(workflow: Pick<Workflow, 'rendered'>): readonly TinsmithError[];
+  /** Imports that wait for their turn, the next one first. */
+  waitingImports(): readonly WaitingImport[];
   /** Digests that unfinished workflows were promised. */
   digestsInUse(): ReadonlySet<string>;
   /** Names of the workflows that were promised a digest; those that have ended may be among them for a moment. */
@@ -87,6 +94,8 @@ export function imagesOnFirstUse(options: FirstUseOptions): ImagesOnFirstUse {
 /** One run of a workflow: a retry is another one, an attempt that follows a lost one is not. */
 interface Run {
   readonly id: string;
+  /** What its machines may not fetch. */
+  readonly refused: readonly OutsideFetch[];
   readonly images: readonly RunImage[];
 }
 
@@ -120,14 +129,17 @@ class FirstUse implements ImagesOnFirstUse {
 
   constructor(options: FirstUseOptions) {
     this.#options = options;
-    this.#imports = new ImageImports(options.jobs, options.proxy);
+    this.#imports = new ImageImports(options);
     this.#stopped.promise.catch(() => undefined); // it may be that nobody waits
     this.#own(this.#follow());
     this.#own(this.#showProgress());
   }
 
   forTask(workflow: Workflow): TaskImages {
-    const images = this.#runOf(workflow).images.filter(({ wanted }) => wanted.task === workflow.task);
+    const run = this.#runOf(workflow);
+    const refused = run.refused.find(({ task }) => task === workflow.task);
+    if (refused !== undefined) return { kind: 'failed', fault: refused.error };
+    const images = run.images.filter(({ wanted }) => wanted.task === workflow.task);
     const failed = images.find(({ outcome }) => outcome?.kind === 'failed')?.outcome;
     if (failed?.kind === 'failed') return failed;
     for (const image of images) image.isHeld = image.outcome === undefined;
@@ -146,6 +158,23 @@ class FirstUse implements ImagesOnFirstUse {
         ? [this.#waitOf(image.wanted)]
         : [],
     );
+  }
+
+  refusalsOf(workflow: Pick<Workflow, 'rendered'>): readonly TinsmithError[] {
+    return this.#refusedIn(workflow).map(({ error }) => error);
+  }
+
+  #refusedIn(workflow: Pick<Workflow, 'rendered'>): readonly OutsideFetch[] {
+    const { mode, isOwn } = this.#options;
+    return mode === 'only' ? outsideFetches(workflow, isOwn) : [];
+  }
+
+  waitingImports(): readonly WaitingImport[] {
+    return this.#imports.waiting().map(({ key, ...waiting }) => {
+      const waits = ({ wanted, outcome }: RunImage): boolean => wanted.key === key && outcome === undefined;
+      const workflows = [...this.#runs].filter(([, { images }]) => images.some(waits)).map(([name]) => name);
+      return { ...waiting, workflows };
+    });
   }
 
   digestsInUse(): ReadonlySet<string> {
@@ -206,10 +235,28 @@ class FirstUse implements ImagesOnFirstUse {
     if (known?.id === id) return known;
     const wanted = wantedImages(workflow, this.#options.isOwn);
     const images = wanted.map((each) => ({ wanted: each, outcome: undefined, isImported: false, isHeld: false }));
-    const run: Run = { id, images };
+    const run: Run = { id, images, refused: this.#refusedIn(workflow) };
     this.#runs.set(workflow.name, run);
+    const [refused] = run.refused;
+    if (refused !== undefined) {
+      this.#own(this.#failEarly(workflow, refused.error));
+      return run;
+    }
     for (const image of run.images) this.#own(this.#settle(workflow, run, image));
     return run;
+  }
+
+  /** Before its machine boots; one that runs fails when it comes to this task. */
+  async #failEarly(workflow: Workflow, fault: ImageFault): Promise<void> {
+    const { log, store, transitions } = this.#options;
+    try {
+      const now = await store.workflow(workflow.name);
+      if (now?.state !== 'pending' || runId(now) !== runId(workflow)) return;
+      const { code, message } = fault;
+      await transitions.failWorkflow(now.name, { code, message }, SERVER);
+    } catch (err) {
+      log.error({ err, workflow: workflow.name }, 'library.firstUseFailed');
+    }
   }
 
   async #settle(workflow: Workflow, run: Run, image: RunImage): Promise<void> {
@@ -352,7 +399,15 @@ class FirstUse implements ImagesOnFirstUse {
     const seconds = job === undefined ? 0 : (this.#options.clock().getTime() - job.startedAt.getTime()) / 1000;
     const done = job?.done ?? 0;
     const perSecond = seconds > 0 ? Math.round(done / seconds) : 0;
-    return { image: file, source: shown, done, perSecond, ...(job?.total !== undefined && { total: job.total }) };
+    const before = this.#imports.waiting().find((waiting) => waiting.key === key)?.before;
+    return {
+      image: file,
+      source: shown,
+      done,
+      perSecond,
+      ...(job?.total !== undefined && { total: job.total }),
+      ...(before !== undefined && { before }),
+    };
   }
 }
 

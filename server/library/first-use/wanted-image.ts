@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { actionNameOf, imageBaseName } from '#proto/actions/catalog.ts';
+import { imageBaseName } from '#proto/actions/catalog.ts';
 import { image2disk } from '#proto/actions/image2disk.ts';
 import type { ProxyParams } from '#proto/actions/proxy.ts';
+import { qemuimg2disk } from '#proto/actions/qemuimg2disk.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { shownUrl, withoutUrlSecrets } from '#proto/url-secrets.ts';
 import type { Workflow } from '../../store/store.ts';
@@ -28,20 +29,45 @@ export interface WantedImage {
   readonly proxy: ProxyParams;
 }
 
-/** Images of other servers that a workflow writes, in its order. What an action cannot read itself stays its own to complain about. */
-export function wantedImages({ rendered }: Workflow, isOwn: (url: URL) => boolean): readonly WantedImage[] {
+/**
+ * Images of other servers that a workflow writes, in its order, by image2disk or qemuimg2disk. What an action cannot read itself
+ * stays its own to complain about.
+ */
+export function wantedImages(
+  { rendered }: Pick<Workflow, 'rendered'>,
+  isOwn: (url: URL) => boolean,
+): readonly WantedImage[] {
   return rendered.tasks.flatMap((each, task) =>
     each.actions.flatMap(({ name, image, environment, command }, action) => {
-      const wanted = readParams(image, environment, command);
-      if (wanted === undefined || !('url' in wanted.image)) return [];
-      const url = new URL(wanted.image.url);
-      if (isOwn(url)) return [];
-      const { sha256, rawSha256, proxy } = wanted;
-      const sums = { ...(sha256 !== undefined && { sha256 }), ...(rawSha256 !== undefined && { rawSha256 }) };
+      const wanted = readImage(image, environment, command);
+      if (wanted === undefined || isOwn(wanted.url)) return [];
+      const { url } = wanted;
       const file = decodeURIComponentOr(url.pathname.split('/').findLast((part) => part !== '') ?? url.host);
-      return [{ task, action, actionName: name, url, key: urlKey(url), shown: shownUrl(url), file, ...sums, proxy }];
+      return [{ task, action, actionName: name, key: urlKey(url), shown: shownUrl(url), file, ...wanted }];
     }),
   );
+}
+
+type ReadImage = Pick<WantedImage, 'url' | 'sha256' | 'rawSha256' | 'proxy'>;
+
+function readImage(
+  image: string,
+  environment: Readonly<Record<string, string>>,
+  command: readonly string[],
+): ReadImage | undefined {
+  const base = imageBaseName(image);
+  if (base === 'image2disk') {
+    const params = orUndefined(() => image2disk.parse(environment, command));
+    if (params === undefined || !('url' in params.image)) return undefined;
+    const { sha256, rawSha256, proxy } = params;
+    const raw = rawSha256 === undefined ? {} : { rawSha256 };
+    return { url: new URL(params.image.url), proxy, ...raw, ...(sha256 !== undefined && { sha256 }) };
+  }
+  if (base !== 'qemuimg2disk') return undefined;
+  const params = orUndefined(() => qemuimg2disk.parse(environment, command));
+  if (params === undefined) return undefined;
+  const { sha256, proxy } = params;
+  return { url: new URL(params.url), proxy, ...(sha256 !== undefined && { sha256 }) };
 }
 
 /** What actions are rendered to, as far as it names images. */
@@ -64,11 +90,11 @@ export function libraryName(text: string): string | undefined {
   return /^library:([a-z0-9][a-z0-9._-]*)$/.exec(text.trim())?.[1];
 }
 
-function readParams(image: string, environment: Readonly<Record<string, string>>, command: readonly string[]) {
+/** The agent refuses what cannot be read with the same sentence, as it does without a library. */
+export function orUndefined<T>(parse: () => T): T | undefined {
   try {
-    return actionNameOf(image) === 'image2disk' ? image2disk.parse(environment, command) : undefined;
+    return parse();
   } catch {
-    // The agent refuses it with the same sentence, as it does without a library.
     return undefined;
   }
 }
