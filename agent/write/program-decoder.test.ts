@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { diskImage } from '#test/support/disk-image.ts';
 import { type Answer, cutAfter, hostileServer, stallAfter, wholeFile } from '#test/support/hostile-server.ts';
 import { TinsmithError } from '../../proto/errors.ts';
@@ -144,14 +144,55 @@ describe('decoding gz by a program', { skip: hasIgzip ? false : 'there is no igz
     assert.deepEqual(started, ['igzip there', 'igzip there']);
   });
 
-  it('leaves what is no single member to our own decoder', async () => {
+  it('writes an image of several members, whatever their heads say', async () => {
     started.length = 0;
     const half = 3 * MIB + 12_345;
-    const two = Buffer.concat([gzipSync(image.subarray(0, half)), gzipSync(image.subarray(half))]);
+    const second = withName(gzipSync(image.subarray(half)));
+    const many = Array.from({ length: Math.ceil(image.length / 65_280) }, (_, i) =>
+      gzipSync(image.subarray(i * 65_280, (i + 1) * 65_280), { level: 1 }),
+    );
 
-    assertWritten(await write(two, [wholeFile]));
-    assertWritten(await write(Buffer.concat([gz, Buffer.alloc(512)]), [wholeFile]));
+    assertWritten(await write(Buffer.concat([gzipSync(image.subarray(0, half)), second]), [wholeFile]));
+    assertWritten(await write(Buffer.concat([...many, gzipSync(''), gzipSync('')]), [wholeFile]));
     assert.deepEqual(started, ['igzip there', 'igzip there']);
+  });
+
+  it('leaves zeros behind the last member to our own decoder', async () => {
+    started.length = 0;
+
+    assertWritten(await write(Buffer.concat([gz, Buffer.alloc(512)]), [wholeFile]));
+    assert.deepEqual(started, ['igzip there']);
+  });
+
+  // Half of the image twice: the end of the second member says of the first what is true of it.
+  it('takes no second member for garbage that is damaged and holds what the first one holds', async () => {
+    const half = image.subarray(0, 3 * MIB);
+    const first = gzipSync(half, { level: 1 });
+    const later = Buffer.from(first);
+    later.writeUInt32LE(1_700_000_000, 4);
+    for (const second of [first, later, withName(first), gzipSync(half, { level: 9 }), gzipSync('')]) {
+      const bodies: Buffer[] = [0, 1, 2, 3, 10, 14, second.length >> 2, second.length - 6, second.length - 2].map(
+        (at) => {
+          const damaged = Buffer.from(second);
+          damaged.writeUInt8(damaged.readUInt8(at) ^ 0x10, at);
+          return damaged;
+        },
+      );
+      bodies.push(
+        second.subarray(1),
+        second.subarray(2),
+        second.subarray(-8),
+        second.subarray(0, -1),
+        second.subarray(0, -9),
+      );
+      bodies.push(second.subarray(0, 1), Buffer.concat([Buffer.alloc(1), second]));
+      // A flipped bit may mean the same: a copy from 256 bytes back or from 272, in a run of zeros.
+      for (const [index, body] of bodies.filter(isDamaged).entries()) {
+        const written = await write(Buffer.concat([first, body]), [wholeFile]);
+        assert.ok(written.result instanceof TinsmithError, `${index} was taken for whole`);
+        assert.equal(written.result.code, 'corrupt_image', written.result.message);
+      }
+    }
   });
 
   it('takes nothing for complete that ends early, is damaged or goes on behind its end', async () => {
@@ -171,3 +212,19 @@ describe('decoding gz by a program', { skip: hasIgzip ? false : 'there is no igz
     }
   });
 });
+
+function isDamaged(member: Buffer): boolean {
+  try {
+    gunzipSync(member);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/** The same member with a name of a file in its head (RFC 1952 2.3.1). */
+function withName(member: Buffer): Buffer {
+  const head = Buffer.from(member.subarray(0, 10));
+  head.writeUInt8(8, 3);
+  return Buffer.concat([head, Buffer.from('disk.raw\0'), member.subarray(10)]);
+}

@@ -1,4 +1,5 @@
-import { crc32 } from 'node:zlib';
+import { randomBytes } from 'node:crypto';
+import { gzipSync } from 'node:zlib';
 import { TinsmithError } from '#proto/errors.ts';
 import { decoders } from '#transfer/decoders.ts';
 import { RestartDownloadError } from '#transfer/download-errors.ts';
@@ -28,7 +29,8 @@ export async function fastestDecoder(
   const argv = PROGRAMS[format];
   const filter = argv === undefined ? undefined : await startFilter?.(argv);
   if (argv === undefined || filter === undefined) return { decoder: decoders[format](sink) };
-  const decoder = format === 'gz' ? oneMember(filter, sink) : programDecoder(filter, sink, format);
+  const decoder =
+    format === 'gz' ? gzMembers(filter, sink) : programDecoder(filter, format, (bytes) => putBytes(sink, bytes));
   return { decoder, program: argv[0] ?? '' };
 }
 
@@ -36,33 +38,36 @@ export async function fastestDecoder(
 export class UnsureDecoderError extends RestartDownloadError {}
 
 /**
- * igzip ends well at whatever it does not take for another member, so a damaged second member would pass for garbage behind the first.
- * Its output counts only if it is all that the file says at its very end: CRC-32 and length of one member (RFC 1952 2.3.1).
+ * igzip checks member after member, but ends well at whatever does not start as one does: a second member whose first bytes are damaged
+ * passes for garbage behind the first. So a member of our own is put behind the file, and what it holds must be the end of the output.
+ *
+ * Why that proves it: igzip decodes what stands at a place only where all before it was whole members, each with its CRC-32 and length
+ * (RFC 1952 2.3.1). Nobody knows the mark before, so it comes out of our member alone: the file in front of it was members up to its
+ * last byte. Where the mark was swallowed as the rest of a member cut short, the output ends before or the exit code is not 0.
  */
-function oneMember(filter: ProgramFilter, sink: ImageSink): Decoder {
-  let trailer: Buffer = Buffer.alloc(0);
-  let crc = 0;
-  let bytes = 0;
-  const decoder = programDecoder(filter, sink, 'gz', (output) => {
-    crc = crc32(output, crc);
-    bytes += output.length;
+function gzMembers(filter: ProgramFilter, sink: ImageSink): Decoder {
+  const mark = randomBytes(MARK_BYTES);
+  /** The last bytes of the output, which may be the mark. */
+  let held: Buffer = Buffer.alloc(0);
+  const decoder = programDecoder(filter, 'gz', async (output) => {
+    const due = Math.max(0, held.length + output.length - MARK_BYTES);
+    const dueOfHeld = Math.min(due, held.length);
+    const dueOfOutput = due - dueOfHeld;
+    await putBytes(sink, held.subarray(0, dueOfHeld));
+    await putBytes(sink, output.subarray(0, dueOfOutput));
+    held = Buffer.concat([held.subarray(dueOfHeld), output.subarray(dueOfOutput)]);
   });
   return {
     ...decoder,
-    async push(input) {
-      trailer = Buffer.concat([trailer, input.subarray(-TRAILER_BYTES)]).subarray(-TRAILER_BYTES);
-      await decoder.push(input);
-    },
     async end() {
+      await decoder.push(gzipSync(mark));
       await decoder.end();
-      const isWhole = trailer.readUInt32LE(0) === crc && trailer.readUInt32LE(4) === bytes % 2 ** 32;
-      if (isWhole) return;
-      throw unsure('the image is no single gz member, as igzip decodes it');
+      if (!held.equals(mark)) throw unsure('igzip does not take all of the image for gz');
     },
   };
 }
 
-const TRAILER_BYTES = 8;
+const MARK_BYTES = 32;
 /** Not to be executed, not found, and whatever a signal ended: as shells say it. */
 const LEAST_FOREIGN_CODE = 126;
 
@@ -70,13 +75,8 @@ function unsure(fact: string): UnsureDecoderError {
   return new UnsureDecoderError(new TinsmithError('corrupt_image', `${fact}: the agent decodes it by itself`));
 }
 
-function programDecoder(
-  filter: ProgramFilter,
-  sink: ImageSink,
-  format: ImageFormat,
-  look: (output: Buffer) => void = () => undefined,
-): Decoder {
-  const pumping = pump(filter, sink, look);
+function programDecoder(filter: ProgramFilter, format: ImageFormat, put: (output: Buffer) => Promise<void>): Decoder {
+  const pumping = pump(filter, put);
   // It is met by `push` and `end`; until then nobody listens.
   pumping.catch(() => undefined);
   let isEnded = false;
@@ -105,11 +105,10 @@ function programDecoder(
   };
 }
 
-async function pump(filter: ProgramFilter, sink: ImageSink, look: (output: Buffer) => void): Promise<void> {
+async function pump(filter: ProgramFilter, put: (output: Buffer) => Promise<void>): Promise<void> {
   try {
     for (let bytes = await filter.read(); bytes !== undefined; bytes = await filter.read()) {
-      look(bytes);
-      await putBytes(sink, bytes);
+      await put(bytes);
     }
   } catch (thrown) {
     // Nobody reads it any more, so it would wait for ever.
