@@ -2,6 +2,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import { Bzip2Block, EndOfInput } from './bzip2-block.ts';
 import type { Decoder } from './image-format.ts';
 import { type ImageSink, putBytes } from './image-sink.ts';
+import { trailingData } from './trailing-data.ts';
 
 /**
  * No block is longer: 900 000 symbols of at most 20 bits, and its tables. With that much input a block decodes without
@@ -10,10 +11,14 @@ import { type ImageSink, putBytes } from './image-sink.ts';
 const ENOUGH_BYTES = 2_400_000;
 const BLOCK_START = 0x314159265359;
 const STREAM_END = 0x177245385090;
+/** As far as the input goes. */
+const STREAM_START = /^(B|BZ|BZh|BZh[1-9])$/;
 
 /** bz2 with any number of streams one after the other. Ours, because nothing on npm is fast, streaming and strict. */
 export function bzip2Decoder(sink: ImageSink): Decoder {
   let pending = Buffer.alloc(0);
+  /** Bytes of the file before `pending`. */
+  let passed = 0;
   const block = new Bzip2Block();
   let stream: { crc: number } | undefined;
 
@@ -22,6 +27,8 @@ export function bzip2Decoder(sink: ImageSink): Decoder {
     if (stream === undefined) {
       block.alignToByte();
       if (block.isAtEnd()) return false;
+      const at = block.position();
+      if (!STREAM_START.test(pending.toString('latin1', at, at + 4))) throw trailingData('bz2', passed + at);
       block.readStreamHeader();
       stream = { crc: 0 };
     }
@@ -45,6 +52,7 @@ export function bzip2Decoder(sink: ImageSink): Decoder {
       pending = Buffer.concat([pending, input]);
       block.start(pending);
       while (pending.length - block.position() >= ENOUGH_BYTES) await readNext();
+      passed += block.position();
       pending = pending.subarray(block.position());
       // Bits of the last byte that were read already stay with the block.
       block.rebase();

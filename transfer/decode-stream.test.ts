@@ -49,6 +49,41 @@ describe('decoding a stream', () => {
     await assert.rejects(collect(decodeStream(inPieces(bytes.subarray(0, 5000), 1000, new Error('gone')))), /gone/);
   });
 
+  it('says of data behind the end of the image where it is', async () => {
+    const xz = await readFile('test/fixtures/write/disk-image.raw.xz');
+    const bz2 = await readFile('test/fixtures/write/disk-image.raw.bz2');
+    const gz = gzipSync(IMAGE, { level: 1 });
+    for (const [format, bytes] of [
+      ['xz', xz],
+      ['xz', Buffer.concat([xz, Buffer.alloc(8)])],
+      ['xz', Buffer.concat([xz, xz])],
+      ['bz2', bz2],
+      ['bz2', Buffer.concat([bz2, bz2])],
+    ] as const) {
+      for (const tail of ['<', '<html>', '<html>'.repeat(100)]) {
+        const stream = decodeStream(inPieces(Buffer.concat([bytes, Buffer.from(tail)]), 65_536));
+        const at = `no ${format} follows .* at byte ${bytes.length} of the file: .*truncate --size=${bytes.length}`;
+        await assert.rejects(collect(stream), { code: 'corrupt_image', message: new RegExp(at) });
+      }
+    }
+    const padded = Buffer.concat([gz, Buffer.alloc(300), Buffer.from('<html>')]);
+    await assert.rejects(collect(decodeStream(inPieces(padded))), {
+      message: new RegExp(`no gz follows .* at byte ${gz.length + 300} of the file`),
+    });
+  });
+
+  it('says of other data behind gz and zst between which bytes it begins', async () => {
+    for (const [format, bytes] of [
+      ['gz', gzipSync(IMAGE, { level: 1 })],
+      ['zst', zstdCompressSync(IMAGE)],
+    ] as const) {
+      const stream = decodeStream(inPieces(Buffer.concat([bytes, Buffer.from('<html>')])));
+      const thrown: unknown = await collect(stream).catch((error: unknown) => error);
+      const [, from, upTo] = /no (?:gz|zst) follows .* between byte (\d+) and byte (\d+) of/.exec(String(thrown)) ?? [];
+      assert.ok(Number(from) <= bytes.length && bytes.length < Number(upTo), `${format}: ${String(thrown)}`);
+    }
+  });
+
   it('ends the source when nobody reads on', async () => {
     let isEnded = false;
     async function* source(): AsyncGenerator<Buffer> {

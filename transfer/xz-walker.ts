@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { TinsmithError } from '#proto/errors.ts';
+import { trailingData } from './trailing-data.ts';
 
 // The .xz file format 1.2.1. A file is streams and padding; a stream is a header, blocks, an index and a footer. The data of
 // a block is LZMA2: chunks whose heads say how long they are, so the structure is followed without decoding anything.
@@ -10,10 +11,16 @@ export interface XzPiece {
   readonly endsStream: boolean;
 }
 
+const MAGIC = '\xfd7zXZ\0';
+
 type Parser = Generator<number, void, Buffer>;
 
 /** Cuts a file into its streams. `walk` and `end` throw `corrupt_image` where the structure is broken, cut or followed by anything. */
 export class XzWalker {
+  /** Where in the file something begins that is neither a stream nor padding; undefined: nothing does, so far. */
+  trailingAt: number | undefined;
+  /** Bytes of the file that were fed. */
+  #position = 0;
   readonly #parser: Parser;
   /** What the parser waits for: a number of bytes to look at (positive) or to pass over (negative). */
   #request: number;
@@ -50,6 +57,7 @@ export class XzWalker {
 
   end(): void {
     const isWhole = this.#isAtBoundary && this.#collectedBytes === 0;
+    if (this.#isAtBoundary && !isWhole) this.#requireStreamStart(Buffer.concat(this.#collected));
     if (!isWhole) throw new TinsmithError('corrupt_image', 'the image is cut short: its xz data ends too early');
   }
 
@@ -58,10 +66,12 @@ export class XzWalker {
     if (this.#request < 0) {
       const count = Math.min(-this.#request, input.length);
       this.#request += count;
+      this.#position += count;
       if (this.#request === 0) this.#resume(Buffer.alloc(0));
       return count;
     }
     const count = Math.min(this.#request - this.#collectedBytes, input.length);
+    this.#position += count;
     this.#collected.push(Buffer.from(input.subarray(0, count)));
     this.#collectedBytes += count;
     if (this.#collectedBytes === this.#request) {
@@ -79,11 +89,19 @@ export class XzWalker {
     } while (this.#request === 0);
   }
 
+  /** Throws unless `bytes`, which were fed last, are a stream's first ones. */
+  #requireStreamStart(bytes: Buffer): void {
+    if (MAGIC.startsWith(bytes.toString('latin1'))) return;
+    this.trailingAt = this.#position - bytes.length;
+    throw trailingData('xz', this.trailingAt);
+  }
+
   *#file(): Parser {
     for (let isFirst = true; ; isFirst = false) {
       this.#isAtBoundary = true;
       const start = yield 4;
       if (!isFirst && start.every((byte) => byte === 0)) continue;
+      this.#requireStreamStart(start);
       this.#isAtBoundary = false;
       this.#streamStart = start;
       const rest = yield 8;
@@ -156,8 +174,7 @@ function* index(blocks: number): Generator<number, number, Buffer> {
 
 /** Returns the length of the check behind each block. */
 function streamHeader(header: Buffer): number {
-  const isMagic = header.toString('latin1', 0, 6) === '\xfd7zXZ\0';
-  if (!isMagic) throw broken('there is something behind its end that is no xz stream');
+  if (header.toString('latin1', 0, 6) !== MAGIC) throw broken('the start of a stream is wrong');
   if (crc32(header.subarray(6, 8)) !== header.readUInt32LE(8)) throw broken('a stream header has a wrong checksum');
   const check = header.readUInt8(7) & 0x0f;
   if (check > 4) throw broken('it has a check that is not supported, compress it with xz --check=crc64');

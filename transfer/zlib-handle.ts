@@ -2,6 +2,7 @@ import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
 import { TinsmithError } from '#proto/errors.ts';
 import type { Decoder } from './image-format.ts';
 import type { ImageSink } from './image-sink.ts';
+import { trailingData } from './trailing-data.ts';
 
 // Node's zlib streams allocate and copy every chunk of output: 410-520 MB/s for zstd. Their native handle decodes into memory
 // that we choose, the aligned write buffers, in the thread pool: 1240-1520 MB/s, more than the zstd program. The handle is
@@ -47,8 +48,13 @@ function nativeDecoder(sink: ImageSink, stream: object, mode: number, init: Init
   // After a write: what is left of the output and of the input.
   const state = new Uint32Array(2);
   let written = Promise.withResolvers<void>();
+  /** Bytes of the file that were taken, and given. */
+  let taken = 0;
+  let given = 0;
+  const format = mode === constants.GUNZIP ? 'gz' : 'zst';
   Object.assign(handle, {
-    onerror: (message: string, _errno: number, code: string) => written.reject(corrupt(message, code)),
+    onerror: (message: string, _errno: number, code: string) =>
+      written.reject(isNoHead(message, code) ? trailingData(format, taken, given) : corrupt(message, code)),
   });
   init(handle, state, () => written.resolve());
 
@@ -60,6 +66,7 @@ function nativeDecoder(sink: ImageSink, stream: object, mode: number, init: Init
     await written.promise;
     const [outputLeft = 0, inputLeft = 0] = state;
     const made = space.length - outputLeft;
+    taken += length - inputLeft;
     if (made > 0) await sink.advance(made);
     return { taken: length - inputLeft, made, isFull: outputLeft === 0 };
   };
@@ -67,14 +74,16 @@ function nativeDecoder(sink: ImageSink, stream: object, mode: number, init: Init
   let isPadding = false;
   return {
     async push(input) {
-      let offset = isPadding ? onlyZeros(input, 0) : 0;
+      const start = given;
+      given += input.length;
+      let offset = isPadding ? onlyZeros(input, start, 0) : 0;
       // Output may remain inside the decoder when the space was used up, even when all input is taken.
       for (let isFull = false; offset < input.length || isFull; ) {
         const progress = await step(constants.Z_NO_FLUSH, input, offset);
         offset += progress.taken;
         isFull = progress.isFull;
         if (progress.taken === 0 && progress.made === 0 && offset < input.length) {
-          offset = onlyZeros(input, offset);
+          offset = onlyZeros(input, start, offset);
           isPadding = true;
         }
       }
@@ -94,10 +103,16 @@ interface Progress {
   readonly isFull: boolean;
 }
 
-/** The decoder wants no more: only zeros may follow. */
-function onlyZeros(input: Uint8Array, offset: number): number {
-  if (input.subarray(offset).some((byte) => byte !== 0)) throw corrupt('there is something behind its end', 'garbage');
+/** The decoder wants no more: only zeros may follow. `start` is where in the file the input begins. */
+function onlyZeros(input: Uint8Array, start: number, offset: number): number {
+  const other = input.subarray(offset).findIndex((byte) => byte !== 0);
+  if (other !== -1) throw trailingData('gz', start + offset + other);
   return input.length;
+}
+
+/** Of the first member or frame it is known that it starts as one, so this is about what follows behind another one. */
+function isNoHead(message: string, code: string): boolean {
+  return message === 'incorrect header check' || code === 'ZSTD_error_prefix_unknown';
 }
 
 function newHandle(stream: object, mode: number): NativeHandle {

@@ -71,6 +71,10 @@ function assertRefused({ result, disk }: Run, code: string): void {
   }
 }
 
+function messageOf(result: Run['result']): string {
+  return result instanceof Error ? result.message : '';
+}
+
 describe('decoding xz by a program', { skip: hasXz ? false : 'there is no xz here' }, () => {
   it('writes an xz image, also one of several streams with padding', async () => {
     started.length = 0;
@@ -103,7 +107,13 @@ describe('decoding xz by a program', { skip: hasXz ? false : 'there is no xz her
 
     assertRefused(await write(await readFile(`${large}.xz`), [wholeFile]), 'device_unfit');
     const damaged = await write(Buffer.concat([file.subarray(0, 3000), Buffer.alloc(50)]), [wholeFile]);
-    assert.match(damaged.result instanceof Error ? damaged.result.message : '', /its xz data does not decode \(xz: /);
+    assert.match(messageOf(damaged.result), /its xz data does not decode \(xz: /);
+  });
+
+  it('says where data follows behind the end of the image', async () => {
+    const { result } = await write(Buffer.concat([file, Buffer.from('<html>')]), [wholeFile]);
+
+    assert.match(messageOf(result), new RegExp(`no xz follows .* at byte ${file.length} of the file`));
   });
 
   it('leaves no process and no folder behind when the download fails in the middle', async () => {
@@ -162,6 +172,12 @@ describe('decoding gz by a program', { skip: hasIgzip ? false : 'there is no igz
 
     assertWritten(await write(Buffer.concat([gz, Buffer.alloc(512)]), [wholeFile]));
     assert.deepEqual(started, ['igzip there']);
+  });
+
+  it('says that data follows behind the last member', async () => {
+    const { result } = await write(Buffer.concat([gz, Buffer.from('<html>')]), [wholeFile]);
+
+    assert.match(messageOf(result), /data that is no gz follows behind the end of the compressed image, between byte/);
   });
 
   // Half of the image twice: the end of the second member says of the first what is true of it.

@@ -5,6 +5,7 @@ import { decoders } from '#transfer/decoders.ts';
 import { RestartDownloadError } from '#transfer/download-errors.ts';
 import type { Decoder, ImageFormat } from '#transfer/image-format.ts';
 import { type ImageSink, putBytes } from '#transfer/image-sink.ts';
+import { XzWalker } from '#transfer/xz-walker.ts';
 import type { ProgramFilter } from '../machine/program-filter.ts';
 
 /** Starts a program of the boot environment; undefined when there is none such. */
@@ -29,8 +30,7 @@ export async function fastestDecoder(
   const argv = PROGRAMS[format];
   const filter = argv === undefined ? undefined : await startFilter?.(argv);
   if (argv === undefined || filter === undefined) return { decoder: decoders[format](sink) };
-  const decoder =
-    format === 'gz' ? gzMembers(filter, sink) : programDecoder(filter, format, (bytes) => putBytes(sink, bytes));
+  const decoder = format === 'gz' ? gzMembers(filter, sink) : xzStreams(filter, sink);
   return { decoder, program: argv[0] ?? '' };
 }
 
@@ -68,6 +68,32 @@ function gzMembers(filter: ProgramFilter, sink: ImageSink): Decoder {
 }
 
 const MARK_BYTES = 32;
+/** xz checks all that it is given, but takes what follows behind the image for a stream cut short: the walker knows better, and where. */
+function xzStreams(filter: ProgramFilter, sink: ImageSink): Decoder {
+  const decoder = programDecoder(filter, 'xz', (bytes) => putBytes(sink, bytes));
+  const walker = new XzWalker();
+  let isLost = false;
+  const follow = (step: () => unknown): void => {
+    try {
+      if (!isLost) step();
+    } catch (thrown) {
+      isLost = true;
+      if (walker.trailingAt !== undefined) throw thrown;
+    }
+  };
+  return {
+    ...decoder,
+    async push(input) {
+      follow(() => [...walker.walk(input)]);
+      await decoder.push(input);
+    },
+    async end() {
+      follow(() => walker.end());
+      await decoder.end();
+    },
+  };
+}
+
 /** Not to be executed, not found, and whatever a signal ended: as shells say it. */
 const LEAST_FOREIGN_CODE = 126;
 
