@@ -3,6 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import type { SeekableFile } from '#transfer/disk-images/disk-image.ts';
+import { fileHoles, type Hole } from './hole-map.ts';
 import type { SourceFile } from './source-file.ts';
 
 /** Opens a file or block device of this host. Throws `not_found` or `invalid_input`. */
@@ -20,6 +21,9 @@ export async function openLocalFile(path: string): Promise<SourceFile> {
 }
 
 const PIECE_BYTES = 1 << 20;
+const PROBE_BYTES = 4096;
+/** What a hole reads as. Nobody writes to it. */
+const HOLE = Buffer.alloc(PIECE_BYTES);
 
 class LocalFile implements SourceFile {
   readonly shown: string;
@@ -35,17 +39,53 @@ class LocalFile implements SourceFile {
     this.#before = stats;
   }
 
-  /** The next part is read while the one before is used. */
   async *stream(): AsyncGenerator<Uint8Array> {
-    const buffers = [Buffer.allocUnsafeSlow(PIECE_BYTES), Buffer.allocUnsafeSlow(PIECE_BYTES)] as const;
     let offset = 0;
-    let next = readSome(this.#handle, buffers[0], 0);
+    for (const hole of await this.#holes()) {
+      for await (const piece of this.#read(offset, hole.start)) {
+        offset += piece.length;
+        yield piece;
+      }
+      // What was cut off there meanwhile is met by whoever asks whether the file changed.
+      if (offset < hole.start) return;
+      // A file system that is wrong about one hole is not believed any other.
+      if (!(await this.#isEmpty(hole))) break;
+      for (; offset < hole.end; offset += Math.min(PIECE_BYTES, hole.end - offset)) {
+        yield HOLE.subarray(0, hole.end - offset);
+      }
+    }
+    yield* this.#read(offset, Number.POSITIVE_INFINITY);
+  }
+
+  /** Long ones only: a file that is not sparse, or whose holes nobody can tell, has none. */
+  async #holes(): Promise<readonly Hole[]> {
+    const { size, blocks } = this.#before;
+    if (!this.#before.isFile() || blocks * 512n >= size) return [];
+    const holes = (await fileHoles(this.#handle.fd, Number(size))) ?? [];
+    return holes.filter(({ start, end }) => end - start >= PIECE_BYTES);
+  }
+
+  /** Looks at both ends of a hole. */
+  async #isEmpty({ start, end }: Hole): Promise<boolean> {
+    const probe = Buffer.alloc(PROBE_BYTES);
+    for (const at of [start, end - PROBE_BYTES]) {
+      const { bytesRead } = await this.#handle.read(probe, 0, PROBE_BYTES, at);
+      if (bytesRead < PROBE_BYTES || !probe.equals(HOLE.subarray(0, PROBE_BYTES))) return false;
+    }
+    return true;
+  }
+
+  /** The next part is read while the one before is used. */
+  async *#read(start: number, end: number): AsyncGenerator<Uint8Array> {
+    const buffers = [Buffer.allocUnsafeSlow(PIECE_BYTES), Buffer.allocUnsafeSlow(PIECE_BYTES)] as const;
+    let offset = start;
+    let next = readSome(this.#handle, buffers[0], { offset, end });
     try {
       for (let turn = 1; ; turn++) {
         const piece = await next;
         if (piece.length === 0) return;
         offset += piece.length;
-        next = readSome(this.#handle, buffers[turn % 2 === 0 ? 0 : 1], offset);
+        next = readSome(this.#handle, buffers[turn % 2 === 0 ? 0 : 1], { offset, end });
         yield piece;
       }
     } finally {
@@ -96,9 +136,13 @@ export function seekableHandle(handle: FileHandle, sizeBytes: number): SeekableF
   };
 }
 
-/** Empty at the file's end. */
-async function readSome(handle: FileHandle, into: Buffer, offset: number): Promise<Buffer> {
-  const { bytesRead } = await handle.read(into, 0, into.length, offset);
+/** Empty at the file's end, and at `end`. */
+async function readSome(
+  handle: FileHandle,
+  into: Buffer,
+  { offset, end }: { readonly offset: number; readonly end: number },
+): Promise<Buffer> {
+  const { bytesRead } = await handle.read(into, 0, Math.min(into.length, end - offset), offset);
   return into.subarray(0, bytesRead);
 }
 
