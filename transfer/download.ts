@@ -6,6 +6,7 @@ import { askForFile, type DownloadAccess, isFinalStatus, validatorOf } from './f
 import type { HttpResponse } from './http-response.ts';
 import { pause } from './pause.ts';
 import { type TurnInLine, turnText } from './turn-in-line.ts';
+import { isUnreached } from './unreached.ts';
 
 export interface DownloadOptions {
   readonly url: string;
@@ -15,6 +16,8 @@ export interface DownloadOptions {
   readonly retryForMs: number;
   /** How long it may go on without the very first byte, where somebody waits; absent: as long as `retryForMs`. */
   readonly contactForMs?: number;
+  /** Whether a refused connection or an unknown name ends it, before the first byte: somebody waits who can correct the address. */
+  readonly endsUnreached?: boolean;
   /** Whether the caller checks a checksum: then a length that nobody announced does not matter. */
   readonly hasChecksum: boolean;
   readonly log: (text: string) => void;
@@ -251,10 +254,13 @@ export class Download implements AsyncIterable<Uint8Array> {
 
   /** Throws what is final; otherwise waits before the next request. */
   async #pauseAfter(thrown: unknown): Promise<void> {
-    const { signal, log, contactForMs } = this.#options;
+    const { signal, log, contactForMs, endsUnreached = false } = this.#options;
     const retryForMs = this.bytes === 0 && contactForMs !== undefined ? contactForMs : this.#options.retryForMs;
     signal.throwIfAborted();
     if (thrown instanceof FinalDownloadError) throw thrown.error;
+    if (endsUnreached && this.bytes === 0 && isUnreached(thrown)) {
+      throw failed(this.#url, `${describe(thrown)}: correct the address, or start its server`, thrown);
+    }
     const idleMs = performance.now() - this.#lastByteAt;
     if (retryForMs > 0 && idleMs + this.#pauseMs > retryForMs) {
       const minutes = Math.round(retryForMs / 6000) / 10;
@@ -282,6 +288,8 @@ function fatal(url: URL, fact: string): FinalDownloadError {
 function describe(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown);
   const code: unknown = Reflect.get(thrown, 'code');
+  // Of a host with several addresses it has no words of its own.
+  if (thrown.message === '' && code === 'ECONNREFUSED') return 'the connection is refused (ECONNREFUSED)';
   return thrown.message === '' || thrown.message === 'aborted'
     ? `the connection was cut, ${String(code)}`
     : thrown.message;

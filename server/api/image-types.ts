@@ -33,6 +33,7 @@ export const imageJobSchema = Type.Object({
   forUrl: Type.Optional(
     Type.String({ description: 'Of an import: workflows that name this URL are to get the image' }),
   ),
+  trouble: Type.Optional(Type.String({ description: 'Why it makes no headway now, and is tried again' })),
   image: Type.Optional(imageSchema),
   error: Type.Optional(failureSchema),
 });

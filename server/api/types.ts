@@ -152,6 +152,7 @@ const importWaitSchema = Type.Object({
   total: Type.Optional(Type.Integer()),
   perSecond: Type.Number(),
   before: Type.Optional(Type.Integer({ description: 'While it waits for its turn: how many come first' })),
+  trouble: Type.Optional(Type.String({ description: 'Why it makes no headway now, and is tried again' })),
 });
 
 export const workflowSchema = Type.Object({

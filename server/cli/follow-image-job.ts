@@ -38,7 +38,7 @@ export async function untilJobEnded(
     const seconds = Math.max(0.001, (now().getTime() - Date.parse(job.startedAt)) / 1000);
     const { done, total } = job;
     const progress = { done, perSecond: done / seconds, unit: 'bytes', ...(total !== undefined && { total }) };
-    show(progressText(progress, BAR_WIDTH));
+    show(job.trouble ?? progressText(progress, BAR_WIDTH));
     await delay(ASK_EVERY_MS, undefined, { signal });
     job = await api.get<ImageJobView>(`/image-jobs/${job.id}`);
   }

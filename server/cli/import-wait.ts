@@ -6,6 +6,7 @@ interface Import {
   readonly total?: number | undefined;
   readonly perSecond: number;
   readonly before?: number | undefined;
+  readonly trouble?: string | undefined;
 }
 
 /** `image debian-12 is missing (tinsmith image add debian-12 SOURCE)`: why an action would fail. */
@@ -15,10 +16,11 @@ export function missingImageText(name: string): string {
 }
 
 /** `waits for the import of debian.raw.xz (43 %, 12.0 MiB/s)`: why a machine does nothing yet. */
-export function importWaitText({ image, done, total, perSecond, before }: Import): string {
+export function importWaitText({ image, done, total, perSecond, before, trouble }: Import): string {
   if (before !== undefined) {
     return `waits for the import of ${image} (${before === 0 ? 'it is next' : `${before} more come first`})`;
   }
+  if (trouble !== undefined) return `waits for the import of ${image} (${trouble})`;
   const far = total === undefined || total === 0 ? amountText(done, 'bytes') : `${Math.floor((100 * done) / total)} %`;
   const rate = perSecond > 0 ? `, ${amountText(perSecond, 'bytes')}/s` : '';
   return `waits for the import of ${image} (${far}${rate})`;

@@ -120,8 +120,13 @@ function rowAction({ name, startedAt, progress }: ActionRunView): NonNullable<Ro
 
 function waitsOf(event: EventView): Pick<Row, 'waits'> {
   const progress = progressOf(event);
-  const { image } = event.data;
-  return progress === undefined || typeof image !== 'string' ? {} : { waits: importWaitText({ image, ...progress }) };
+  const { image, before, trouble } = event.data;
+  if (progress === undefined || typeof image !== 'string') return {};
+  const more = {
+    ...(typeof before === 'number' && { before }),
+    ...(typeof trouble === 'string' && { trouble }),
+  };
+  return { waits: importWaitText({ image, ...progress, ...more }) };
 }
 
 function workflowOf({ workflow }: EventView): Pick<Row, 'workflow'> {

@@ -18,6 +18,8 @@ export interface ImageJob {
   readonly finishedAt?: Date;
   /** Of an import: the URL that the image is for, without passwords. */
   readonly forUrl?: string;
+  /** Why it makes no headway now, and is tried again. */
+  readonly trouble?: string;
   /** Of one that succeeded. */
   readonly image?: LibraryImage;
   readonly error?: TinsmithError;
@@ -159,6 +161,7 @@ function isRunningImport({ kind, state }: ImageJob): boolean {
 interface JobControl {
   readonly signal: AbortSignal;
   readonly progress: (done: number, total: number | undefined) => void;
+  readonly trouble: (text: string) => void;
 }
 
 type JobWork = (control: JobControl) => Promise<LibraryImage>;
@@ -166,13 +169,16 @@ type JobWork = (control: JobControl) => Promise<LibraryImage>;
 async function addImage(
   library: ImageLibrary,
   order: ImageOrder,
-  { signal, progress }: JobControl,
+  { signal, progress, trouble }: JobControl,
 ): Promise<LibraryImage> {
-  const { name, level, imageSha256, source: from, forUrl, proxy, ...how } = order;
+  const { name, level, imageSha256, source: from, forUrl, proxy, actor, ...how } = order;
+  // A machine can wait for a server that is started anew; whoever typed an address wants to know.
+  const contact = { endsUnreached: actor !== 'server', trouble };
   await using source = await openImageSource(from, {
     ...how,
     ...(proxy !== undefined && proxy !== '' && { proxy }),
     isSummed: forUrl !== undefined,
+    contact,
     signal,
     scratch: library.scratch,
     progress,
@@ -205,19 +211,25 @@ class RunningJob {
   run(work: JobWork, clock: () => Date): void {
     const { signal } = this.#stop;
     const progress: JobControl['progress'] = (done, total) => {
-      this.view = { ...this.view, done, ...(total !== undefined && { total }) };
+      const { trouble: _over, ...view } = this.view;
+      this.view = { ...view, done, ...(total !== undefined && { total }) };
     };
-    this.ended = this.#follow(work({ signal, progress }), clock);
+    const trouble: JobControl['trouble'] = (text) => {
+      this.view = { ...this.view, trouble: text };
+    };
+    this.ended = this.#follow(work({ signal, progress, trouble }), clock);
   }
 
   /** Never rejects: how the work ended is for whoever asks. */
   async #follow(work: Promise<LibraryImage>, clock: () => Date): Promise<void> {
     try {
       const image = await work;
-      this.view = { ...this.view, state: 'succeeded', image, finishedAt: clock() };
+      const { trouble: _over, ...view } = this.view;
+      this.view = { ...view, state: 'succeeded', image, finishedAt: clock() };
     } catch (thrown) {
       const state = this.#stop.signal.aborted ? 'cancelled' : 'failed';
-      this.view = { ...this.view, state, error: TinsmithError.from(thrown), finishedAt: clock() };
+      const { trouble: _told, ...view } = this.view;
+      this.view = { ...view, state, error: TinsmithError.from(thrown), finishedAt: clock() };
     }
   }
 }

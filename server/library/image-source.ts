@@ -8,7 +8,7 @@ import type { SourceFacts } from './image-library.ts';
 import type { ImagePiece } from './image-piece.ts';
 import { openLocalFile } from './sources/local-file.ts';
 import { isOciSource, openOciFile, type RegistryCredentials } from './sources/oci-file.ts';
-import { openRemoteFile } from './sources/remote-file.ts';
+import { openRemoteFile, type SourceContact } from './sources/remote-file.ts';
 import type { SourceFile } from './sources/source-file.ts';
 import { SourceReading } from './sources/source-reading.ts';
 
@@ -38,6 +38,8 @@ export interface SourceOptions extends OutsideChecks {
   readonly architecture?: 'amd64' | 'arm64';
   /** Folder for sources that cannot be read as they come; as large as the source is. */
   readonly scratch?: string;
+  /** For sources on other hosts. */
+  readonly contact?: SourceContact;
   /** Told of bytes of the source, and of how many there are. */
   readonly progress?: (bytes: number, totalBytes: number | undefined) => void;
 }
@@ -87,16 +89,17 @@ interface CheckedFile {
 }
 
 async function openFile(source: string, options: SourceOptions, checks: readonly SourceCheck[]): Promise<CheckedFile> {
-  const { signal, credentials } = options;
+  const { signal, credentials, contact } = options;
+  const reached = contact && { contact };
   if (isAbsolute(source)) return { file: await openLocalFile(source), checks };
   const proxy = options.proxy === undefined ? {} : { http: options.proxy, https: options.proxy };
   const url = URL.parse(source);
   if (url !== null && ['http:', 'https:'].includes(url.protocol)) {
-    return { file: await openRemoteFile({ url, proxy, signal, hasChecksum: checks.length > 0 }), checks };
+    return { file: await openRemoteFile({ url, proxy, signal, hasChecksum: checks.length > 0, ...reached }), checks };
   }
   if (isOciSource(source)) {
     const { architecture = 'amd64' } = options;
-    const access = { architecture, proxy, signal, ...(credentials && { credentials }) };
+    const access = { architecture, proxy, signal, ...(credentials && { credentials }), ...reached };
     const { file, sha256 } = await openOciFile(source, access);
     return { file, checks: [...checks, sumCheck('sha256', sha256)] };
   }

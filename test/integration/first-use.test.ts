@@ -183,6 +183,31 @@ describe('images on first use', () => {
     assert.match(machine.environments[0]?.['IMG_URL'] ?? '', /^library:sha256-/);
   });
 
+  it('say why nothing comes while their server is away', LIMIT, async () => {
+    await using upstream = await CountedUpstream.start(GZ);
+    await using site = await Site.start(ON);
+    await upstream.close();
+    await site.install(1, { IMG_URL: upstream.url });
+
+    const workflow = await site.until(
+      () => site.workflow('m1'),
+      ({ imports }) => imports?.[0]?.trouble !== undefined,
+    );
+
+    assert.match(workflow.imports?.[0]?.trouble ?? '', /ECONNREFUSED.*again in/);
+    assert.match((await site.cli('image', 'list')).stdout, /^url-\S+ .*ECONNREFUSED/m);
+    assert.match(
+      (await site.cli('get', 'workflows')).stdout,
+      /waits for the import of debian\.raw\.gz \(.*ECONNREFUSED/,
+    );
+    await upstream.listen();
+    const [ready] = await site.until(
+      () => site.events('m1', 'workflow.imageReady'),
+      (events) => events.length === 1,
+    );
+    assert.equal(ready?.data['from'], 'library');
+  });
+
   it('are no archives: machines that may fetch nothing outside are told so before they boot', LIMIT, async () => {
     await using upstream = await CountedUpstream.start(GZ);
     await using site = await Site.start(ONLY);

@@ -162,6 +162,25 @@ describe('tinsmith image', () => {
     assert.equal((await cli(world, 'add', 'b', source, ...url.slice(0, 2))).code, 0);
   });
 
+  it('says at once that nobody listens there, or that no host has that name', async () => {
+    await using world = await startApiWorld();
+    const began = performance.now();
+
+    for (const [place, fact] of [
+      ['http://127.0.0.1:9/d.raw', /cannot fetch http:.*ECONNREFUSED.*: correct the address, or start its server/],
+      ['oci+http://127.0.0.1:9/os/node:1', /ECONNREFUSED/],
+      ['http://no-such-host.invalid/d.raw', /ENOTFOUND|EAI_AGAIN/],
+    ] as const) {
+      const failed = await cli(world, 'add', 'a', place);
+
+      assert.equal(failed.code, ERROR_CODES.download_failed.exit);
+      assert.match(failed.stderr, fact);
+      // Whether a name is unknown is for the resolver to say, and it may be away.
+      if (/EAI_AGAIN/.test(failed.stderr)) return;
+    }
+    assert.ok(performance.now() - began < 15_000);
+  });
+
   it('keeps the names of images on first use for them', async () => {
     await using world = await startApiWorld();
 
@@ -186,7 +205,11 @@ describe('tinsmith image', () => {
     assert.equal((await cli(world, 'cancel', 'slow')).stdout, 'image/slow import cancelled\n');
     const again = await cli(world, 'cancel', 'slow');
     assert.match(again.stderr, /no import of "slow": none runs/);
-    assert.deepEqual(JSON.parse((await cli(world, 'list', '-o', 'json')).stdout), { items: [], imports: [] });
+    assert.deepEqual(JSON.parse((await cli(world, 'list', '-o', 'json')).stdout), {
+      items: [],
+      imports: [],
+      waiting: [],
+    });
   });
 
   it('logs in to a registry with a password that is in no argument, no record and no message', async () => {

@@ -8,6 +8,7 @@ import type { DownloadAccess } from '../file-request.ts';
 import { httpGet } from '../http-request.ts';
 import type { HttpResponse } from '../http-response.ts';
 import { pause } from '../pause.ts';
+import { isUnreached } from '../unreached.ts';
 
 // OCI Distribution Specification 1.1, "Pull", and Docker's token authentication (distribution/spec/auth/token).
 
@@ -17,6 +18,8 @@ export interface RegistryOptions {
   readonly skipVerify: boolean;
   readonly proxy: ProxyParams;
   readonly signal: AbortSignal;
+  /** Whether a refused connection or an unknown name ends it at once. */
+  readonly endsUnreached?: boolean;
   readonly log: (text: string) => void;
 }
 
@@ -146,7 +149,7 @@ export class RegistryClient implements DownloadAccess {
 
   /** Again after network and server errors; blobs have a patience of their own. */
   async #retrying<T>(work: () => Promise<T>): Promise<T> {
-    const { signal, log } = this.#options;
+    const { signal, log, endsUnreached = false } = this.#options;
     for (let attempt = 1; ; attempt++) {
       try {
         return await work();
@@ -154,7 +157,8 @@ export class RegistryClient implements DownloadAccess {
         signal.throwIfAborted();
         if (thrown instanceof FinalDownloadError) throw thrown.error;
         const error = this.#failed(new URL(this.#options.image.origin), messageOf(thrown), thrown);
-        if (attempt === TRIES) throw thrown instanceof TinsmithError ? thrown : error;
+        if (attempt === TRIES || (endsUnreached && isUnreached(thrown)))
+          throw thrown instanceof TinsmithError ? thrown : error;
         log(`try ${attempt} of ${TRIES}: ${messageOf(thrown)}`);
         await pause(PAUSE_MS * attempt, signal);
       }

@@ -311,6 +311,7 @@ function importColumns(now: Date): readonly Column<ImageJobView>[] {
     { title: 'DONE', text: farText },
     { title: 'AGE', text: ({ startedAt }) => ageText(now.getTime() - Date.parse(startedAt)) },
     { title: 'FOR URL', text: ({ forUrl = '' }) => forUrl },
+    { title: 'TROUBLE', text: ({ trouble = '' }) => trouble },
   ];
 }
 

@@ -3,7 +3,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import { checksumsOf } from './checksum-list.ts';
 import { clearsignedText, isClearsigned } from './openpgp.ts';
 import { signatureCheck } from './signature-check.ts';
-import { readSmallFile } from './small-file.ts';
+import { readSmallFile, type SmallFileAccess } from './small-file.ts';
 import { type SourceCheck, sumCheck } from './source-check.ts';
 
 /** What the publisher of an image says about it. */
@@ -25,7 +25,7 @@ export interface OutsideChecks {
 export async function outsideChecks(
   source: string,
   wanted: OutsideChecks,
-  access: { readonly signal: AbortSignal; readonly proxy?: string },
+  access: SmallFileAccess,
 ): Promise<readonly SourceCheck[]> {
   const { sha256, checksums } = wanted;
   const key = wanted.publicKey === undefined ? undefined : Buffer.from(wanted.publicKey, 'base64');
@@ -43,7 +43,7 @@ export async function outsideChecks(
 async function readSignature(
   source: string | undefined,
   key: Buffer | undefined,
-  access: { readonly signal: AbortSignal; readonly proxy?: string },
+  access: SmallFileAccess,
 ): Promise<SourceCheck | undefined> {
   if (source === undefined) return undefined;
   if (key !== undefined) {

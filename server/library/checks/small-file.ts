@@ -2,20 +2,27 @@ import { open } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import { withoutUrlSecrets } from '#proto/url-secrets.ts';
-import { openRemoteFile } from '../sources/remote-file.ts';
+import { openRemoteFile, type SourceContact } from '../sources/remote-file.ts';
 
-export interface SmallFileOptions {
-  /** What it is, for sentences: `the checksums`. */
-  readonly what: string;
+export interface SmallFileAccess {
   readonly signal: AbortSignal;
   readonly proxy?: string;
+  readonly contact?: SourceContact;
+}
+
+interface SmallFileOptions extends SmallFileAccess {
+  /** What it is, for sentences: `the checksums`. */
+  readonly what: string;
 }
 
 /** Lists of all releases of a distribution have some hundred KiB. */
 const MOST_BYTES = 4 << 20;
 
 /** All of a file on this host (absolute path) or behind a URL. Throws `not_found`, `invalid_input` or `download_failed`. */
-export async function readSmallFile(source: string, { what, signal, proxy }: SmallFileOptions): Promise<Buffer> {
+export async function readSmallFile(
+  source: string,
+  { what, signal, proxy, contact }: SmallFileOptions,
+): Promise<Buffer> {
   const url = isAbsolute(source) ? null : URL.parse(source);
   if (isAbsolute(source)) return readLocal(source, what);
   if (url === null || !['http:', 'https:'].includes(url.protocol)) {
@@ -26,7 +33,13 @@ export async function readSmallFile(source: string, { what, signal, proxy }: Sma
     );
   }
   const proxies = proxy === undefined ? {} : { http: proxy, https: proxy };
-  await using file = await openRemoteFile({ url, proxy: proxies, signal, hasChecksum: false });
+  await using file = await openRemoteFile({
+    url,
+    proxy: proxies,
+    signal,
+    hasChecksum: false,
+    ...(contact && { contact }),
+  });
   const parts: Buffer[] = [];
   let bytes = 0;
   for await (const part of file.stream()) {

@@ -54,6 +54,8 @@ export interface ImageWait {
   readonly perSecond: number;
   /** While it waits for its turn: how many come first. */
   readonly before?: number;
+  /** Why it makes no headway now, and is tried again. */
+  readonly trouble?: string;
 }
 
 /** Gives workflows that name outside URLs the library's images. Disposing it ends its own work, not the imports. */
@@ -407,6 +409,7 @@ class FirstUse implements ImagesOnFirstUse {
       perSecond,
       ...(job?.total !== undefined && { total: job.total }),
       ...(before !== undefined && { before }),
+      ...(job?.trouble !== undefined && { trouble: job.trouble }),
     };
   }
 }

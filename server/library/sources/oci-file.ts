@@ -3,7 +3,7 @@ import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { chooseLayer, manifestFor } from '#transfer/oci/choose-layer.ts';
 import { RegistryClient } from '#transfer/oci/registry-client.ts';
-import { openRemoteFile } from './remote-file.ts';
+import { openRemoteFile, type SourceContact } from './remote-file.ts';
 import type { SourceFile } from './source-file.ts';
 
 export interface OciOptions {
@@ -12,6 +12,7 @@ export interface OciOptions {
   readonly architecture: 'amd64' | 'arm64';
   readonly proxy: ProxyParams;
   readonly signal: AbortSignal;
+  readonly contact?: SourceContact;
 }
 
 /** Never stored, never shown. */
@@ -36,9 +37,10 @@ export function isOciSource(source: string): boolean {
  * Asks a registry for the manifest and the layer in it that is the image. Throws `invalid_input`, `unsupported` or `download_failed`.
  */
 export async function openOciFile(source: string, options: OciOptions): Promise<OciFile> {
-  const { architecture, ...access } = options;
+  const { architecture, contact = {}, ...access } = options;
+  const { endsUnreached = false, trouble = () => undefined } = contact;
   const image = parse(source);
-  const registry = new RegistryClient({ ...access, image, skipVerify: false, log: () => undefined });
+  const registry = new RegistryClient({ ...access, image, skipVerify: false, endsUnreached, log: trouble });
   const first = await registry.manifest('tag' in image.version ? image.version.tag : image.version.digest);
   const digest = manifestFor(first, architecture);
   const layer = chooseLayer(digest === undefined ? first : await registry.manifest(digest));
@@ -49,6 +51,7 @@ export async function openOciFile(source: string, options: OciOptions): Promise<
     signal: options.signal,
     hasChecksum: true,
     access: registry,
+    contact,
   });
   return { file, sha256: layer.digest.slice('sha256:'.length) };
 }

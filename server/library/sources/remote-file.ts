@@ -18,6 +18,15 @@ export interface RemoteFileOptions {
   /** Whether all of it is checked against a sum: then a length that nobody announced does not matter. */
   readonly hasChecksum: boolean;
   readonly access?: DownloadAccess;
+  readonly contact?: SourceContact;
+}
+
+/** How a source on another host is reached. */
+export interface SourceContact {
+  /** Whether a refused connection or an unknown name ends it at once: somebody waits who can correct it. */
+  readonly endsUnreached?: boolean;
+  /** Told why it makes no headway, each time before it is tried again. */
+  readonly trouble?: (text: string) => void;
 }
 
 /** A server that is away for so long is given up. */
@@ -68,15 +77,17 @@ class RemoteFile implements SourceFile {
   }
 
   async seekable(): Promise<SeekableFile | undefined> {
-    const { url, ...options } = this.#options;
-    const file = await RangedFile.open({ ...options, url: url.href, retryForMs: RETRY_MS, log: () => undefined });
+    const { url, contact, ...options } = this.#options;
+    const log = contact?.trouble ?? (() => undefined);
+    const file = await RangedFile.open({ ...options, url: url.href, retryForMs: RETRY_MS, log });
     return file.hasRanges ? file : undefined;
   }
 
   async beside(name: string): Promise<SourceFile> {
-    const { url, proxy, signal, access } = this.#options;
+    const { url, proxy, signal, access, contact } = this.#options;
     if (access !== undefined) throw new TinsmithError('unsupported', `no file ${name} lies beside a layer`);
-    return openRemoteFile({ url: new URL(encodeURIComponent(name), url), proxy, signal, hasChecksum: false });
+    const beside = { url: new URL(encodeURIComponent(name), url), proxy, signal, hasChecksum: false };
+    return openRemoteFile({ ...beside, ...(contact && { contact }) });
   }
 
   /** Every answer was one for the same version of the file, or the download failed. */
@@ -89,9 +100,10 @@ class RemoteFile implements SourceFile {
   }
 
   #newDownload(): Download {
-    const { url, shown: _shown, ...options } = this.#options;
+    const { url, shown: _shown, contact = {}, ...options } = this.#options;
+    const { endsUnreached = false, trouble = () => undefined } = contact;
     const times = { retryForMs: RETRY_MS, contactForMs: CONTACT_MS };
-    return new Download({ ...options, ...times, url: url.href, log: () => undefined });
+    return new Download({ ...options, ...times, url: url.href, endsUnreached, log: trouble });
   }
 }
 
