@@ -2,7 +2,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import type { Disk } from '../machine/machine.ts';
 import { alignedBuffer } from './aligned-buffers.ts';
 import { END_BYTES, type ImageEnds } from './disk-writer.ts';
-import { gptTailBytes, hasDamagedGpt, type PartitionTable, readPartitionTable, stretchGpt } from './partition-table.ts';
+import { hasDamagedGpt, type PartitionTable, readPartitionTable, stretchGpt } from './partition-table.ts';
 
 /** The smallest disk whose ends do not meet. */
 const LEAST_BYTES = 4 * END_BYTES;
@@ -31,8 +31,8 @@ export class DiskEnds {
     if (table === undefined && hasDamagedGpt(head)) {
       throw new TinsmithError('corrupt_image', 'the image is damaged: the checksums of its partition table are wrong');
     }
-    // Behind the last partition a GPT needs room for its copy.
-    const usableBytes = table?.kind === 'gpt' ? sizeBytes - gptTailBytes(logicalBlockBytes) : sizeBytes;
+    // Behind the last partition a GPT needs room for its copy, which may have more entries than usual.
+    const usableBytes = sizeBytes - (table?.copyBytes ?? 0);
     for (const { number, lastBlock } of table?.partitions ?? []) {
       const end = (lastBlock + 1) * (table?.blockBytes ?? 0);
       if (end <= usableBytes) continue;

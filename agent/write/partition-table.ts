@@ -9,6 +9,8 @@ export interface PartitionTable {
   /** Block size that the table counts in. */
   readonly blockBytes: number;
   readonly partitions: readonly TablePartition[];
+  /** Of a GPT: what its copy takes at the end of the disk. */
+  readonly copyBytes?: number;
 }
 
 export interface TablePartition {
@@ -36,7 +38,10 @@ interface GptHeader {
  */
 export function readPartitionTable(head: Buffer, blockBytes: number): PartitionTable | undefined {
   const gpt = readGptHeader(head, blockBytes);
-  if (gpt !== undefined) return { kind: 'gpt', blockBytes, partitions: readGptEntries(head, gpt, blockBytes) };
+  if (gpt !== undefined) {
+    const copyBytes = (1 + entryBlocks(gpt, blockBytes)) * blockBytes;
+    return { kind: 'gpt', blockBytes, partitions: readGptEntries(head, gpt, blockBytes), copyBytes };
+  }
   const other = blockBytes === 512 ? 4096 : 512;
   if (readGptHeader(head, other) !== undefined) {
     throw new TinsmithError(
@@ -147,8 +152,7 @@ export function stretchGpt(head: Buffer, tail: Buffer, disk: { sizeBytes: number
   const gpt = readGptHeader(head, blockBytes);
   if (gpt === undefined) return false;
   const lastBlock = disk.sizeBytes / blockBytes - 1;
-  const entryBlocks = Math.ceil((gpt.entryCount * gpt.entryBytes) / blockBytes);
-  const copyBlock = lastBlock - entryBlocks;
+  const copyBlock = lastBlock - entryBlocks(gpt, blockBytes);
   const header = head.subarray(blockBytes, blockBytes * 2);
   writeBlock(header, 24, 1);
   writeBlock(header, 32, lastBlock);
@@ -168,7 +172,11 @@ export function stretchGpt(head: Buffer, tail: Buffer, disk: { sizeBytes: number
   return true;
 }
 
-/** Bytes at the disk's end that a GPT needs for itself. */
+function entryBlocks({ entryCount, entryBytes }: GptHeader, blockBytes: number): number {
+  return Math.ceil((entryCount * entryBytes) / blockBytes);
+}
+
+/** Bytes at the disk's end that a GPT of the usual size, as `writeGpt` makes it, needs for itself. */
 export function gptTailBytes(blockBytes: number): number {
   return blockBytes + GPT_ENTRIES * GPT_ENTRY_BYTES;
 }

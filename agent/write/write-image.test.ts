@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { gzipSync, zstdCompressSync } from 'node:zlib';
+import { crc32, gzipSync, zstdCompressSync } from 'node:zlib';
 import { diskImage } from '#test/support/disk-image.ts';
 import {
   type Answer,
@@ -16,6 +16,7 @@ import {
   untilClose,
   wholeFile,
 } from '#test/support/hostile-server.ts';
+import { pause } from '#transfer/pause.ts';
 import { TinsmithError } from '../../proto/errors.ts';
 import { type FolderMachine, folderMachine } from '../machine/folder-machine.ts';
 import { readPartitionTable, writeGpt } from './partition-table.ts';
@@ -299,6 +300,45 @@ describe('writing an image', () => {
     const partition = { type: LINUX, guid: LINUX, name: 'root', firstBlock: 2048, lastBlock: DISK_BYTES / 512 - 1 };
     writeGpt(tight, [partition], { guid: LINUX, blockBytes: 512 });
     assertRefused(await write(tight, [wholeFile]), 'device_unfit');
+  });
+
+  it('refuses a larger partition table than usual that leaves no room for its copy', async () => {
+    const blocks = DISK_BYTES / 512;
+    const larger = Buffer.alloc(DISK_BYTES);
+    const data = { type: LINUX, guid: 'aaaaaaaa-bbbb-4ccc-8ddd-000000000001', name: 'data', firstBlock: 2048 };
+    writeGpt(larger, [{ ...data, lastBlock: blocks - 40 }], {
+      guid: '11111111-2222-4333-8444-555555555555',
+      blockBytes: 512,
+    });
+    // 256 entries instead of 128: 64 blocks, as `sgdisk --resize-table` makes them.
+    larger.writeUInt32LE(256, 512 + 80);
+    larger.writeUInt32LE(crc32(larger.subarray(1024, 1024 + 256 * 128)), 512 + 88);
+    larger.writeUInt32LE(0, 512 + 16);
+    larger.writeUInt32LE(crc32(larger.subarray(512, 512 + 92)), 512 + 16);
+
+    assertRefused(await write(larger, [wholeFile]), 'device_unfit');
+  });
+
+  it('leaves no connection behind when the disk is too small for any image', async () => {
+    const closed = Promise.withResolvers<void>();
+    const answer: Answer = (_request, response, body) => {
+      response.on('close', closed.resolve);
+      response.writeHead(200, { 'content-length': body.length }).write(body.subarray(0, 1000));
+    };
+    await using server = await hostileServer(image, [answer]);
+    const machine = folderMachine({ folder: join(folder, 'tiny'), disks: { '/dev/sda': 2 * MIB } });
+    const signal = new AbortController().signal;
+    await using disk = await machine.openDisk('/dev/sda', { signal });
+
+    const writing = writeImage(
+      disk,
+      { url: server.url, proxy: {}, retryForMs: 400, timing: TIMING },
+      { signal, log: () => undefined, progress: () => undefined },
+    );
+
+    await assert.rejects(writing, { code: 'device_unfit' });
+    const late = pause(1000, signal).then(() => 'open');
+    if (server.requests.length > 0) assert.notEqual(await Promise.race([closed.promise, late]), 'open');
   });
 
   it('does not take the end of a part for the end of a file whose length nobody knows', async () => {

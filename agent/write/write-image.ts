@@ -95,10 +95,10 @@ export async function writeImage(disk: Disk, request: ImageRequest, events: Writ
 async function writeOnce(disk: Disk, request: ImageRequest, events: WriteEvents): Promise<ImageWritten> {
   const { signal, log } = events;
   const hasChecksum = request.sha256 !== undefined || request.rawSha256 !== undefined;
+  const ends = new DiskEnds(disk);
   const options = { ...request, signal, hasChecksum, log };
   const download = new Download(options);
   await download.open();
-  const ends = new DiskEnds(disk);
   const writer = new DiskWriter(disk, {
     hash: request.rawSha256 !== undefined,
     sums: request.verifyDisk === true,
@@ -118,7 +118,7 @@ async function writeOnce(disk: Disk, request: ImageRequest, events: WriteEvents)
     requireSum('IMG_RAW_SHA256', 'the decompressed image', request.rawSha256, await writer.finish());
     if (writer.bytes === 0) throw new TinsmithError('corrupt_image', 'the image decompresses to nothing');
     signal.throwIfAborted();
-    await resume?.settle();
+    await resume?.finish();
     await disk.flush();
     if (request.verifyDisk === true) await readBack(disk, writer, writer.readBackMemory, events);
     const partitions = await ends.commit(writer);

@@ -225,6 +225,31 @@ describe('a raw image whose writing was ended', () => {
     assert.deepEqual(again.requests, ['GET all', `GET bytes=${28 * MIB}-`]);
   });
 
+  it('is not written when a flush failed that only the journal asked for', async () => {
+    const machine = newMachine();
+    await using server = await hostileServer(image, [wholeFile]);
+    await using disk = await machine.openDisk('/dev/sda', { signal });
+    let flushes = 0;
+    // A disk says once that it lost what it had taken. The second flush is the first of the journal; it ends after the last byte.
+    const forgetful = Object.assign(strictDisk(disk), {
+      flush: async () => {
+        flushes += 1;
+        if (flushes !== 2) return disk.flush();
+        await pause(1000, signal);
+        throw new TinsmithError('write_failed', 'cannot flush /dev/sda: EIO');
+      },
+    });
+
+    const writing = writeImage(
+      forgetful,
+      { url: server.url, proxy: {}, retryForMs: 100, timing: TIMING, journalEveryMs: 1, sha256: SHA256 },
+      { signal, log: () => undefined, progress: () => undefined },
+    );
+
+    await assert.rejects(writing, /EIO/);
+    assert.ok((await content(machine)).subarray(0, MIB).equals(Buffer.alloc(MIB)), 'the disk does not boot');
+  });
+
   it('is finished by agents that are killed again and again', async () => {
     let sentBytes = 0;
     // Fast up to here, then just so fast that a run does not end before it is killed.

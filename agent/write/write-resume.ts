@@ -89,11 +89,16 @@ export class WriteResume {
     this.#saving = this.#save(checks).finally(() => {
       this.#isSaving = false;
     });
-    // It is met at the next call or at the end.
+    // It is met at the next call or by `finish`.
     this.#saving.catch(() => undefined);
   }
 
-  /** Waits for what is under way; the ends may be written then. */
+  /** Waits for what is under way and throws what it ended with: a disk says only once that it lost what it had taken. */
+  async finish(): Promise<void> {
+    await this.#saving;
+  }
+
+  /** Waits for what is under way, however it ends; the ends may be written then. */
   async settle(): Promise<void> {
     await this.#saving.catch(() => undefined);
   }
