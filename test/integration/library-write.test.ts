@@ -23,9 +23,11 @@ import {
   type PackedLibraryImage,
   packedLibraryImage,
   rangeHead,
+  wholeRange,
   wrongSum,
 } from '#test/support/library-server.ts';
 import { strictDisk } from '#test/support/strict-disk.ts';
+import { pause } from '#transfer/pause.ts';
 
 const MIB = 1 << 20;
 const FRAMES = 12;
@@ -217,6 +219,74 @@ describe('writing a library image', () => {
     assert.ok(result instanceof TinsmithError);
     assert.equal(result.code, 'download_failed');
     assertUnbootable(disk);
+  });
+
+  it('does not count the time that it read the disk when a server does not answer at once', async () => {
+    const machine = await machineWith(Buffer.concat([image.subarray(0, 11 * FRAME_BYTES)]));
+    const dead: FrameAnswer = (_range, response) => void response.destroy();
+    await using server = await libraryServer(packed, [wholeRange, dead]);
+    await using disk = await machine.openDisk('/dev/sda', { signal });
+    const slow = Object.assign(strictDisk(disk), {
+      read: async (buffer: Uint8Array, offset: number) => {
+        await pause(500, signal);
+        await disk.read(buffer, offset);
+      },
+    });
+
+    const { keptBytes } = await writeLibraryImage(
+      slow,
+      {
+        image: 'test',
+        mirrors: [server.url],
+        publicKey: packed.publicKey,
+        proxy: {},
+        retryForMs: 300,
+        timing: TIMING,
+      },
+      { signal, log: () => undefined, progress: () => undefined },
+    );
+
+    assert.equal(keptBytes, 10 * FRAME_BYTES);
+    assert.equal(server.ranges.length, 3);
+  });
+
+  it('fails at once when the disk fails, though the server does not answer any more', { timeout: 20_000 }, async () => {
+    const machine = await machineWith(Buffer.alloc(DISK_BYTES, 0xa5));
+    const dead: FrameAnswer = (_range, response) => void response.destroy();
+    await using server = await libraryServer(packed, [
+      wholeRange,
+      wholeRange,
+      ...Array.from({ length: 9999 }, () => dead),
+    ]);
+    await using disk = await machine.openDisk('/dev/sda', { signal });
+    const failing = Object.assign(strictDisk(disk), {
+      write: async (buffer: Uint8Array, offset: number) => {
+        if (offset < 4 * FRAME_BYTES || offset > DISK_BYTES - 2 * MIB) return disk.write(buffer, offset);
+        await pause(200, signal);
+        throw new TinsmithError('write_failed', 'EIO');
+      },
+    });
+
+    const writing = writeLibraryImage(
+      failing,
+      { image: 'test', mirrors: [server.url], publicKey: packed.publicKey, proxy: {}, retryForMs: 0, timing: TIMING },
+      { signal: AbortSignal.timeout(10_000), log: () => undefined, progress: () => undefined },
+    );
+
+    await assert.rejects(writing, /EIO/);
+  });
+
+  it('writes the one or the other when the name gets another image while its index is fetched', async () => {
+    const other = await packedLibraryImage(Buffer.concat([diskImage(), Buffer.alloc(4 * FRAME_BYTES)]));
+    let asked = 0;
+    const files = Object.defineProperty({ ...other.files }, 'index.json', {
+      get: () => (asked++ === 0 ? packed.files : other.files)['index.json'],
+    });
+
+    const { result } = await writeFresh([], { ...other, files });
+
+    if (result instanceof Error) throw result;
+    assert.equal(result.imageBytes, other.index.imageBytes);
   });
 
   it('never writes a frame that holds something else than its own sum says, whoever signed it', async () => {

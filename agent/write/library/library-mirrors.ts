@@ -51,6 +51,7 @@ export interface FetchMemory {
 /** An index of a million frames, 4 TiB, is shorter. */
 const LONGEST_INDEX = 256 << 20;
 const SIGNATURE_BYTES = 64;
+const INDEX_TRIES = 3;
 const LIST_RETRY_MS = 5000;
 /** Of one request. A mirror that gives less is left; the server itself may be as slow as it likes. */
 const SLOWEST_MIRROR_RATE = 256 * 1024;
@@ -68,15 +69,7 @@ export async function fetchIndex(request: LibraryRequest, events: FetchEvents): 
   const library = request.mirrors[0];
   if (library === undefined) throw new TinsmithError('invalid_params', 'the library image has no mirror');
   const mirror = new URL(`${encodeURIComponent(request.image)}/`, library);
-  const document = await fetchSmall(new URL('index.json', mirror), LONGEST_INDEX, request, events);
-  const signature = await fetchSmall(new URL('index.sig', mirror), 1024, request, events);
-  const bytes = Buffer.from(signature.toString('latin1').trim(), 'base64');
-  if (bytes.length !== SIGNATURE_BYTES || !verify(null, document, request.publicKey, bytes)) {
-    throw new TinsmithError(
-      'corrupt_image',
-      `the index at ${shownUrl(mirror)} is not signed by this server's library: import the image again, or use its own server`,
-    );
-  }
+  const document = await fetchDocument(mirror, request, events);
   const index = parseLibraryIndex(document.toString('utf8'));
   requireSum('IMG_SHA256', request.sha256, index.fileSha256);
   requireSum('IMG_RAW_SHA256', request.rawSha256, index.imageSha256);
@@ -85,6 +78,19 @@ export async function fetchIndex(request: LibraryRequest, events: FetchEvents): 
     digest: createHash('sha256').update(document).digest('hex'),
     mirrors: [...(await listedMirrors(mirror, request, events)), ...request.mirrors.slice(1), library],
   };
+}
+
+/** The signed document. It is fetched in two requests, and the name may get another image between them: then both are asked again. */
+async function fetchDocument(mirror: URL, request: LibraryRequest, events: FetchEvents): Promise<Buffer> {
+  for (let tries = 1; ; tries++) {
+    const document = await fetchSmall(new URL('index.json', mirror), LONGEST_INDEX, request, events);
+    const signature = await fetchSmall(new URL('index.sig', mirror), 1024, request, events);
+    const bytes = Buffer.from(signature.toString('latin1').trim(), 'base64');
+    if (bytes.length === SIGNATURE_BYTES && verify(null, document, request.publicKey, bytes)) return document;
+    if (tries < INDEX_TRIES) continue;
+    const fact = `the index at ${shownUrl(mirror)} is not signed by this server's library`;
+    throw new TinsmithError('corrupt_image', `${fact}: import the image again, or use its own server`);
+  }
 }
 
 /** What the server knows besides itself. It answers an index at this moment, so a list that does not come is no reason to wait. */
@@ -161,6 +167,8 @@ export class LibraryMirrors {
     take: (frame: LibraryFrame, bytes: Buffer<ArrayBuffer>) => Promise<void>,
   ): Promise<void> {
     let taken = 0;
+    // Before, nobody was asked: frames that the disk holds and zeros take their time, too.
+    const startedAt = performance.now();
     while (taken < frames.length) {
       const { mirror, waitMs } = this.#choice.next(performance.now());
       if (waitMs > 0) await pause(waitMs, this.#events.signal);
@@ -173,7 +181,7 @@ export class LibraryMirrors {
           this.#lastFrameAt = performance.now();
         });
       } catch (thrown) {
-        this.#leave(mirror, thrown, performance.now() - askedAt);
+        this.#leave(mirror, thrown, { askedAt, startedAt });
       }
     }
   }
@@ -272,7 +280,11 @@ export class LibraryMirrors {
   }
 
   /** Notes what happened to a mirror, so that the next one is asked. Throws when there was no frame for too long. */
-  #leave(mirror: number, thrown: unknown, tookMs: number): void {
+  #leave(
+    mirror: number,
+    thrown: unknown,
+    { askedAt, startedAt }: { readonly askedAt: number; readonly startedAt: number },
+  ): void {
     const { signal } = this.#events;
     const { retryForMs } = this.#request;
     signal.throwIfAborted();
@@ -284,14 +296,14 @@ export class LibraryMirrors {
       return this.#logTurn(thrown.message);
     }
     const { code, message } = TinsmithError.from(thrown);
-    const idleMs = now - this.#lastFrameAt;
+    const idleMs = now - Math.max(this.#lastFrameAt, startedAt);
     if (retryForMs > 0 && idleMs > retryForMs) {
       const sentence = `cannot fetch the library image: no new frame for ${Math.round(idleMs / 6000) / 10} minutes, at last: ${message}`;
       throw new TinsmithError('download_failed', sentence, { cause: thrown });
     }
     const isBad = code === 'corrupt_image' || code === 'checksum_mismatch' || code === 'download_failed';
     if (isBad) this.#choice.isBad(mirror, now);
-    else this.#choice.failed(mirror, now, tookMs);
+    else this.#choice.failed(mirror, now, now - askedAt);
     const then = this.#mirrors.length === 1 ? 'it is asked again' : 'on to the next mirror';
     this.#events.log(`${this.#mirrors[mirror]?.host ?? 'no mirror'}: ${message}: ${then}`);
   }

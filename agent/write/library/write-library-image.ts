@@ -72,9 +72,13 @@ export async function writeLibraryImage(
   if (index.imageBytes > disk.sizeBytes) throw tooSmall(disk, `has ${index.imageBytes}`);
   const ends = new DiskEnds(disk);
   const memory = new WriteMemory();
-  await using exchange = await startExchange(disk, request, fetched, { memory, ...events });
-  const mirrors = new LibraryMirrors(request, fetched, events);
-  const run = new LibraryRun({ disk, index, mirrors, memory, events, ...(exchange && { exchange }) });
+  // What one reader failed by ends the others, who may be waiting for a server that does not come back.
+  const failing = new AbortController();
+  const working = { ...events, signal: AbortSignal.any([events.signal, failing.signal]) };
+  await using exchange = await startExchange(disk, request, fetched, { memory, ...working });
+  const mirrors = new LibraryMirrors(request, fetched, working);
+  const parts = { disk, index, mirrors, memory, events: working, ...(exchange && { exchange }) };
+  const run = new LibraryRun({ ...parts, fail: (thrown) => failing.abort(thrown) });
   try {
     await run.readFirst((head) => ends.check(head));
     await ends.wipe();
@@ -135,6 +139,8 @@ interface LibraryRunOptions {
   readonly memory: WriteMemory;
   readonly events: LibraryEvents;
   readonly exchange?: PeerExchange;
+  /** Ends everything that is under way. */
+  readonly fail: (thrown: unknown) => void;
 }
 
 class LibraryRun {
@@ -147,10 +153,12 @@ class LibraryRun {
   readonly #exchange: PeerExchange | undefined;
   readonly #queue: FrameQueue;
   readonly #slots: readonly Slot[];
+  readonly #fail: LibraryRunOptions['fail'];
   readonly #damaged = new Map<number, number>();
   #doneBytes = 0;
 
-  constructor({ disk, index, mirrors, memory, events, exchange }: LibraryRunOptions) {
+  constructor({ disk, index, mirrors, memory, events, exchange, fail }: LibraryRunOptions) {
+    this.#fail = fail;
     this.store = new FrameStore(disk, memory);
     this.#index = index;
     this.#mirrors = mirrors;
@@ -213,6 +221,7 @@ class LibraryRun {
     } catch (thrown) {
       // The others need not go on: what is missing is missing.
       this.#queue.stop();
+      this.#fail(thrown);
       throw thrown;
     }
   }
