@@ -52,6 +52,22 @@ describe('the image library', () => {
     assert.equal(added.dataBytes, FRAME_BYTES);
   });
 
+  it('takes no name that reads as a digest: machines would get what has that digest', async () => {
+    const { library: images } = await library();
+    const { digest } = await images.add('debian-12', stream(IMAGE), OPTIONS);
+
+    await assert.rejects(images.add(`sha256-${digest}`, stream(IMAGE), OPTIONS), /cannot be named/);
+  });
+
+  it('lists what it has, whatever else lies in its folder', { timeout: 5000 }, async () => {
+    const { library: images, folder } = await library();
+    const added = await images.add('debian-12', stream(IMAGE), OPTIONS);
+    await writeFile(join(folder, 'names', '._debian-12.json'), 'of another system');
+
+    assert.deepEqual(await images.list(), [added]);
+    await assert.rejects(images.show('other'), /it has debian-12/);
+  });
+
   it('leaves nothing of an import that fails in the middle', async () => {
     const { library: images, folder } = await library();
 

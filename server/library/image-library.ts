@@ -177,7 +177,9 @@ class FolderLibrary implements ImageLibrary {
   async list(): Promise<readonly LibraryImage[]> {
     const files = await readdir(join(this.#folder, 'names'));
     const names = files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -5));
-    return Promise.all(names.toSorted().map((name) => this.show(name)));
+    const images = await Promise.all(names.toSorted().map((name) => this.#findName(name)));
+    // A name that was removed meanwhile is none any more, and a file of somebody else never was.
+    return images.filter((image) => image !== undefined);
   }
 
   async show(name: string): Promise<LibraryImage> {
@@ -318,8 +320,10 @@ class FolderLibrary implements ImageLibrary {
 }
 
 function requireName(name: string): void {
-  if (NAME.test(name)) return;
-  const rule = 'use lower-case letters, digits, ".", "_" and "-", at most 128, with a letter or digit at both ends';
+  if (NAME.test(name) && !DIGEST.test(name)) return;
+  const rule = DIGEST.test(name)
+    ? 'that is how images are asked for by their digest'
+    : 'use lower-case letters, digits, ".", "_" and "-", at most 128, with a letter or digit at both ends';
   throw new TinsmithError('invalid_input', `an image cannot be named ${JSON.stringify(name.slice(0, 200))}: ${rule}`);
 }
 
