@@ -80,6 +80,8 @@ async function write(
   );
 }
 
+const dead: FrameAnswer = (_range, response) => void response.destroy();
+
 /** Serves the image, writes it to a disk full of old data. */
 async function writeFresh(answers: readonly FrameAnswer[] = [], from = packed) {
   await using server = await libraryServer(from, answers);
@@ -223,7 +225,6 @@ describe('writing a library image', () => {
 
   it('does not count the time that it read the disk when a server does not answer at once', async () => {
     const machine = await machineWith(Buffer.concat([image.subarray(0, 11 * FRAME_BYTES)]));
-    const dead: FrameAnswer = (_range, response) => void response.destroy();
     await using server = await libraryServer(packed, [wholeRange, dead]);
     await using disk = await machine.openDisk('/dev/sda', { signal });
     const slow = Object.assign(strictDisk(disk), {
@@ -252,7 +253,6 @@ describe('writing a library image', () => {
 
   it('fails at once when the disk fails, though the server does not answer any more', { timeout: 20_000 }, async () => {
     const machine = await machineWith(Buffer.alloc(DISK_BYTES, 0xa5));
-    const dead: FrameAnswer = (_range, response) => void response.destroy();
     await using server = await libraryServer(packed, [
       wholeRange,
       wholeRange,
