@@ -204,6 +204,7 @@ async function startProvisioning(parts: Parts, stack: AsyncDisposableStack): Pro
       heartbeatMs: config['agent.heartbeat'] * 1000,
       clock,
       ...(parts.peers && { peers: parts.peers }),
+      onActionEnd: (address) => parts.admission.finish(address),
     }),
   );
   const stopping = new AbortController();

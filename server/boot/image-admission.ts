@@ -107,6 +107,12 @@ export class ImageAdmission implements AsyncDisposable {
     return this.#place(visit);
   }
 
+  /** An agent at this address said that an action is over: nobody waits until it was quiet for long enough. */
+  finish(address: string): void {
+    this.#line.finish(address);
+    this.#look();
+  }
+
   serving(): ImageServing {
     const { streams, egress } = this.#options;
     const now = this.#now();

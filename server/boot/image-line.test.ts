@@ -80,6 +80,35 @@ describe('line for images', () => {
     assert.equal(site.served, 'b');
   });
 
+  it('gives the place of a machine that has finished to the next one, when its last request is over', () => {
+    const site = new Site(1);
+    const a = site.begin('a');
+    site.begin('b');
+    site.line.finish('a');
+    site.line.admit(site.now);
+    assert.equal(site.served, 'a');
+
+    site.line.end(a, site.now);
+    const { left, served } = site.line.admit(site.now);
+
+    assert.deepEqual(
+      [left, served].map(([visit]) => visit?.address),
+      ['a', 'b'],
+    );
+  });
+
+  it('keeps the place of a machine that asks for more after it has finished an action', () => {
+    const site = new Site(1);
+    site.line.end(site.begin('a'), site.now);
+    site.line.finish('a');
+    site.line.finish('nobody');
+    site.line.end(site.begin('a'), site.now);
+    site.now += 1;
+    site.begin('b');
+
+    assert.equal(site.served, 'a');
+  });
+
   it('puts a machine that comes back soon where it was, before those that came later', () => {
     const site = new Site(1);
     site.line.end(site.begin('a'), site.now);

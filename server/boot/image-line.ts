@@ -16,6 +16,8 @@ export interface Visit {
   /** Under way or held. */
   requests: number;
   lastAt: number;
+  /** Its agent said so, and no request came since. */
+  hasFinished: boolean;
   /** Since when it is served. */
   servedAt: number | undefined;
   /** Since it is served. */
@@ -63,6 +65,7 @@ export class ImageLine {
     if (visit.state === 'away') Object.assign(visit, { state: 'waiting', waitingSince: now });
     visit.requests += 1;
     visit.lastAt = now;
+    visit.hasFinished = false;
     return visit;
   }
 
@@ -75,6 +78,12 @@ export class ImageLine {
   end(visit: Visit, now: number): void {
     visit.requests -= 1;
     visit.lastAt = now;
+  }
+
+  /** It will not ask for more: its place is free as soon as no request is under way. Wrong or twice: it asks again and is in line as before. */
+  finish(address: string): void {
+    const visit = this.#visits.get(address);
+    if (visit !== undefined) visit.hasFinished = true;
   }
 
   sent(visit: Visit, bytes: number): void {
@@ -130,6 +139,7 @@ export class ImageLine {
       waitingSince: now,
       requests: 0,
       lastAt: now,
+      hasFinished: false,
       servedAt: undefined,
       sentBytes: 0,
       isSlow: false,
@@ -145,8 +155,9 @@ export class ImageLine {
     const left: Visit[] = [];
     for (const visit of this.#visits.values()) {
       const quietMs = visit.requests > 0 ? 0 : now - visit.lastAt;
-      if (visit.state === 'served' && quietMs >= QUIET_MS) left.push(visit);
-      if (quietMs >= (visit.state === 'waiting' ? QUIET_IN_LINE_MS : QUIET_MS)) visit.state = 'away';
+      const isGone = quietMs >= QUIET_MS || (visit.hasFinished && visit.requests === 0);
+      if (visit.state === 'served' && isGone) left.push(visit);
+      if (visit.state === 'waiting' ? quietMs >= QUIET_IN_LINE_MS : isGone) visit.state = 'away';
       if (quietMs >= FORGET_MS) this.#visits.delete(visit.address);
     }
     return left;

@@ -56,6 +56,8 @@ export interface AgentServiceOptions {
   readonly clock: () => Date;
   /** Through it agents that write the same library image hear of one another. Absent: they do not. */
   readonly peers?: PeerTracker;
+  /** Told when the agent at an address has ended an action, perhaps more than once. */
+  readonly onActionEnd?: (address: string) => void;
 }
 
 export interface AgentService extends AsyncDisposable {

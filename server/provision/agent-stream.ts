@@ -27,6 +27,8 @@ export interface AgentStreamContext {
   readonly streams: Map<string, AgentStream>;
   /** Absent: agents do not hear of one another. */
   readonly peers?: PeerTracker;
+  /** Told when the agent at an address has ended an action, perhaps more than once. */
+  readonly onActionEnd?: (address: string) => void;
 }
 
 /**
@@ -114,6 +116,7 @@ export class AgentStream {
     const sequence = numberOf(message.sequence);
     // Harmless when it comes twice (it was sent, stored, and its acknowledgement lost): the engine knows stored sequences.
     if (report !== undefined) await this.#store(this.#session, sequence, report);
+    if (report?.kind === 'actionFinished') this.#context.onActionEnd?.(this.#from);
     // A kind of report that only a newer server knows is acknowledged too: sending it again would not help.
     if (sequence > 0) this.#sender.acknowledge(sequence);
   }

@@ -80,6 +80,19 @@ describe('the stream of an agent', () => {
     assert.deepEqual(world.engine.story(), ['finished 0 failed', 'finished 0 failed', 'finished 0 failed']);
   });
 
+  it('tells where an agent is that has ended an action', async () => {
+    const ended: string[] = [];
+    await using world = await startAgentWorld({ onActionEnd: (address) => ended.push(address) });
+    using agent = await openRawAgent(world);
+    agent.hello();
+    agent.send(1, { case: 'actionStarted', value: { task, action: 0 } });
+    agent.send(2, { case: 'actionFinished', value: { task, action: 0, outcome: 1 } });
+
+    await agent.until(() => agent.acknowledged() === 2);
+
+    assert.deepEqual(ended, ['127.0.0.1']);
+  });
+
   it('bounds what an agent says: lines, error sentences, times and unknown codes', async () => {
     await using world = await startAgentWorld();
     using agent = await openRawAgent(world);

@@ -115,6 +115,19 @@ describe('admission of images', () => {
     },
   );
 
+  it('gives the place of a machine that has finished to the next one at once', LIMIT, async () => {
+    await using site = await Site.start({ streams: 1 });
+    await lengthOf(await site.ask(2, 'images/small'));
+    const next = site.asking(3, 'images/small');
+    await site.until(() => site.states().includes('3 waiting'));
+    const startedAt = performance.now();
+
+    site.admission.finish('127.0.0.2');
+
+    assert.equal((await next)[0].statusCode, 200);
+    assert.ok(performance.now() - startedAt < 1500, 'it did not wait for three seconds');
+  });
+
   it('tells an agent its place, so that it can ask somebody else meanwhile', LIMIT, async () => {
     await using site = await Site.start({ streams: 1 });
     (await site.ask(2, 'images/os.raw')).pause();

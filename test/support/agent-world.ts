@@ -53,6 +53,7 @@ export interface AgentWorldOptions {
   readonly decides?: boolean;
   /** Whether agents hear of one another. */
   readonly peers?: boolean;
+  readonly onActionEnd?: (address: string) => void;
 }
 
 export interface RunningAgent {
@@ -94,6 +95,7 @@ export async function startAgentWorld(options: AgentWorldOptions = {}): Promise<
       heartbeatMs: options.heartbeatMs ?? 200,
       clock: now,
       ...(options.peers === true && { peers: new PeerTracker() }),
+      ...(options.onActionEnd && { onActionEnd: options.onActionEnd }),
     });
   let service = await start(0);
   let isRunning = true;
