@@ -5,6 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { ERROR_CODES } from '#proto/errors.ts';
 import { CountedUpstream } from '#test/support/counted-upstream.ts';
 import { diskImage } from '#test/support/disk-image.ts';
 import { imageFixture } from '#test/support/disk-image-fixtures.ts';
@@ -206,6 +207,30 @@ describe('images on first use', () => {
       (events) => events.length === 1,
     );
     assert.equal(ready?.data['from'], 'library');
+  });
+
+  it('stay for the workflow that was promised one, also without a name, until it has ended', LIMIT, async () => {
+    await using upstream = await CountedUpstream.start(GZ);
+    await using site = await Site.start(ONLY);
+    await site.install(1, { IMG_URL: upstream.url });
+    await site.until(
+      () => site.events('m1', 'workflow.imageReady'),
+      (events) => events.length === 1,
+    );
+    await upstream.close();
+    const name = (await site.cli('image', 'list', '-o', 'name')).stdout.trim().replace('image/', '');
+    assert.equal((await site.cli('image', 'remove', name)).code, ERROR_CODES.conflict.exit);
+    assert.equal((await site.cli('image', 'remove', name, '--force')).code, 0);
+
+    assert.match((await site.cli('image', 'gc')).stdout, /^0 images deleted/);
+    const machine = await site.boot(1);
+    await machine.end;
+
+    await assertHolds(machine);
+    await site.until(
+      async () => (await site.cli('image', 'gc')).stdout,
+      (text) => text.startsWith('1 images deleted'),
+    );
   });
 
   it('are no archives: machines that may fetch nothing outside are told so before they boot', LIMIT, async () => {
