@@ -110,6 +110,27 @@ describe('a disk image with tables', () => {
     });
   }
 
+  it('never writes other bytes than those that its sum was checked of, though the server calls them the same', async () => {
+    const good = imageFixture('v3.qcow2');
+    const sha256 = createHash('sha256').update(good).digest('hex');
+    const sure = await write(good, { request: { sha256 } });
+    requireImage(sure);
+    const bad = Buffer.from(good);
+    // Everything behind the first clusters, which hold tables: data.
+    for (let at = bad.length >> 1; at < bad.length; at += 512) bad[at] = (bad[at] ?? 0) ^ 1;
+    // At whatever request it begins to lie.
+    for (let from = 1; from < sure.requests.length; from += 1) {
+      let asked = 0;
+      const lying = Object.defineProperty({}, 'image', { enumerable: true, get: () => (asked++ < from ? good : bad) });
+      await using server = await rangeServer(lying);
+
+      const outcome = await writeFrom(server, { request: { sha256, retryForMs: 100 } });
+
+      if (outcome.error === undefined) requireImage(outcome);
+      else assert.match(outcome.error.code, /checksum_mismatch|corrupt_image/);
+    }
+  });
+
   it('fills a disk of its own size to the last byte', async () => {
     for (const name of ['zlib.qcow2', 'stream.vmdk', 'dynamic.vhdx', 'static.vdi']) {
       const { disk, error } = await write(imageFixture(name), { diskBytes: IMAGE_BYTES });

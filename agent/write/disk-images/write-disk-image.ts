@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { TinsmithError } from '#proto/errors.ts';
 import type { DiskImage, Extent } from '#transfer/disk-images/disk-image.ts';
 import { decodeExtent } from '#transfer/disk-images/extent-decoder.ts';
@@ -11,6 +10,7 @@ import { END_BYTES, tooSmall } from '../disk-writer.ts';
 import { FrameStore } from '../library/frame-store.ts';
 import { WriteMemory } from '../library/write-memory.ts';
 import { type ImageRequest, type WriteEvents, writeImage } from '../write-image.ts';
+import { type PlacedFile, SummedFile } from './summed-file.ts';
 
 export interface DiskImageRequest extends Omit<ImageRequest, 'timing' | 'rawSha256'> {
   readonly timing?: RangedFileTiming;
@@ -64,12 +64,24 @@ export async function writeDiskImage(
     return { ...written, fetchedBytes: written.imageBytes };
   }
   refuseUnaligned(disk, image);
-  if (request.sha256 !== undefined && image.dataFile !== undefined) {
-    const fact = `its data is in ${image.dataFile}, which IMG_SHA256 of the descriptor says nothing about`;
-    throw new TinsmithError('unsupported', `cannot check the ${image.format} image: ${fact}: convert it to one file`);
+  if (request.sha256 === undefined) {
+    return writeExtents(disk, image, await openDataFile(image, file, request, events), events);
   }
-  if (request.sha256 !== undefined) await requireSum(file, request.sha256, events);
-  return writeExtents(disk, image, await openDataFile(image, file, request, events), events);
+  refuseDataBeside(image);
+  const summed = await checked(file, request.sha256, events);
+  // Its tables, too, are read anew: those from before say what they like.
+  const start = await summed.read(0, file.start.length);
+  const same = await openDiskImage(summed, start, { requireFits });
+  if (same === undefined) throw new TinsmithError('corrupt_image', 'the image changed while it was read');
+  refuseDataBeside(same);
+  refuseUnaligned(disk, same);
+  return writeExtents(disk, same, summed, events);
+}
+
+function refuseDataBeside({ format, dataFile }: DiskImage): void {
+  if (dataFile === undefined) return;
+  const fact = `its data is in ${dataFile}, which IMG_SHA256 of the descriptor says nothing about`;
+  throw new TinsmithError('unsupported', `cannot check the ${format} image: ${fact}: convert it to one file`);
 }
 
 /** The file that holds the data: the same one, or one that lies beside it. */
@@ -102,7 +114,7 @@ function refuseUnaligned(disk: Disk, { format, granularity, virtualBytes }: Disk
 }
 
 /** The whole file, before anything is touched: ranges of it prove nothing. It is downloaded once more for that. */
-async function requireSum(file: RangedFile, expected: string, { signal, log }: WriteEvents): Promise<void> {
+async function checked(file: RangedFile, expected: string, { signal, log }: WriteEvents): Promise<SummedFile> {
   if (!file.hasValidator) {
     const fix = 'use a server that gives an ETag or Last-Modified, or leave out IMG_SHA256';
     throw new TinsmithError(
@@ -111,24 +123,13 @@ async function requireSum(file: RangedFile, expected: string, { signal, log }: W
     );
   }
   log('reading the whole file for IMG_SHA256');
-  const hash = createHash('sha256');
-  const piece = Buffer.allocUnsafeSlow(REQUEST_BYTES);
-  for (let offset = 0; offset < file.sizeBytes; offset += piece.length) {
-    signal.throwIfAborted();
-    const part = piece.subarray(0, Math.min(piece.length, file.sizeBytes - offset));
-    await file.readInto(offset, part);
-    hash.update(part);
-  }
-  const found = hash.digest('hex');
-  if (found === expected) return;
-  const sentence = `the file has the SHA-256 ${found} and IMG_SHA256 says ${expected}: use the right image or the right sum`;
-  throw new TinsmithError('checksum_mismatch', sentence);
+  return SummedFile.check(file, expected, { memory: Buffer.allocUnsafeSlow(REQUEST_BYTES), signal });
 }
 
 async function writeExtents(
   disk: Disk,
   image: DiskImage,
-  file: RangedFile,
+  file: PlacedFile,
   events: WriteEvents,
 ): Promise<DiskImageWritten> {
   const ends = new DiskEnds(disk);
@@ -157,7 +158,7 @@ class ExtentRun {
   readonly store: FrameStore;
   fetchedBytes = 0;
   readonly #image: DiskImage;
-  readonly #file: RangedFile;
+  readonly #file: PlacedFile;
   readonly #events: WriteEvents;
   readonly #groups: readonly (readonly Extent[])[];
   readonly #slots: readonly Slot[];
@@ -166,7 +167,7 @@ class ExtentRun {
   #isFailed = false;
   #writtenBytes = 0;
 
-  constructor(disk: Disk, image: DiskImage, file: RangedFile, events: WriteEvents) {
+  constructor(disk: Disk, image: DiskImage, file: PlacedFile, events: WriteEvents) {
     this.store = new FrameStore(disk, new WriteMemory());
     this.#image = image;
     this.#file = file;
