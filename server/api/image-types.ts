@@ -112,25 +112,12 @@ export type CollectedView = View<typeof collectedSchema>;
 export interface ImageServing {
   readonly streams: number;
   readonly egress: number;
-  readonly machines: readonly {
-    readonly address: string;
-    readonly state: 'served' | 'waiting';
-    readonly placeInLine?: number;
-    readonly since: Date;
-    readonly waitedSeconds: number;
-    readonly requests: number;
-    readonly sentBytes: number;
-    readonly rate: number;
-    readonly isSlow: boolean;
-  }[];
-  readonly sharing: readonly SharingMachine[];
+  readonly machines: readonly ServingMachine[];
+  readonly sharing: readonly View<typeof sharingMachineSchema>[];
 }
 
-interface SharingMachine {
-  readonly hardware: string;
-  readonly digest: string;
-  readonly frames: number;
-}
+/** As the view has it, with the time as a date. */
+type ServingMachine = Omit<View<typeof servedMachineSchema>, 'hardware' | 'since'> & { readonly since: Date };
 
 const servedMachineSchema = Type.Object({
   address: Type.String(),
