@@ -7,11 +7,15 @@ export async function archive2disk(params: Archive2diskParams, context: ActionCo
   const { machine, log, progress, signal } = context;
   const startedAt = performance.now();
   const root = await machine.mount(params.device, params.fileSystem, { signal });
-  const unpacked = await unpackArchive(root, params, {
-    signal,
-    log: (text) => log('agent', text),
-    progress: (done, total) => progress({ done, ...(total === undefined ? {} : { total }) }),
-  });
+  const unpacked = await unpackArchive(
+    root,
+    { ...params, startFilter: (argv) => machine.startFilter(argv) },
+    {
+      signal,
+      log: (text) => log('agent', text),
+      progress: (done, total) => progress({ done, ...(total === undefined ? {} : { total }) }),
+    },
+  );
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
   const { entries, tarBytes, format } = unpacked;
   const place = `${params.path} on ${params.device}`;

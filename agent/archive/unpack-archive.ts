@@ -5,12 +5,12 @@ import { TinsmithError } from '#proto/errors.ts';
 import { damaged } from '#transfer/archive/tar-header.ts';
 import { type TarEntry, type TarHandler, TarParser } from '#transfer/archive/tar-parser.ts';
 import { readBatches } from '#transfer/batch-reader.ts';
-import { decoders } from '#transfer/decoders.ts';
 import { Download, type DownloadTiming } from '#transfer/download.ts';
 import { RestartDownloadError } from '#transfer/download-errors.ts';
 import { type Decoder, type ImageFormat, recognizeCompression } from '#transfer/image-format.ts';
 import type { ImageSink } from '#transfer/image-sink.ts';
 import type { StagedFile, StagedTree, TargetRoot } from '../machine/machine.ts';
+import { fastestDecoder, type StartFilter, UnsureDecoderError } from '../write/program-decoder.ts';
 
 export interface ArchiveRequest {
   readonly url: string;
@@ -21,6 +21,8 @@ export interface ArchiveRequest {
   readonly checksum?: TarChecksum;
   readonly retryForMs: number;
   readonly timing?: DownloadTiming;
+  /** Whether programs may decode, where they are faster. */
+  readonly startFilter?: StartFilter;
 }
 
 export interface UnpackEvents {
@@ -49,12 +51,14 @@ export async function unpackArchive(
   request: ArchiveRequest,
   events: UnpackEvents,
 ): Promise<Unpacked> {
+  let { startFilter, ...how } = request;
   for (let start = 1; ; start++) {
     try {
-      return await unpackOnce(root, request, events);
+      return await unpackOnce(root, startFilter === undefined ? how : { ...how, startFilter }, events);
     } catch (thrown) {
       if (!(thrown instanceof RestartDownloadError)) throw thrown;
       if (start === STARTS) throw thrown.error;
+      if (thrown instanceof UnsureDecoderError) startFilter = undefined;
       events.log(`${thrown.error.message}: start ${start + 1} of ${STARTS}`);
     }
   }
@@ -70,7 +74,7 @@ async function unpackOnce(root: TargetRoot, request: ArchiveRequest, events: Unp
     const unpacker = new Unpacker(tree);
     const parser = new TarParser(unpacker);
     const sink = new TarSink(parser, checksum === undefined ? undefined : createHash(checksum.algorithm));
-    const format = await decodeAll(download, sink, events);
+    const format = await decodeAll(download, sink, { ...events, startFilter: request.startFilter });
     await sink.finish();
     parser.end();
     // Without a checksum the end mark is all that tells a whole archive from one that was cut between two files.
@@ -85,16 +89,22 @@ async function unpackOnce(root: TargetRoot, request: ArchiveRequest, events: Unp
   }
 }
 
-async function decodeAll(download: Download, sink: TarSink, events: UnpackEvents): Promise<ImageFormat> {
+async function decodeAll(
+  download: Download,
+  sink: TarSink,
+  { startFilter, ...events }: UnpackEvents & { readonly startFilter: StartFilter | undefined },
+): Promise<ImageFormat> {
   let format: ImageFormat | undefined;
   let decoder: Decoder | undefined;
   try {
     for await (const batch of readBatches(download)) {
       if (decoder === undefined) {
         format = recognizeCompression(batch) ?? 'raw';
-        decoder = decoders[format](sink);
+        const fastest = await fastestDecoder(format, sink, startFilter);
+        ({ decoder } = fastest);
+        const how = fastest.program === undefined ? format : `${format} and decoded by ${fastest.program}`;
         const size = download.totalBytes ?? 'an unknown number of';
-        events.log(`the archive is ${format === 'raw' ? 'not compressed' : format}, ${size} bytes to download`);
+        events.log(`the archive is ${format === 'raw' ? 'not compressed' : how}, ${size} bytes to download`);
       }
       await decoder.push(batch);
       events.signal.throwIfAborted();
@@ -103,6 +113,7 @@ async function decodeAll(download: Download, sink: TarSink, events: UnpackEvents
     await decoder?.end();
   } finally {
     decoder?.close();
+    await decoder?.settled?.();
   }
   return format ?? 'raw';
 }
