@@ -21,7 +21,8 @@ import { type ImageRequest, writeImage } from './write-image.ts';
 const MIB = 1 << 20;
 const PIECE = 4 * MIB;
 const DISK_BYTES = 45 * MIB + 512;
-const TIMING = { answerMs: 500, stallMs: 300, firstPauseMs: 1, longestPauseMs: 20, farMs: 60_000 };
+// Nothing stalls here: on a busy machine a short limit would end a download before it was to be cut.
+const TIMING = { answerMs: 5000, stallMs: 5000, firstPauseMs: 1, longestPauseMs: 20, farMs: 60_000 };
 const image = makeImage();
 const SHA256 = createHash('sha256').update(image).digest('hex');
 const { signal } = new AbortController();
