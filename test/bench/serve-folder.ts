@@ -1,5 +1,5 @@
 /**
- * Serves the files below a folder on a free port of 127.0.0.1, as the product does, and prints the port: `serve-folder.ts FOLDER`.
+ * Serves the files below a folder on a free port of 127.0.0.1, as the product does, and prints the port: `serve-folder.ts FOLDER [BYTES-A-SECOND]`.
  * Packed images of a library never change, as on the product's own routes; other files are watched.
  */
 import type { AddressInfo } from 'node:net';
@@ -7,10 +7,10 @@ import { fastify } from 'fastify';
 import { ImageAdmission } from '#server/boot/image-admission.ts';
 import { sendImage } from '#server/boot/send-image.ts';
 
-const folder = process.argv[2] ?? '.';
+const [folder = '.', egress = '0'] = process.argv.slice(2);
 const { signal } = new AbortController();
 const log = { info: () => undefined };
-const admission = new ImageAdmission({ streams: 0, egress: 0, clock: () => new Date(), log });
+const admission = new ImageAdmission({ streams: 0, egress: Number(egress), clock: () => new Date(), log });
 const server = fastify();
 server.get<{ Params: { '*': string } }>('/*', async (request, reply) => {
   const path = request.params['*'];

@@ -132,7 +132,10 @@ export class PeerExchange implements AsyncDisposable {
     const startedAt = performance.now();
     this.#reading += 1;
     try {
-      if (!(await peer.read(number, bytes, { memory: received, signal, check }))) return false;
+      if (!(await peer.read(number, bytes, { memory: received, signal, check }))) {
+        this.#lostMs += (performance.now() - startedAt) / this.#options.readers;
+        return false;
+      }
     } catch (thrown) {
       signal.throwIfAborted();
       this.#lostMs += (performance.now() - startedAt) / this.#options.readers;

@@ -1,5 +1,5 @@
 import { TinsmithError } from '#proto/errors.ts';
-import { httpGet } from '#transfer/http-request.ts';
+import { type GetOptions, httpGet } from '#transfer/http-request.ts';
 import type { HttpResponse } from '#transfer/http-response.ts';
 import { FrameSet } from './frame-set.ts';
 import type { PeerAddress } from './peer-directory.ts';
@@ -17,6 +17,8 @@ export interface PeerTiming {
 const MOST_REQUESTS = 2;
 /** A peer that has too much to do is left alone for so long. */
 const BUSY_MS = 200;
+/** In a row: a machine that is busy answers late now and then, one that is gone never does. */
+const MOST_LATE = 5;
 /** What a connection receives at once that asks for a frame set. */
 const POLL_BYTES = 16 << 10;
 
@@ -35,6 +37,8 @@ export class Peer {
   readonly #memory = Buffer.allocUnsafeSlow(POLL_BYTES);
   #requests = 0;
   #busyUntil = 0;
+  /** Questions in a row that it did not answer in time. */
+  #late = 0;
 
   constructor(name: string, digest: string, about: { readonly frames: number; readonly timing: PeerTiming }) {
     this.name = name;
@@ -86,7 +90,8 @@ export class Peer {
     const signal = AbortSignal.any([parent, deadline]);
     // A peer that sends us elsewhere is none.
     const options = { headers: {}, proxy: {}, redirects: 0, answerMs, signal, memory };
-    const response = await httpGet(new URL(url), options);
+    const response = await this.#ask(url, options);
+    if (response === undefined) return false;
     const end = (): void => response.destroy(bad(`its answer took more than ${frameMs / 1000} s`));
     signal.addEventListener('abort', end, { once: true });
     if (signal.aborted) end();
@@ -98,6 +103,21 @@ export class Peer {
     } finally {
       signal.removeEventListener('abort', end);
       response.destroy();
+    }
+  }
+
+  /** Undefined: it does not answer in time, and is let alone for a while as if it had said that it is busy. */
+  async #ask(url: string, options: GetOptions): Promise<HttpResponse | undefined> {
+    try {
+      const response = await httpGet(new URL(url), options);
+      this.#late = 0;
+      return response;
+    } catch (thrown) {
+      options.signal.throwIfAborted();
+      this.#late += 1;
+      if (TinsmithError.from(thrown).code !== 'timed_out' || this.#late >= MOST_LATE) throw thrown;
+      this.#busyUntil = performance.now() + BUSY_MS;
+      return undefined;
     }
   }
 }
