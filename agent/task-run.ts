@@ -1,6 +1,7 @@
 import { actionNameOf, isActionName } from '#proto/actions/catalog.ts';
 import { ERROR_CODES, TinsmithError } from '#proto/errors.ts';
 import { withoutUrlSecrets } from '#proto/url-secrets.ts';
+import { trustAuthorities } from '#transfer/trust-authorities.ts';
 import type { ActionContext, ActionProgress, PowerRequest, Undo } from './actions/action-context.ts';
 import type { ActionCall, ActionRunResult } from './actions/run-action.ts';
 import { progressText } from './console-text.ts';
@@ -41,6 +42,9 @@ export async function runTask(task: Task, options: TaskRunOptions, signal: Abort
   const { outbox, say } = options;
   outbox.add({ kind: 'taskAccepted', task: task.task });
   say(`workflow ${task.task.workflow}, attempt ${task.task.attempt}: ${task.actions.length} actions`);
+  // Told by the authenticated server; what it says later counts besides.
+  const authorities = task.facts.library?.authorities;
+  if (authorities !== undefined) trustAuthorities(authorities);
   const unknown = task.actions.findIndex((action) => !isActionName(action.builtIn));
   const undos: Undo[] = [];
   let power: PowerRequest | undefined;

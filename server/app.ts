@@ -190,6 +190,7 @@ async function startProvisioning(parts: Parts, stack: AsyncDisposableStack): Pro
       publicKey: parts.images.library.publicKey,
       mirrors: [`http://${facing.address}:${config['http.port']}/library/`],
       peers: config['library.peers'],
+      ...(parts.images.authorities !== undefined && { authorities: parts.images.authorities }),
     },
     ...(parts.images.firstUse && { images: parts.images.firstUse }),
   });

@@ -143,6 +143,12 @@ export const SETTINGS = {
     default: 'false',
     summary: 'Whether machines that write the same library image give its frames to one another; they then listen.',
   },
+  'tls.ca': {
+    type: 'string',
+    default: '',
+    summary:
+      'PEM file with a site’s own authorities, which https sources and mirrors are trusted by, on the server and on machines.',
+  },
   'library.import': {
     type: 'string',
     default: 'off',

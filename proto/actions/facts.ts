@@ -20,6 +20,8 @@ export interface LibraryFacts {
   readonly mirrors: readonly string[];
   /** Whether agents that write the same image give frames to one another. A server that is older than this agent leaves it out. */
   readonly peers?: boolean;
+  /** Authorities (PEM) that the site's own servers are known by, besides those that Node.js knows. */
+  readonly authorities?: string;
 }
 
 export interface DiskFacts {

@@ -7,6 +7,7 @@ import type { FirstUseMode } from './first-use/decide-image.ts';
 import { type ImagesOnFirstUse, imagesOnFirstUse } from './first-use/images-on-first-use.ts';
 import { type ImageJobs, imageJobs } from './image-jobs.ts';
 import { type ImageLibrary, openImageLibrary } from './image-library.ts';
+import { siteAuthorities } from './site-authorities.ts';
 
 /** The library and what works on it. */
 export interface Images {
@@ -14,6 +15,8 @@ export interface Images {
   readonly jobs: ImageJobs;
   /** Absent: images of other servers are the machines' own business. */
   readonly firstUse: ImagesOnFirstUse | undefined;
+  /** That the site's own servers are known by; PEM. */
+  readonly authorities: string | undefined;
 }
 
 export interface ImagesOptions {
@@ -32,6 +35,7 @@ export async function openImages(options: ImagesOptions, stack: AsyncDisposableS
   const { config, folder, store, transitions, clock, log, address } = options;
   const mode = firstUseMode(config['library.import']);
   const proxy = config['library.proxy'] !== '' && { proxy: config['library.proxy'] };
+  const authorities = await siteAuthorities(config['tls.ca']);
   const library = await openImageLibrary({ folder, store, clock });
   const jobs = stack.use(
     imageJobs({
@@ -42,11 +46,11 @@ export async function openImages(options: ImagesOptions, stack: AsyncDisposableS
         transitions.noteImage('image.added', { image: name, digest, imageBytes, source }, { actor }),
     }),
   );
-  if (mode === 'off') return { library, jobs, firstUse: undefined };
+  if (mode === 'off') return { library, jobs, firstUse: undefined, authorities };
   const own = new URL(`http://${address}:${config['http.port']}`).host;
   const isOwn = (url: URL): boolean => url.protocol === 'http:' && url.host === own;
   const firstUse = imagesOnFirstUse({ mode, store, transitions, library, jobs, clock, log, isOwn, ...proxy });
-  return { library, jobs, firstUse: stack.use(firstUse) };
+  return { library, jobs, firstUse: stack.use(firstUse), authorities };
 }
 
 function firstUseMode(mode: string): FirstUseMode | 'off' {
