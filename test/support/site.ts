@@ -50,7 +50,12 @@ export class Site implements AsyncDisposable {
     const ports = await Promise.all(PARTS.map(async (part) => [part, await freePort()] as const));
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- made of PARTS just above
     const site = new Site(folder, Object.fromEntries(ports) as Ports);
-    await site.startServer(settings);
+    try {
+      await site.startServer(settings);
+    } catch (thrown) {
+      await site[Symbol.asyncDispose]();
+      throw thrown;
+    }
     return site;
   }
 
