@@ -261,7 +261,7 @@ describe('writing a library image', () => {
     await using disk = await machine.openDisk('/dev/sda', { signal });
     const failing = Object.assign(strictDisk(disk), {
       write: async (buffer: Uint8Array, offset: number) => {
-        if (offset < 4 * FRAME_BYTES || offset > DISK_BYTES - 2 * MIB) return disk.write(buffer, offset);
+        if (offset < FRAME_BYTES || offset > DISK_BYTES - 2 * MIB) return disk.write(buffer, offset);
         await pause(200, signal);
         throw new TinsmithError('write_failed', 'EIO');
       },
