@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { openBlockDevice } from '#agent/machine/block-device.ts';
 import { writeLibraryImage } from '#agent/write/library/write-library-image.ts';
+import { ownUsage } from './own-usage.ts';
 
 const [mirror = '', image = '', keyFile = '', device = '', stopAt = '2'] = process.argv.slice(2);
 const publicKey = await readFile(keyFile, 'utf8');
@@ -43,11 +44,8 @@ try {
   if (!stop.signal.aborted) throw thrown;
 }
 const seconds = (performance.now() - startedAt) / 1000;
-const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
-const cpuSeconds = (userCPUTime + systemCPUTime) / 1e6;
 const memory = {
-  peakRssMiB: maxRSS / 1024,
   buffersMiB: bufferBytes / 2 ** 20,
   arrayBuffersMiB: arrayBuffers / 2 ** 20,
 };
-console.log(JSON.stringify({ seconds, doneBytes, receivedBytes, keptBytes, ...memory, cpuSeconds }));
+console.log(JSON.stringify({ seconds, doneBytes, receivedBytes, keptBytes, ...memory, ...ownUsage() }));

@@ -2,6 +2,7 @@
 import { openBlockDevice } from '#agent/machine/block-device.ts';
 import { startFilter } from '#agent/machine/program-filter.ts';
 import { writeImage } from '#agent/write/write-image.ts';
+import { ownUsage } from './own-usage.ts';
 
 const [url = '', device = ''] = process.argv.slice(2);
 const startedAt = performance.now();
@@ -17,13 +18,11 @@ let bufferBytes: number;
   ({ imageBytes, bufferBytes } = written);
 }
 const seconds = (performance.now() - startedAt) / 1000;
-const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
 console.log(
   JSON.stringify({
     imageBytes,
     seconds,
-    peakRssMiB: maxRSS / 1024,
     buffersMiB: bufferBytes / 2 ** 20,
-    cpuSeconds: (userCPUTime + systemCPUTime) / 1e6,
+    ...ownUsage(),
   }),
 );
