@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { open, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type LibraryIndex, parseLibraryIndex } from '#proto/library-index.ts';
 import { NbdDisk, type NbdFault } from '#test/support/lab/nbd-disk.ts';
 import type { VirtualMachine } from '#test/support/lab/virtual-machine.ts';
 import { hardwareYaml, templateYaml, workflowYaml } from '#test/support/lab-manifests.ts';
@@ -46,7 +48,11 @@ export const powerCut: FaultPart = {
       await world.apply({ [`${name}.yaml`]: template });
     }
     const image = await readFile(testImage('raw'));
-    const place = new Place(world, random, new DiskContents(image.length + 64 * MIB, image));
+    const place = new Place(world, random, {
+      image,
+      contents: new DiskContents(image.length + 64 * MIB, image),
+      index: await indexOf(world, 'small'),
+    });
     return {
       count: rounds,
       run: async (round, context, label) => {
@@ -70,15 +76,33 @@ interface Site {
   readonly from: number;
 }
 
+interface Expected {
+  readonly image: Buffer;
+  readonly contents: DiskContents;
+  /** Of the image in the library. */
+  readonly index: LibraryIndex;
+}
+
+async function indexOf(world: World, name: string): Promise<LibraryIndex> {
+  const { stdout, code, stderr } = await world.cli('image', 'show', name, '-o', 'json');
+  assert.equal(code, 0, stderr);
+  const blob = join(world.dataFolder, 'library/blobs', `sha256-${JSON.parse(stdout).digest}`);
+  return parseLibraryIndex(await readFile(join(blob, 'index.json'), 'utf8'));
+}
+
 class Place {
   readonly #world: World;
   readonly #random: Random;
+  readonly #image: Buffer;
   readonly #contents: DiskContents;
+  readonly #index: LibraryIndex;
 
-  constructor(world: World, random: Random, contents: DiskContents) {
+  constructor(world: World, random: Random, { image, contents, index }: Expected) {
     this.#world = world;
     this.#random = random;
+    this.#image = image;
     this.#contents = contents;
+    this.#index = index;
   }
 
   async round(
@@ -100,7 +124,8 @@ class Place {
     const isCut = fault.startsWith('power cut');
     const moment = isCut ? await this.#cut(vm, disk, site, signal) : await this.#fail(site);
     const isWritten = this.#isImageWritten(site);
-    const state = await this.#state(site.file);
+    const left = await readFile(site.file);
+    const state = this.#contents.judge(left);
     // From the moment that the image is whole, later actions write to its file systems.
     if (!isWritten) assert.notEqual(state, 'bootable and not whole', moment);
     if (!isCut) assert.equal(state, 'zeros', moment);
@@ -112,7 +137,11 @@ class Place {
     const workflow = await this.#world.record('workflow', site.workflow);
     assert.equal(workflow['state'], 'succeeded', moment);
     assert.equal((await this.#world.record('hardware', site.machine))['stage'], 'installed', moment);
-    return { 'cut behind the image': isCut && isWritten ? 1 : 0 };
+    const fetched = image === 'library' && !isWritten ? await this.#requireOnlyMissing(site, left) : undefined;
+    return {
+      'cut behind the image': isCut && isWritten ? 1 : 0,
+      ...(fetched && { 'MB fetched again': fetched / 1e6 }),
+    };
   }
 
   /** A machine with a record, a workflow and a disk with an old system. */
@@ -178,7 +207,20 @@ class Place {
     return ofIt.filter(({ name }) => name === 'action.started').length > 1;
   }
 
-  async #state(file: string): Promise<string> {
-    return this.#contents.judge(await readFile(file));
+  /** Of the image, the machine fetched what was not on its disk, the first frame, and nothing else. Resolves to how many bytes. */
+  async #requireOnlyMissing({ workflow }: Site, disk: Buffer): Promise<number> {
+    const { stdout } = await this.#world.cli('logs', workflow);
+    const [, fetched] = /.*from the library, (\d+) bytes fetched/s.exec(stdout) ?? [];
+    const tail = disk.length - MIB;
+    const missing = this.#index.frames.filter(({ imageOffset, imageBytes, sums }) => {
+      const end = imageOffset + imageBytes;
+      if (sums === undefined) return false;
+      // The ends are wiped before the first byte, and written last.
+      if (imageOffset === 0 || end > tail) return true;
+      return !disk.subarray(imageOffset, end).equals(this.#image.subarray(imageOffset, end));
+    });
+    const most = missing.reduce((sum, { fileBytes }) => sum + fileBytes, 0);
+    assert.ok(Number(fetched) <= most, `${fetched} bytes were fetched again, ${most} were missing`);
+    return Number(fetched);
   }
 }
