@@ -376,6 +376,17 @@ describe('writing a library image', () => {
     assert.equal(again.keptBytes, image.length - 2 * FRAME_BYTES);
   });
 
+  it('finds what a cut write left scattered behind frames that are missing', async () => {
+    const found = Buffer.from(image);
+    for (const missing of [2, 3, 4, 5, 6, 7]) found.write('something else', missing * FRAME_BYTES);
+    const machine = await machineWith(found);
+    await using server = await libraryServer(packed);
+    const { keptBytes } = await write(machine, [server.url]);
+
+    assert.equal(keptBytes, image.length - 7 * FRAME_BYTES);
+    assertHolds(await readFile(machine.diskFile('/dev/sda')));
+  });
+
   for (const [what, blockBytes, sizeBytes] of [
     ['with blocks of 4096 bytes', 4096, DISK_BYTES],
     ['that is no multiple of 4 MiB', 512, DISK_BYTES + 512],

@@ -21,8 +21,10 @@ export interface FrameQueueOptions {
 
 /** Asked for with one request: large enough that the requests do not count, small enough that all slots get work. */
 const REQUEST_BYTES = 8 << 20;
-/** With peers: it may be somebody else's turn soon. */
-const MOST_FRAMES_WITH_PEERS = 8;
+/** So many at most, however small: with peers it may be somebody else's turn soon, and after a cut these are what lies scattered. */
+const MOST_FRAMES = 8;
+/** Frames that all readers together may have left unwritten between others when a write was cut. */
+const SCATTERED_FRAMES = 5 * MOST_FRAMES;
 /** 4 GiB: the disk does it by itself, and somebody wants to see progress. */
 const FRAMES_OF_ZEROS = 1024;
 /** Frames that are left for others to fetch first; when there are so many, they are seen to before the rest of the image. */
@@ -77,7 +79,7 @@ export class FrameQueue {
   /** The next neighbouring frames that have to be fetched. Empty: none for now. */
   async #nextRun(raw: Buffer<ArrayBuffer>): Promise<readonly LibraryFrame[]> {
     const { signal, index, disk } = this.#options;
-    const run = this.#newRun();
+    const run = new FrameRun();
     while (this.#left.size < MOST_LEFT) {
       signal.throwIfAborted();
       const frame = index.frames[this.#next];
@@ -98,17 +100,13 @@ export class FrameQueue {
   /** Frames that were left for others, and are this machine's turn by now. */
   #comeBack(): FrameJob | undefined {
     const { exchange } = this.#options;
-    const run = this.#newRun();
+    const run = new FrameRun();
     for (const [number, frame] of this.#left) {
       if (run.hasRoomFor(frame) && exchange?.isOwn(number) !== false) run.add(frame);
       else if (run.frames.length > 0) break;
     }
     for (const frame of run.frames) this.#left.delete(numberOf(frame));
     return run.frames.length > 0 ? { from: 'mirrors', frames: run.frames } : undefined;
-  }
-
-  #newRun(): FrameRun {
-    return new FrameRun(this.#options.exchange === undefined ? Number.POSITIVE_INFINITY : MOST_FRAMES_WITH_PEERS);
   }
 
   #fromPeers(): FrameJob | undefined {
@@ -170,18 +168,13 @@ export class FrameQueue {
 /** Frames that are neighbours in the file, for one request. */
 class FrameRun {
   readonly frames: LibraryFrame[] = [];
-  readonly #most: number;
   #bytes = 0;
-
-  constructor(most: number) {
-    this.#most = most;
-  }
 
   hasRoomFor(frame: LibraryFrame): boolean {
     const last = this.frames.at(-1);
     if (last === undefined) return true;
     const isNext = last.fileOffset + last.fileBytes === frame.fileOffset;
-    return isNext && this.frames.length < this.#most && this.#bytes + frame.fileBytes <= REQUEST_BYTES;
+    return isNext && this.frames.length < MOST_FRAMES && this.#bytes + frame.fileBytes <= REQUEST_BYTES;
   }
 
   add(frame: LibraryFrame): void {
@@ -193,19 +186,24 @@ class FrameRun {
 /**
  * Whether it is worth reading the disk to see if a frame lies there. A new disk holds none of them, and reading it would cost as much
  * as writing it: after some misses only now and then one is looked at. A disk that was written halfway, or with another version of
- * the image, holds many: after a hit the next ones are looked at again.
+ * the image, holds many: there the looking ends only behind all that readers of a cut write can have left out.
  */
 class KnownFrames {
+  #patience = FEW_MISSES;
   #misses = 0;
   #skipped = 0;
 
   isWorthALook(): boolean {
-    if (this.#misses < 4) return true;
-    this.#skipped = (this.#skipped + 1) % 32;
+    if (this.#misses < this.#patience) return true;
+    this.#skipped = (this.#skipped + 1) % SKIPPED_FRAMES;
     return this.#skipped === 0;
   }
 
   note(isThere: boolean): void {
     this.#misses = isThere ? 0 : this.#misses + 1;
+    if (isThere) this.#patience = SCATTERED_FRAMES;
   }
 }
+
+const FEW_MISSES = 4;
+const SKIPPED_FRAMES = 32;
