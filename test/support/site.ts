@@ -89,7 +89,11 @@ export class Site implements AsyncDisposable {
         if (said.includes('server.started')) ready.resolve();
       });
     }
-    server.once('exit', (code) => ready.reject(new Error(`the server ended with ${code}: ${said}`)));
+    server.once('exit', (code) => {
+      // There is nothing to wait for any more.
+      if (this.#server === server) this.#server = undefined;
+      ready.reject(new Error(`the server ended with ${code}: ${said}`));
+    });
     await ready.promise;
   }
 
