@@ -25,6 +25,10 @@ const REQUEST_BYTES = 8 << 20;
 const MOST_FRAMES = 8;
 /** Frames that all readers together may have left unwritten between others when a write was cut. */
 const SCATTERED_FRAMES = 5 * MOST_FRAMES;
+/** Frames that are looked at before a disk counts as new. */
+const FEW_MISSES = 4;
+/** One of so many is looked at when nothing is expected any more. */
+const SKIPPED_FRAMES = 32;
 /** 4 GiB: the disk does it by itself, and somebody wants to see progress. */
 const FRAMES_OF_ZEROS = 1024;
 /** Frames that are left for others to fetch first; when there are so many, they are seen to before the rest of the image. */
@@ -204,6 +208,3 @@ class KnownFrames {
     if (isThere) this.#patience = SCATTERED_FRAMES;
   }
 }
-
-const FEW_MISSES = 4;
-const SKIPPED_FRAMES = 32;
