@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -80,7 +81,10 @@ export class Site implements AsyncDisposable {
     });
     this.#server = server;
     // A test that runs out of time disposes of nothing.
-    process.once('exit', () => server.kill('SIGKILL'));
+    process.once('exit', () => {
+      server.kill('SIGKILL');
+      rmSync(this.folder, { recursive: true, force: true });
+    });
     let said = '';
     const ready = Promise.withResolvers<void>();
     for (const stream of [server.stdout, server.stderr]) {
