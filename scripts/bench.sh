@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# npm run bench [-- NAME [options] | --check | --update-baseline]: test/bench/run-benches.ts says more.
+# npm run bench [-- NAME [options] | --check | --update-baseline | --table]: test/bench/run-benches.ts says more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/packages.sh

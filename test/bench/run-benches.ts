@@ -4,7 +4,8 @@
  *   npm run bench                          all of them, then the table
  *   npm run bench -- NAME [options]        one; its options are in the head of test/bench/NAME.bench.ts
  *   npm run bench -- --check               all; ends with 1 when a ratio is worse than the baseline by more than the tolerance
- *   npm run bench -- --update-baseline     all; what came out becomes the baseline
+ *   npm run bench -- --update-baseline     all; what came out becomes the baseline and the table of docs/benchmarks.md
+ *   npm run bench -- --table               none; that table is made anew from the baseline
  *
  * Only ratios and other figures that do not depend on the machine are compared: both sides ran on the same machine in the same minutes.
  */
@@ -14,9 +15,11 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Baseline, compareWithBaseline } from './baseline.ts';
 import type { Line } from './bench-place.ts';
+import { withRatioTable } from './ratio-table.ts';
 
 const folder = import.meta.dirname;
 const baselineFile = join(folder, 'baseline.json');
+const page = join(folder, '../../docs/benchmarks.md');
 const [first, ...rest] = process.argv.slice(2);
 const all = (await readdir(folder)).flatMap((file) => /^(.+)\.bench\.ts$/.exec(file)?.[1] ?? []).toSorted();
 
@@ -34,7 +37,7 @@ async function runBench(name: string, options: readonly string[]): Promise<reado
 
 function usage(): never {
   console.error(
-    `usage: npm run bench -- [NAME [options] | --check | --update-baseline]\nNAME is one of: ${all.join(', ')}`,
+    `usage: npm run bench -- [NAME [options] | --check | --update-baseline | --table]\nNAME is one of: ${all.join(', ')}`,
   );
   process.exit(64);
 }
@@ -48,6 +51,14 @@ async function runAll(): Promise<readonly Line[]> {
   return lines;
 }
 
+async function readBaseline(): Promise<Baseline> {
+  return JSON.parse(await readFile(baselineFile, 'utf8'));
+}
+
+async function writeTable(): Promise<void> {
+  await writeFile(page, withRatioTable(await readFile(page, 'utf8'), await readBaseline()));
+}
+
 if (first !== undefined && all.includes(first)) {
   console.log(JSON.stringify(await runBench(first, rest)));
 } else if (first === undefined || first === '--check' || first === '--update-baseline') {
@@ -57,9 +68,10 @@ if (first !== undefined && all.includes(first)) {
       lines.filter(({ unit }) => unit === 'ratio').map(({ name, value }) => [name, Number(value.toFixed(3))]),
     );
     await writeFile(baselineFile, `${JSON.stringify(baseline, undefined, 2)}\n`);
+    await writeTable();
   }
-  const baseline: Baseline = JSON.parse(await readFile(baselineFile, 'utf8'));
-  const worse = compareWithBaseline(lines, baseline);
+  const worse = compareWithBaseline(lines, await readBaseline());
   for (const sentence of worse) console.error(sentence);
   if (first === '--check') process.exitCode = worse.length === 0 ? 0 : 1;
-} else usage();
+} else if (first === '--table') await writeTable();
+else usage();
