@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { zstdDecompressSync } from 'node:zlib';
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { FRAME_BYTES, formatLibraryIndex, parseLibraryIndex } from '#proto/library-index.ts';
 import type { ImagePiece } from './image-piece.ts';
-import { packImage } from './pack-image.ts';
+import { type FrameCompressor, packImage } from './pack-image.ts';
 
 async function pack(image: Buffer, pieceBytes: number) {
   const pieces: Uint8Array[] = [];
@@ -23,6 +23,12 @@ async function* pieceByPiece(image: Buffer, pieceBytes: number): AsyncGenerator<
 
 function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
+}
+
+function flipped(bytes: Buffer, at: number): Buffer {
+  const wrong = Buffer.from(bytes);
+  wrong.writeUInt8(wrong.readUInt8(at) ^ 1, at);
+  return wrong;
 }
 
 /** Text, zeros, noise, zeros, and an end that fills no frame. */
@@ -81,6 +87,37 @@ describe('packing an image', () => {
     await assert.rejects(pack(Buffer.alloc(0), 1), { code: 'corrupt_image', message: /empty/ });
     await assert.rejects(pack(Buffer.alloc(1000, 1), 100), { code: 'corrupt_image', message: /1000 bytes/ });
   });
+});
+
+describe('a frame that does not decode to what was packed', () => {
+  const image = Buffer.concat([Buffer.alloc(FRAME_BYTES, 'text'), Buffer.alloc(FRAME_BYTES), Buffer.alloc(512, 1)]);
+  const lies: Readonly<Record<string, (raw: Buffer) => Buffer>> = {
+    'differs in its first byte': (raw) => zstdCompressSync(flipped(raw, 0)),
+    'differs in its last byte': (raw) => zstdCompressSync(flipped(raw, raw.length - 1)),
+    'is shorter': (raw) => zstdCompressSync(raw.subarray(0, -1)),
+    'is longer': (raw) => zstdCompressSync(Buffer.concat([raw, Buffer.alloc(1)])),
+    'is empty': () => zstdCompressSync(Buffer.alloc(0)),
+    'is damaged': (raw) => flipped(zstdCompressSync(raw), 0),
+    'is cut short': (raw) => zstdCompressSync(raw).subarray(0, -1),
+  };
+  for (const [what, lie] of Object.entries(lies)) {
+    it(`ends the import, where it ${what}`, async () => {
+      // One of data, one of zeros (these are kept), and one that is no whole frame.
+      for (const liesAt of [0, 1, 2]) {
+        let frames = 0;
+        let written = 0;
+        const liar: FrameCompressor = async (raw) =>
+          Buffer.from(frames++ === liesAt ? lie(raw) : zstdCompressSync(raw));
+        const options = { level: 3, signal: new AbortController().signal, progress: () => undefined };
+
+        const packing = packImage(pieceByPiece(image, image.length), async () => void (written += 1), options, liar);
+
+        const sentence = /does not decode to what was packed: check the memory of this host/;
+        await assert.rejects(packing, { code: 'internal', message: sentence }, `frame ${liesAt}`);
+        assert.equal(written, liesAt, 'only the frames before it are written');
+      }
+    });
+  }
 });
 
 describe('the index as a document', () => {

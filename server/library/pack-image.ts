@@ -17,6 +17,9 @@ export interface PackOptions {
 /** Takes the packed file, piece after piece; a rejection ends the packing. */
 export type PackTarget = (bytes: Uint8Array) => Promise<void>;
 
+/** Makes one zstd frame of part of an image. It is not trusted: what it makes is decoded again. */
+export type FrameCompressor = (raw: Buffer<ArrayBuffer>, level: number) => Promise<Buffer<ArrayBuffer>>;
+
 /** Frames that are compressed at once: as many as Node's thread pool has threads. */
 const IN_FLIGHT = 4;
 
@@ -26,14 +29,16 @@ const decompress = promisify(zstdDecompress);
 /**
  * Packs an image, as it streams by, into a zstd file of independent frames, and makes its index. It holds a few frames in
  * memory and nothing else, whatever the image's size. Throws what the source throws; `corrupt_image` for one that is empty or no
- * multiple of 512 bytes, which no disk is. Zeros that come as a run cost their share of the image's sum and nothing else.
+ * multiple of 512 bytes, which no disk is; `internal` for a frame that does not decode to what was packed. Zeros that come as a run
+ * cost their share of the image's sum and nothing else.
  */
 export async function packImage(
   image: AsyncIterable<ImagePiece>,
   target: PackTarget,
   options: PackOptions,
+  compressor: FrameCompressor = zstdFrame,
 ): Promise<LibraryIndex> {
-  const packing = new Packing(target, options);
+  const packing = new Packing(target, options, compressor);
   const frames = framesOf(image);
   for await (const raw of frames) await packing.add(raw);
   return packing.finish();
@@ -42,6 +47,7 @@ export async function packImage(
 class Packing {
   readonly #target: PackTarget;
   readonly #options: PackOptions;
+  readonly #compressor: FrameCompressor;
   readonly #imageHash = createHash('sha256');
   readonly #fileHash = createHash('sha256');
   readonly #frames: LibraryFrame[] = [];
@@ -52,9 +58,10 @@ class Packing {
   #imageBytes = 0;
   #fileBytes = 0;
 
-  constructor(target: PackTarget, options: PackOptions) {
+  constructor(target: PackTarget, options: PackOptions, compressor: FrameCompressor) {
     this.#target = target;
     this.#options = options;
+    this.#compressor = compressor;
   }
 
   async add(raw: Buffer<ArrayBuffer>): Promise<void> {
@@ -113,26 +120,33 @@ class Packing {
 
   /** What it returns was decoded again and is the same: machines then need only know that it is what was stored. */
   async #compress(raw: Buffer<ArrayBuffer>): Promise<Buffer<ArrayBuffer>> {
-    // The size in each frame's head lets a reader refuse a frame before it decodes it; the sum is what the agent checks its contents by.
-    const params = {
-      [constants.ZSTD_c_compressionLevel]: this.#options.level,
-      // A frame is one window: whoever decodes it needs no more memory than the frame has, and 1.4 % less is stored.
-      [constants.ZSTD_c_windowLog]: Math.log2(FRAME_BYTES),
-      [constants.ZSTD_c_contentSizeFlag]: 1,
-      [constants.ZSTD_c_checksumFlag]: 1,
-    };
-    // Output comes in one piece: pieces of 64 KiB, the default, cost a sixth of the import.
-    const bytes = await compress(raw, { params, pledgedSrcSize: raw.length, chunkSize: LARGEST_FRAME_BYTES });
-    const decoded = await decompress(bytes, { chunkSize: FRAME_BYTES, maxOutputLength: FRAME_BYTES });
-    if (decoded.equals(raw)) return bytes;
-    throw new TinsmithError(
-      'internal',
-      'a packed frame does not decode to what was packed: check the memory of this host',
-    );
+    const bytes = await this.#compressor(raw, this.#options.level);
+    let cause: unknown;
+    try {
+      const decoded = await decompress(bytes, { chunkSize: FRAME_BYTES, maxOutputLength: FRAME_BYTES });
+      if (decoded.equals(raw)) return bytes;
+    } catch (thrown) {
+      cause = thrown;
+    }
+    const sentence = 'a packed frame does not decode to what was packed: check the memory of this host';
+    throw new TinsmithError('internal', sentence, { cause });
   }
 }
 
 type PackedFrame = Pick<LibraryFrame, 'imageBytes' | 'sums'> & { readonly bytes: Buffer<ArrayBuffer> };
+
+async function zstdFrame(raw: Buffer<ArrayBuffer>, level: number): Promise<Buffer<ArrayBuffer>> {
+  // The size in each frame's head lets a reader refuse a frame before it decodes it; the sum is what the agent checks its contents by.
+  const params = {
+    [constants.ZSTD_c_compressionLevel]: level,
+    // A frame is one window: whoever decodes it needs no more memory than the frame has, and 1.4 % less is stored.
+    [constants.ZSTD_c_windowLog]: Math.log2(FRAME_BYTES),
+    [constants.ZSTD_c_contentSizeFlag]: 1,
+    [constants.ZSTD_c_checksumFlag]: 1,
+  };
+  // Output comes in one piece: pieces of 64 KiB, the default, cost a sixth of the import.
+  return compress(raw, { params, pledgedSrcSize: raw.length, chunkSize: LARGEST_FRAME_BYTES });
+}
 
 /** Cuts a stream into frames. Each has memory of its own, but those that are zeros: they share it. */
 async function* framesOf(image: AsyncIterable<ImagePiece>): AsyncGenerator<Buffer<ArrayBuffer>> {
