@@ -4,8 +4,8 @@ import { access, mkdtempDisposable, open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { fileHoles } from './hole-map.ts';
-import { openLocalFile } from './local-file.ts';
+import { fileHoles, type Hole } from './hole-map.ts';
+import { type HoleMap, openLocalFile } from './local-file.ts';
 
 const MIB = 1 << 20;
 const SIZE_BYTES = 24 * MIB + 512;
@@ -28,8 +28,8 @@ async function sparseFile(path: string): Promise<Buffer> {
   return image;
 }
 
-async function contentOf(path: string): Promise<Buffer> {
-  await using file = await openLocalFile(path);
+async function contentOf(path: string, holesOf?: HoleMap): Promise<Buffer> {
+  await using file = await openLocalFile(path, holesOf);
   const pieces: Buffer[] = [];
   for await (const piece of file.stream()) pieces.push(Buffer.from(piece));
   await file.requireUnchanged();
@@ -81,4 +81,38 @@ describe('holes of a file', { skip: hasTar ? false : 'there is no tar here' }, (
     assert.equal(await fileHoles(handle.fd, SIZE_BYTES, 'no-such-tar'), undefined);
     assert.equal(await fileHoles(handle.fd, MIB), undefined);
   });
+});
+
+function hole(start: number, end: number): Hole {
+  return { start, end };
+}
+
+// Of a file with data at 3 MiB and at 10 MiB, and zeros elsewhere.
+describe('a map of holes that is wrong', () => {
+  const wrong: Readonly<Record<string, readonly Hole[]>> = {
+    'has data at the start of a hole': [hole(0, 3 * MIB), hole(3 * MIB, 10 * MIB)],
+    'has data at the end of a hole': [hole(0, 3 * MIB + 4096)],
+    // Which cannot be seen from its ends: the first hole tells that the map is not true.
+    'has data in the middle of a later hole': [hole(3 * MIB, 5 * MIB), hole(9 * MIB, 12 * MIB)],
+    'is right about the first hole only': [hole(0, 3 * MIB), hole(3 * MIB + 4096, 10 * MIB + 4096)],
+    'goes on behind the end of the file': [hole(11 * MIB, SIZE_BYTES + MIB)],
+  };
+  for (const [what, holes] of Object.entries(wrong)) {
+    it(`is not believed: it ${what}`, async () => {
+      await using folder = await mkdtempDisposable(join(tmpdir(), 'tinsmith-holes-'));
+      const path = join(folder.path, 'sparse.raw');
+      const image = Buffer.alloc(SIZE_BYTES);
+      await using handle = await open(path, 'w');
+      await handle.truncate(SIZE_BYTES);
+      for (const at of [3 * MIB, 10 * MIB]) {
+        image.fill('data', at, at + 4096);
+        await handle.write(image, at, 4096, at);
+      }
+
+      const content = await contentOf(path, async () => holes);
+
+      assert.equal(content.length, image.length);
+      assert.ok(content.equals(image));
+    });
+  }
 });

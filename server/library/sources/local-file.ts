@@ -6,8 +6,8 @@ import type { SeekableFile } from '#transfer/disk-images/disk-image.ts';
 import { fileHoles, type Hole } from './hole-map.ts';
 import type { SourceFile } from './source-file.ts';
 
-/** Opens a file or block device of this host. Throws `not_found` or `invalid_input`. */
-export async function openLocalFile(path: string): Promise<SourceFile> {
+/** Opens a file or block device of this host; what `holesOf` says is tried before it is believed. Throws `not_found` or `invalid_input`. */
+export async function openLocalFile(path: string, holesOf: HoleMap = fileHoles): Promise<SourceFile> {
   // A pipe without a writer would otherwise hold one of the few threads that all files share, for ever.
   const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
     throw new TinsmithError('not_found', `cannot read the image ${path} on the server: ${reasonOf(cause)}`, { cause });
@@ -17,8 +17,11 @@ export async function openLocalFile(path: string): Promise<SourceFile> {
     await handle.close();
     throw new TinsmithError('invalid_input', `cannot read the image ${path}: it is no file`);
   }
-  return new LocalFile(path, handle, stats);
+  return new LocalFile(path, handle, stats, holesOf);
 }
+
+/** The holes of an open file, in order; undefined if nobody can tell. */
+export type HoleMap = (fd: number, sizeBytes: number) => Promise<readonly Hole[] | undefined>;
 
 const PIECE_BYTES = 1 << 20;
 const PROBE_BYTES = 4096;
@@ -31,12 +34,14 @@ class LocalFile implements SourceFile {
   readonly isLocal = true;
   readonly #handle: FileHandle;
   readonly #before: BigIntStats;
+  readonly #holesOf: HoleMap;
 
-  constructor(path: string, handle: FileHandle, stats: BigIntStats) {
+  constructor(path: string, handle: FileHandle, stats: BigIntStats, holesOf: HoleMap) {
     this.shown = path;
     this.totalBytes = stats.isFile() ? Number(stats.size) : undefined;
     this.#handle = handle;
     this.#before = stats;
+    this.#holesOf = holesOf;
   }
 
   async *stream(): AsyncGenerator<Uint8Array> {
@@ -61,7 +66,7 @@ class LocalFile implements SourceFile {
   async #holes(): Promise<readonly Hole[]> {
     const { size, blocks } = this.#before;
     if (!this.#before.isFile() || blocks * 512n >= size) return [];
-    const holes = (await fileHoles(this.#handle.fd, Number(size))) ?? [];
+    const holes = (await this.#holesOf(this.#handle.fd, Number(size))) ?? [];
     return holes.filter(({ start, end }) => end - start >= PIECE_BYTES);
   }
 
