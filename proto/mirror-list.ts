@@ -1,4 +1,5 @@
 import { TinsmithError } from './errors.ts';
+import { parseHttpUrl } from './http-url.ts';
 import { shownUrl } from './url-secrets.ts';
 
 /**
@@ -33,8 +34,8 @@ export function parseMirrorList(text: string): MirrorList {
 
 /** The folder of a mirror, with a slash at its end. Throws `invalid_input` that never repeats a password. */
 export function parseMirrorUrl(text: string): URL {
-  const url = text.length <= LONGEST_URL ? URL.parse(text) : null;
-  if (url === null || !['http:', 'https:'].includes(url.protocol)) {
+  const url = text.length <= LONGEST_URL ? parseHttpUrl(text) : undefined;
+  if (url === undefined) {
     const shown = JSON.stringify(text.replace(/\/\/[^/@]*@/, '//…@').slice(0, 200));
     throw refused(shown, 'use the http or https URL of a folder, http://mirror.example.org/library/');
   }

@@ -1,4 +1,5 @@
 import { TinsmithError } from '../errors.ts';
+import { parseHttpUrl } from '../http-url.ts';
 import { withoutUrlSecrets } from '../url-secrets.ts';
 
 /** What an action is given: names and values as a template wrote them. */
@@ -63,8 +64,8 @@ export function isDevicePath(text: string): boolean {
 /** A complete http or https URL, as it is sent. */
 export function requiredUrl(environment: Environment, name: string, example: string): string {
   const text = requiredText(environment, name, example).trim();
-  const url = URL.parse(text);
-  if (url !== null && ['http:', 'https:'].includes(url.protocol) && url.hostname !== '') return url.href;
+  const url = parseHttpUrl(text);
+  if (url !== undefined) return url.href;
   throw invalidParam(name, text, 'use a complete http or https URL');
 }
 

@@ -1,3 +1,4 @@
+import { parseHttpUrl } from '../http-url.ts';
 import type { ActionDeclaration } from './declaration.ts';
 import {
   type Environment,
@@ -82,14 +83,17 @@ function parseImage2disk(environment: Environment): Image2diskParams {
 
 function parseImage(environment: Environment): Image2diskParams['image'] {
   const text = requiredText(environment, 'IMG_URL', 'http://192.168.10.64:8080/ubuntu.raw.gz').trim();
-  const library = /^library:(.*)$/.exec(text)?.[1];
-  if (library !== undefined) {
-    if (/^[a-z0-9][a-z0-9._-]*$/.test(library)) return { library };
+  const library = libraryName(text);
+  if (library !== undefined) return { library };
+  if (text.startsWith('library:')) {
     throw invalidParam('IMG_URL', text, 'name an image of the library, such as library:debian-12');
   }
-  const url = URL.parse(text);
-  if (url === null || !['http:', 'https:'].includes(url.protocol) || url.hostname === '') {
-    throw invalidParam('IMG_URL', text, 'use a complete http or https URL, or library:NAME');
-  }
-  return { url: url.href };
+  const url = parseHttpUrl(text);
+  if (url !== undefined) return { url: url.href };
+  throw invalidParam('IMG_URL', text, 'use a complete http or https URL, or library:NAME');
+}
+
+/** The name in `library:NAME`; undefined: it is something else. */
+export function libraryName(text: string): string | undefined {
+  return /^library:([a-z0-9][a-z0-9._-]*)$/.exec(text.trim())?.[1];
 }

@@ -7,6 +7,11 @@ export interface ProxyParams {
   readonly except?: string;
 }
 
+/** The same proxy for both kinds of URL; undefined: none. */
+export function oneProxy(url: string | undefined): ProxyParams {
+  return url === undefined ? {} : { http: url, https: url };
+}
+
 /** What a declaration says of the variables that `parseProxy` reads. */
 export const PROXY_ENVIRONMENT = {
   HTTP_PROXY: 'Proxy for http URLs.',

@@ -1,3 +1,4 @@
+import { parseHttpUrl } from '../http-url.ts';
 import type { ActionDeclaration } from './declaration.ts';
 import {
   type Environment,
@@ -127,8 +128,7 @@ function parseMetadataUrls(list: string): string[] {
     .map((text) => text.trim())
     .filter((text) => text !== '');
   for (const text of urls) {
-    const url = URL.parse(text);
-    if (url === null || !['http:', 'https:'].includes(url.protocol)) {
+    if (parseHttpUrl(text) === undefined) {
       throw invalidParam('HEGEL_URLS', text, 'use a comma list of http or https URLs');
     }
   }

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Problem, TinsmithError } from '#proto/errors.ts';
-import { libraryNames } from '../library/first-use/wanted-image.ts';
+import { libraryNames } from '../library/image-use.ts';
 import { workflowLife } from '../life/workflow-life.ts';
 import type { ActionImages } from '../manifests/action-images.ts';
 import { type LoadedManifests, loadManifests } from '../manifests/load-manifests.ts';

@@ -1,5 +1,5 @@
 import { type PlanParts, planRequest } from '../cluster/plan-request.ts';
-import { libraryNames } from '../library/first-use/wanted-image.ts';
+import { libraryNames } from '../library/image-use.ts';
 import { imageWarnings } from './image-warnings.ts';
 import { redactEnvironment } from './redact.ts';
 import { type ApiDeps, defineRoute } from './route.ts';

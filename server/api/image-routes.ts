@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
 import { TinsmithError } from '#proto/errors.ts';
-import { pinnedUrl, requireOwnName } from '../library/first-use/wanted-image.ts';
+import { pinnedUrl, requireOwnName } from '../library/for-url.ts';
 import type { ImageJob } from '../library/image-jobs.ts';
 import type { LibraryImage } from '../library/image-library.ts';
 import { requireFreeUrl, requireUnused } from '../library/image-use.ts';

@@ -1,5 +1,5 @@
+import { libraryName } from '#proto/actions/image2disk.ts';
 import type { Problem } from '#proto/errors.ts';
-import { libraryName } from '../library/first-use/wanted-image.ts';
 import { missingImages } from '../library/image-use.ts';
 import { didYouMean } from '../manifests/did-you-mean.ts';
 import type { Position } from '../manifests/findings.ts';

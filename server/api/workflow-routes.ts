@@ -1,6 +1,5 @@
 import { TinsmithError } from '#proto/errors.ts';
-import { libraryNames } from '../library/first-use/wanted-image.ts';
-import { missingImages } from '../library/image-use.ts';
+import { libraryNames, missingImages } from '../library/image-use.ts';
 import { workflowLife } from '../life/workflow-life.ts';
 import type { Store, Workflow } from '../store/store.ts';
 import { followLog } from './follow-log.ts';

@@ -1,7 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { TinsmithError } from '#proto/errors.ts';
 import type { OutsideChecks } from './checks/outside-checks.ts';
-import type { ForUrl, ImageLibrary, LibraryImage } from './image-library.ts';
+import type { ForUrl } from './for-url.ts';
+import type { ImageLibrary, LibraryImage } from './image-library.ts';
 import { openImageSource } from './image-source.ts';
 import { requireFreeUrl } from './image-use.ts';
 
@@ -42,6 +43,11 @@ export interface ImageOrder extends OutsideChecks {
   readonly proxy?: string;
   /** Default: an operator. */
   readonly actor?: 'operator' | 'server';
+}
+
+/** Tells orders apart. Only that is kept of one: it may hold a password. */
+export function orderKey(order: ImageOrder): string {
+  return createHash('sha256').update(JSON.stringify(order)).digest('hex');
 }
 
 export interface ImageJobs extends AsyncDisposable {
@@ -87,8 +93,7 @@ export function imageJobs({ library, clock, proxy, onAdded }: ImageJobsOptions):
 
   return {
     add(order) {
-      // Only the sum is kept: an order may hold a password.
-      const key = createHash('sha256').update(JSON.stringify(order)).digest('hex');
+      const key = orderKey(order);
       const running = orders.get(order.name);
       if (running?.job.view.state === 'running') {
         if (running.key === key) return running.job.view;
@@ -138,6 +143,7 @@ export function imageJobs({ library, clock, proxy, onAdded }: ImageJobsOptions):
 }
 
 interface StartedOrder {
+  /** See `orderKey`. */
   readonly key: string;
   readonly job: RunningJob;
   /** Key of the URL that an operator says it is for. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import { formatLibraryIndex, type LibraryIndex, parseLibraryIndex } from '#proto/library-index.ts';
 import type { Store } from '../store/store.ts';
+import type { ForUrl } from './for-url.ts';
 import { ImageMirrors } from './image-mirrors.ts';
 import type { ImagePiece } from './image-piece.ts';
 import { packImage } from './pack-image.ts';
@@ -64,15 +65,6 @@ export interface LibraryImage {
   readonly sourceBytes?: number;
   /** Strong ETag or date that the source's server gave it. */
   readonly validator?: string;
-}
-
-export interface ForUrl {
-  /** SHA-256 that the URL is known by. */
-  readonly key: string;
-  /** Without passwords and signatures. */
-  readonly shown: string;
-  /** An operator said so: the URL's server is not asked whether it has changed. */
-  readonly isPinned: boolean;
 }
 
 /** What `gc` deleted. */

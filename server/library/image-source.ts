@@ -1,6 +1,8 @@
 import { tmpdir } from 'node:os';
 import { isAbsolute } from 'node:path';
+import { oneProxy } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
+import { parseHttpUrl } from '#proto/http-url.ts';
 import { REDACTED, withoutUrlSecrets } from '#proto/url-secrets.ts';
 import { type OutsideChecks, outsideChecks } from './checks/outside-checks.ts';
 import { type SourceCheck, SourceSum, sumCheck } from './checks/source-check.ts';
@@ -92,9 +94,9 @@ async function openFile(source: string, options: SourceOptions, checks: readonly
   const { signal, credentials, contact } = options;
   const reached = contact && { contact };
   if (isAbsolute(source)) return { file: await openLocalFile(source), checks };
-  const proxy = options.proxy === undefined ? {} : { http: options.proxy, https: options.proxy };
-  const url = URL.parse(source);
-  if (url !== null && ['http:', 'https:'].includes(url.protocol)) {
+  const proxy = oneProxy(options.proxy);
+  const url = parseHttpUrl(source);
+  if (url !== undefined) {
     return { file: await openRemoteFile({ url, proxy, signal, hasChecksum: checks.length > 0, ...reached }), checks };
   }
   if (isOciSource(source)) {

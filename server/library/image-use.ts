@@ -1,8 +1,25 @@
+import { imageBaseName } from '#proto/actions/catalog.ts';
+import { libraryName } from '#proto/actions/image2disk.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import type { Store, Workflow } from '../store/store.ts';
 import type { ImagesOnFirstUse } from './first-use/images-on-first-use.ts';
-import { libraryNames } from './first-use/wanted-image.ts';
-import type { ForUrl, ImageLibrary, LibraryImage } from './image-library.ts';
+import type { ForUrl } from './for-url.ts';
+import type { ImageLibrary, LibraryImage } from './image-library.ts';
+
+/** What actions are rendered to, as far as it names images. */
+interface NamingTask {
+  readonly actions: readonly { readonly image: string; readonly environment: Readonly<Record<string, string>> }[];
+}
+
+/** What actions call images of the library: their names, or `sha256-<digest>`; each once. */
+export function libraryNames(tasks: readonly NamingTask[]): readonly string[] {
+  const names = tasks.flatMap(({ actions }) =>
+    actions.flatMap(({ image, environment }) => {
+      return imageBaseName(image) === 'image2disk' ? (libraryName(environment['IMG_URL'] ?? '') ?? []) : [];
+    }),
+  );
+  return [...new Set(names)];
+}
 
 /** Throws `conflict` when an unfinished workflow names the image or was promised it. */
 export async function requireUnused(

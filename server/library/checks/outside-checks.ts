@@ -1,5 +1,6 @@
 import { isAbsolute } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
+import { percentDecoded } from '../percent-decoded.ts';
 import { checksumsOf } from './checksum-list.ts';
 import { clearsignedText, isClearsigned } from './openpgp.ts';
 import { signatureCheck } from './signature-check.ts';
@@ -82,15 +83,6 @@ function fileNameOf(source: string): string {
     const fix = 'name it with @sha256:… instead';
     throw new TinsmithError('invalid_input', `an OCI reference is no file that a list of checksums could name: ${fix}`);
   }
-  const path = url === null ? source : decoded(url.pathname);
+  const path = url === null ? source : percentDecoded(url.pathname);
   return path.slice(path.lastIndexOf('/') + 1);
-}
-
-function decoded(path: string): string {
-  try {
-    return decodeURIComponent(path);
-  } catch {
-    // A lone percent sign is one.
-    return path;
-  }
 }

@@ -1,6 +1,8 @@
 import { open } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
+import { oneProxy } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
+import { parseHttpUrl } from '#proto/http-url.ts';
 import { withoutUrlSecrets } from '#proto/url-secrets.ts';
 import { openRemoteFile, type SourceContact } from '../sources/remote-file.ts';
 
@@ -23,19 +25,18 @@ export async function readSmallFile(
   source: string,
   { what, signal, proxy, contact }: SmallFileOptions,
 ): Promise<Buffer> {
-  const url = isAbsolute(source) ? null : URL.parse(source);
   if (isAbsolute(source)) return readLocal(source, what);
-  if (url === null || !['http:', 'https:'].includes(url.protocol)) {
+  const url = parseHttpUrl(source);
+  if (url === undefined) {
     const shown = JSON.stringify(withoutUrlSecrets(source.slice(0, 200)));
     throw new TinsmithError(
       'invalid_input',
       `cannot read ${what} from ${shown}: use an absolute path or an http or https URL`,
     );
   }
-  const proxies = proxy === undefined ? {} : { http: proxy, https: proxy };
   await using file = await openRemoteFile({
     url,
-    proxy: proxies,
+    proxy: oneProxy(proxy),
     signal,
     hasChecksum: false,
     ...(contact && { contact }),

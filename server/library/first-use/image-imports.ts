@@ -1,8 +1,9 @@
-import { createHash } from 'node:crypto';
+import { oneProxy } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { proxyFor } from '#transfer/http-request.ts';
-import type { ImageJob, ImageJobs, ImageOrder } from '../image-jobs.ts';
-import { firstUseName, type WantedImage } from './wanted-image.ts';
+import { firstUseName } from '../for-url.ts';
+import { type ImageJob, type ImageJobs, type ImageOrder, orderKey } from '../image-jobs.ts';
+import type { WantedImage } from './wanted-image.ts';
 
 /** A machine waits for it: level 9 takes three times as long and saves a twentieth. */
 const LEVEL = 3;
@@ -17,11 +18,6 @@ export interface EndedImport {
 }
 
 /** An import whose turn has not come. */
-export interface WaitingImport extends Omit<ImportInLine, 'key'> {
-  /** That wait for it. */
-  readonly workflows: readonly string[];
-}
-
 export interface ImportInLine {
   /** See `urlKey`. */
   readonly key: string;
@@ -36,11 +32,12 @@ export interface ImportInLine {
 }
 
 interface Turn {
-  /** Of its job, once it is its turn. */
+  /** Of its job, once its turn has come. */
   id: string | undefined;
 }
 
 interface RunningImport {
+  /** See `orderKey`. */
   readonly order: string;
   /** Without passwords and signatures. */
   readonly shown: string;
@@ -53,13 +50,11 @@ interface RunningImport {
 export class ImageImports {
   readonly #jobs: ImageJobs;
   readonly #proxy: string | undefined;
+  readonly #clock: () => Date;
   readonly #running = new Map<string, RunningImport>();
   readonly #inLine: (() => void)[] = [];
   #busy = 0;
   #isStopped = false;
-
-  readonly #clock: () => Date;
-
   /** `proxy`: for actions that name none. */
   constructor({ jobs, proxy, clock }: { jobs: ImageJobs; proxy?: string; clock: () => Date }) {
     this.#jobs = jobs;
@@ -71,7 +66,7 @@ export class ImageImports {
   async import(wanted: WantedImage): Promise<EndedImport> {
     const order = this.#orderOf(wanted);
     const running = this.#running.get(wanted.key) ?? this.#start(wanted, order);
-    return { job: await running.ended, isSame: running.order === sumOf(order) };
+    return { job: await running.ended, isSame: running.order === orderKey(order) };
   }
 
   /** How far the import of a URL is. */
@@ -100,7 +95,7 @@ export class ImageImports {
   #start({ key, shown }: WantedImage, order: ImageOrder): RunningImport {
     const turn: Turn = { id: undefined };
     const ended = this.#work(turn, order).finally(() => this.#running.delete(key));
-    const running = { order: sumOf(order), shown, since: this.#clock(), turn, ended };
+    const running = { order: orderKey(order), shown, since: this.#clock(), turn, ended };
     this.#running.set(key, running);
     return running;
   }
@@ -143,15 +138,10 @@ export function proxyOf(
   { url, proxy }: Pick<WantedImage, 'url' | 'proxy'>,
   otherwise: string | undefined,
 ): URL | undefined {
-  const usual = otherwise === undefined ? {} : { http: otherwise, https: otherwise };
+  const isUnnamed = proxy.http === undefined && proxy.https === undefined;
   try {
-    return proxyFor(url, proxy.http === undefined && proxy.https === undefined ? { ...usual, ...proxy } : proxy);
+    return proxyFor(url, isUnnamed ? { ...oneProxy(otherwise), ...proxy } : proxy);
   } catch (cause) {
     throw new TinsmithError('invalid_input', 'the setting library.proxy is no URL: use http://host:port', { cause });
   }
-}
-
-/** Only that is kept: an order may hold a password. */
-function sumOf(order: ImageOrder): string {
-  return createHash('sha256').update(JSON.stringify(order)).digest('hex');
 }

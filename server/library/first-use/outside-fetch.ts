@@ -1,11 +1,8 @@
-import { archive2disk } from '#proto/actions/archive2disk.ts';
-import { imageBaseName } from '#proto/actions/catalog.ts';
 import type { OciReference } from '#proto/actions/oci-reference.ts';
-import { oci2disk } from '#proto/actions/oci2disk.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { shownUrl } from '#proto/url-secrets.ts';
 import type { Workflow } from '../../store/store.ts';
-import { orUndefined } from './wanted-image.ts';
+import { type ActionFetch, actionFetches } from './action-fetch.ts';
 
 /** What a machine would fetch from another server itself, and the library cannot give it. */
 export interface OutsideFetch {
@@ -19,30 +16,34 @@ export interface OutsideFetch {
  * registry is put there by an operator, who knows its user and its architecture.
  */
 export function outsideFetches(
-  { rendered }: Pick<Workflow, 'rendered'>,
+  workflow: Pick<Workflow, 'rendered'>,
   isOwn: (url: URL) => boolean,
 ): readonly OutsideFetch[] {
-  return rendered.tasks.flatMap((each, task) =>
-    each.actions.flatMap(({ name, image, environment, command }) => {
-      const builtIn = imageBaseName(image);
-      if (builtIn === 'archive2disk') {
-        const url = orUndefined(() => new URL(archive2disk.parse(environment, command).url));
-        if (url === undefined || isOwn(url)) return [];
-        const fix =
-          "put the archive into the server's images folder, and name it http://<server>:<http-port>/images/FILE";
-        return [{ task, error: refusal(`${name} (archive2disk)`, shownUrl(url), fix) }];
-      }
-      if (builtIn !== 'oci2disk') return [];
-      const reference = orUndefined(() => oci2disk.parse(environment, command).image);
-      if (reference === undefined) return [];
-      const shown = shownReference(reference);
-      const fix = `import it (tinsmith image add NAME oci://${shown}), and let image2disk write library:NAME`;
-      return [{ task, error: refusal(`${name} (oci2disk)`, shown, fix) }];
-    }),
-  );
+  return actionFetches(workflow, isOwn).flatMap((fetch) => {
+    const error = refusal(fetch);
+    return error === undefined ? [] : [{ task: fetch.task, error }];
+  });
 }
 
-function refusal(action: string, shown: string, fix: string): TinsmithError {
+/** Undefined: the library gives it. */
+function refusal(fetch: ActionFetch): TinsmithError | undefined {
+  switch (fetch.kind) {
+    case 'image':
+      return undefined;
+    case 'archive': {
+      const fix =
+        "put the archive into the server's images folder, and name it http://<server>:<http-port>/images/FILE";
+      return refused(`${fetch.actionName} (archive2disk)`, shownUrl(fetch.url), fix);
+    }
+    case 'layer': {
+      const shown = shownReference(fetch.reference);
+      const fix = `import it (tinsmith image add NAME oci://${shown}), and let image2disk write library:NAME`;
+      return refused(`${fetch.actionName} (oci2disk)`, shown, fix);
+    }
+  }
+}
+
+function refused(action: string, shown: string, fix: string): TinsmithError {
   const fact = `the action ${action} fetches ${shown}, and with --library-import only machines fetch nothing outside`;
   return new TinsmithError('forbidden', `${fact}: ${fix}`);
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { pinnedUrl, urlKey } from './wanted-image.ts';
+import { pinnedUrl, urlKey } from './for-url.ts';
 
 const keyOf = (text: string): string => urlKey(new URL(text));
 
