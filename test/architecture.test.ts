@@ -59,7 +59,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'server/library',
     'server/config.ts',
   ],
-  'server/cli': ['server/api/types.ts', 'server/api/image-types.ts', 'proto/errors.ts'],
+  'server/cli': ['server/api/types.ts', 'server/api/cluster-types.ts', 'server/api/image-types.ts', 'proto/errors.ts'],
   'server/connection-limit.ts': [],
   'server/facing-interface.ts': ['proto'],
   'server/server-log.ts': ['proto', 'server/log-limit.ts'],

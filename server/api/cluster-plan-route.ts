@@ -1,9 +1,9 @@
 import { type PlanParts, planRequest } from '../cluster/plan-request.ts';
 import { libraryNames } from '../library/image-use.ts';
+import { clusterPlanRequestSchema, clusterPlanSchema } from './cluster-types.ts';
 import { imageWarnings } from './image-warnings.ts';
 import { redactEnvironment } from './redact.ts';
 import { type ApiDeps, defineRoute } from './route.ts';
-import { clusterPlanRequestSchema, clusterPlanSchema } from './types.ts';
 
 export const clusterPlanRoute = defineRoute({
   method: 'POST',

@@ -18,8 +18,6 @@ import { readFacts } from '../cluster/read-facts.ts';
 import type { ClusterDefinition } from '../manifests/cluster-kind.ts';
 import type { Cluster } from '../store/store.ts';
 import { planParts } from './cluster-plan-route.ts';
-import { clusterView, type ImportsOf } from './cluster-view.ts';
-import { type ApiDeps, defineRoute } from './route.ts';
 import {
   type ClusterChangeAnswer,
   type ClusterOptionsRequest,
@@ -32,9 +30,10 @@ import {
   clusterSchema,
   clusterUpgradeRequestSchema,
   kubeconfigSchema,
-  listSchema,
-  nameParamsSchema,
-} from './types.ts';
+} from './cluster-types.ts';
+import { clusterView, type ImportsOf } from './cluster-view.ts';
+import { type ApiDeps, defineRoute } from './route.ts';
+import { listSchema, nameParamsSchema } from './types.ts';
 
 export const clusterRoutes = [
   defineRoute({

@@ -2,7 +2,7 @@ import { nodeGroups } from '../cluster/node-groups.ts';
 import { nodeRevision } from '../cluster/node-revision.ts';
 import { type NodeWait, nodeWait } from '../cluster/node-waits.ts';
 import type { Cluster, ClusterNode, Store, Workflow } from '../store/store.ts';
-import type { ClusterView, NodeView } from './types.ts';
+import type { ClusterView, NodeView } from './cluster-types.ts';
 import { actionRunView } from './workflow-view.ts';
 
 /** Names of the images whose import a workflow waits for. */

@@ -1,9 +1,6 @@
 /** Requests and responses about images, as types.ts has them for the rest. */
 import { Type } from 'typebox';
-import { failureSchema, type View } from './types.ts';
-
-const closed = { additionalProperties: false } as const;
-const date = Type.String({ description: 'ISO 8601, UTC' });
+import { closed, date, failureSchema, type View } from './schema-parts.ts';
 
 export const imageSchema = Type.Object({
   name: Type.String(),
@@ -48,6 +45,17 @@ const waitingImportSchema = Type.Object({
   workflows: Type.Array(Type.String(), { description: 'That wait for it' }),
 });
 export type WaitingImportView = View<typeof waitingImportSchema>;
+
+/** An import that a workflow waits for. */
+export const importWaitSchema = Type.Object({
+  image: Type.String({ description: 'File name' }),
+  source: Type.String({ description: 'URL without passwords' }),
+  done: Type.Integer({ description: 'Bytes of the source' }),
+  total: Type.Optional(Type.Integer()),
+  perSecond: Type.Number(),
+  before: Type.Optional(Type.Integer({ description: 'While it waits for its turn: how many come first' })),
+  trouble: Type.Optional(Type.String({ description: 'Why it makes no headway now, and is tried again' })),
+});
 
 export const imageListSchema = Type.Object({
   items: Type.Array(imageSchema),

@@ -1,50 +1,25 @@
 /**
- * Every request and response of the admin API: JSON Schemas (TypeBox) and the types made from them; those of images are in
- * image-types.ts. The CLI and the web page import nothing else of the server (types only). Dates are ISO 8601 strings in UTC,
+ * Every request and response of the admin API: JSON Schemas (TypeBox) and the types made from them; those of clusters
+ * and images are in cluster-types.ts and image-types.ts. The CLI and the web page import nothing else of the server (types only). Dates are ISO 8601 strings in UTC,
  * sizes are bytes.
  */
-import { type Static, type TSchema, Type } from 'typebox';
+import { type TSchema, Type } from 'typebox';
 import type { ErrorCode } from '#proto/errors.ts';
 import type { Inventory } from '#proto/inventory.ts';
-import type { ClusterOptions } from '../cluster/cluster-options.ts';
-import type { ClusterPlan } from '../cluster/cluster-plan.ts';
 import { type ActionState, actionLife } from '../life/action-life.ts';
-import { type ClusterState, clusterLife } from '../life/cluster-life.ts';
 import type { Actor, EventName } from '../life/events.ts';
 import { type MachineStage, machineLife } from '../life/machine-life.ts';
-import { type NodeState, nodeLife } from '../life/node-life.ts';
 import { type WorkflowState, workflowLife } from '../life/workflow-life.ts';
 import type { JsonObject } from '../manifests/hardware-kind.ts';
 import type { ReadyBy, UserDataPolicy } from '../store/schema.ts';
+import { importWaitSchema } from './image-types.ts';
+import { closed, date, dryRun, failureSchema, manifestFilesSchema, problemSchema, type View } from './schema-parts.ts';
 
-type DeepReadonly<T> = T extends readonly (infer Item)[]
-  ? readonly DeepReadonly<Item>[]
-  : T extends object
-    ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
-    : T;
-/** The type of what a schema describes. */
-export type View<Schema extends TSchema> = DeepReadonly<Static<Schema>>;
-
-const closed = { additionalProperties: false } as const;
-const date = Type.String({ description: 'ISO 8601, UTC' });
 const names = Type.Unsafe<Readonly<Record<string, string>>>({
   type: 'object',
   additionalProperties: { type: 'string' },
 });
 const anyObject = Type.Unsafe<JsonObject>({ type: 'object', additionalProperties: true });
-
-export const problemSchema = Type.Object({
-  file: Type.String({ description: 'File name as it was sent' }),
-  line: Type.Integer({ description: '1-based; 0: the whole file' }),
-  column: Type.Integer(),
-  message: Type.String(),
-  value: Type.Optional(Type.String()),
-});
-
-export const failureSchema = Type.Object({
-  code: Type.Unsafe<ErrorCode>({ type: 'string' }),
-  message: Type.String(),
-});
 
 /** Body of every answer that is not 2xx. */
 export const errorBodySchema = Type.Object({
@@ -145,16 +120,6 @@ export const renderedTaskSchema = Type.Object({
 });
 export type RenderedTaskView = View<typeof renderedTaskSchema>;
 
-const importWaitSchema = Type.Object({
-  image: Type.String({ description: 'File name' }),
-  source: Type.String({ description: 'URL without passwords' }),
-  done: Type.Integer({ description: 'Bytes of the source' }),
-  total: Type.Optional(Type.Integer()),
-  perSecond: Type.Number(),
-  before: Type.Optional(Type.Integer({ description: 'While it waits for its turn: how many come first' })),
-  trouble: Type.Optional(Type.String({ description: 'Why it makes no headway now, and is tried again' })),
-});
-
 export const workflowSchema = Type.Object({
   name: Type.String(),
   labels: names,
@@ -184,143 +149,6 @@ export const workflowSchema = Type.Object({
   createdAt: date,
 });
 export type WorkflowView = View<typeof workflowSchema>;
-
-const roleSchema = Type.Unsafe<'controlPlane' | 'worker'>({ type: 'string', enum: ['controlPlane', 'worker'] });
-
-export const nodeSchema = Type.Object({
-  hardware: Type.String({ description: 'Name of the machine and of the node' }),
-  group: Type.String({ description: '`control-plane` or the name of a worker group' }),
-  role: roleSchema,
-  state: Type.Unsafe<NodeState>({ type: 'string', enum: nodeLife.states }),
-  stateAt: date,
-  stage: Type.Unsafe<MachineStage>({ type: 'string', enum: machineLife.states }),
-  mac: Type.Optional(Type.String({ description: 'Of the interface that it boots from' })),
-  address: Type.Optional(Type.String()),
-  tries: Type.Integer(),
-  initialises: Type.Boolean({ description: 'It makes the control plane; the others join it' }),
-  isCurrent: Type.Boolean({ description: 'It is made from what the cluster is to be made from now' }),
-  revision: Type.String(),
-  failure: Type.Optional(Type.String()),
-  waits: Type.Optional(
-    Type.Object({ text: Type.String(), forOperator: Type.Boolean({ description: 'Somebody has to do it' }) }),
-  ),
-  workflow: Type.Optional(
-    Type.Object({
-      name: Type.String(),
-      state: Type.Unsafe<WorkflowState>({ type: 'string', enum: workflowLife.states }),
-      attempt: Type.Integer(),
-      actions: Type.Integer(),
-      done: Type.Integer(),
-      current: Type.Optional(actionRunSchema),
-    }),
-  ),
-});
-export type NodeView = View<typeof nodeSchema>;
-
-const clusterOptionsSchema = Type.Unsafe<ClusterOptions>({ type: 'object', additionalProperties: true });
-
-export const clusterSchema = Type.Object({
-  name: Type.String(),
-  state: Type.Unsafe<ClusterState>({ type: 'string', enum: clusterLife.states }),
-  stateAt: date,
-  failure: Type.Optional(Type.String({ description: 'Why it is blocked' })),
-  kubernetesVersion: Type.String(),
-  endpoint: Type.String(),
-  bootstrapper: Type.String(),
-  options: clusterOptionsSchema,
-  groups: Type.Array(
-    Type.Object({
-      name: Type.String(),
-      role: roleSchema,
-      count: Type.Integer(),
-      ready: Type.Integer(),
-      kubernetesVersion: Type.String(),
-    }),
-  ),
-  nodes: Type.Array(nodeSchema, { description: 'Control plane first' }),
-  version: Type.Integer(),
-  createdAt: date,
-});
-export type ClusterView = View<typeof clusterSchema>;
-
-/** What of ClusterOptions a request may change. */
-const clusterOptionsRequestSchema = Type.Optional(
-  Type.Object(
-    {
-      retries: Type.Optional(Type.Integer({ minimum: 0, maximum: 100 })),
-      onFailure: Type.Optional(Type.Unsafe<'spare' | 'stop'>({ type: 'string', enum: ['spare', 'stop'] })),
-      parallel: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })),
-      skipDrain: Type.Optional(Type.Boolean({ description: 'For this change only' })),
-      wipe: Type.Optional(Type.Boolean()),
-      loseState: Type.Optional(Type.Boolean({ description: 'For this change only' })),
-    },
-    closed,
-  ),
-);
-export type ClusterOptionsRequest = NonNullable<View<typeof clusterOptionsRequestSchema>>;
-
-const manifestFilesSchema = Type.Array(
-  Type.Object({ name: Type.String({ maxLength: 4096 }), text: Type.String() }, closed),
-  { maxItems: 10_000 },
-);
-
-const skipIpCheck = Type.Optional(Type.Boolean({ description: 'Asks nobody on the network who has which address' }));
-const dryRun = Type.Optional(Type.Boolean({ description: 'Tells what would be done and changes nothing' }));
-export const clusterCreateRequestSchema = Type.Object(
-  { files: manifestFilesSchema, options: clusterOptionsRequestSchema, skipIpCheck, dryRun },
-  closed,
-);
-export const clusterPlanRequestSchema = Type.Object(
-  {
-    files: manifestFilesSchema,
-    options: clusterOptionsRequestSchema,
-    skipIpCheck,
-  },
-  closed,
-);
-export const clusterPlanSchema = Type.Unsafe<ClusterPlan>({ type: 'object', additionalProperties: true });
-export type { ClusterPlan, PlannedNode } from '../cluster/cluster-plan.ts';
-export const clusterCreateAnswerSchema = Type.Object({
-  outcome: Type.Unsafe<'created' | 'unchanged'>({ type: 'string' }),
-  warnings: Type.Array(problemSchema),
-  cluster: Type.Optional(clusterSchema),
-});
-export type ClusterCreateAnswer = View<typeof clusterCreateAnswerSchema>;
-
-export const clusterScaleRequestSchema = Type.Object(
-  {
-    files: Type.Optional(manifestFilesSchema),
-    controlPlane: Type.Optional(Type.Integer({ minimum: 1, maximum: 99 })),
-    workers: Type.Optional(
-      Type.Unsafe<Readonly<Record<string, number>>>({
-        type: 'object',
-        additionalProperties: { type: 'integer', minimum: 0, maximum: 10_000 },
-      }),
-    ),
-    options: clusterOptionsRequestSchema,
-    dryRun,
-  },
-  closed,
-);
-export const clusterUpgradeRequestSchema = Type.Object(
-  { files: manifestFilesSchema, options: clusterOptionsRequestSchema, dryRun },
-  closed,
-);
-export const clusterChangeAnswerSchema = Type.Object({
-  outcome: Type.Unsafe<'configured' | 'unchanged'>({ type: 'string' }),
-  steps: Type.Array(Type.String(), { description: 'What is done, in order, one sentence each' }),
-  warnings: Type.Array(problemSchema),
-});
-export type ClusterChangeAnswer = View<typeof clusterChangeAnswerSchema>;
-
-export const clusterDeleteQuerySchema = Type.Object({ wipe: Type.Optional(Type.Boolean()), dryRun }, closed);
-export const clusterDeleteAnswerSchema = Type.Object({
-  kind: Type.String(),
-  name: Type.String(),
-  steps: Type.Array(Type.String(), { description: 'What is done, in order, one sentence each' }),
-});
-export type ClusterDeleteAnswer = View<typeof clusterDeleteAnswerSchema>;
-export const kubeconfigSchema = Type.Object({ kubeconfig: Type.String({ description: 'A secret' }) });
 
 export const releaseRequestSchema = Type.Object({ wipe: Type.Optional(Type.Boolean()), dryRun }, closed);
 export const releaseAnswerSchema = Type.Object({
@@ -356,9 +184,7 @@ export type EventView = View<typeof eventSchema>;
 
 export const applyRequestSchema = Type.Object(
   {
-    files: Type.Array(Type.Object({ name: Type.String({ maxLength: 4096 }), text: Type.String() }, closed), {
-      maxItems: 10_000,
-    }),
+    files: manifestFilesSchema,
     dryRun: Type.Optional(Type.Boolean({ description: 'Checks everything and changes nothing' })),
   },
   closed,

@@ -1,4 +1,5 @@
-import type { ClusterView, EventView, ListOf } from '../api/types.ts';
+import type { ClusterView } from '../api/cluster-types.ts';
+import type { EventView, ListOf } from '../api/types.ts';
 import type { CommandContext } from './command.ts';
 
 const RECENT_EVENTS = 15;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { ClusterView, NodeView } from '../api/types.ts';
+import type { ClusterView, NodeView } from '../api/cluster-types.ts';
 import { clusterLines, instructionsOf } from './cluster-lines.ts';
 
 const NOW = new Date('2026-01-01T00:01:00.000Z');

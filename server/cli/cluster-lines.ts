@@ -1,4 +1,4 @@
-import type { ClusterView, NodeView } from '../api/types.ts';
+import type { ClusterView, NodeView } from '../api/cluster-types.ts';
 import { progressText, shortProgressText } from './progress-bar.ts';
 import { durationText } from './quantity-text.ts';
 import { printable, type Terminal } from './terminal.ts';

@@ -1,5 +1,5 @@
 import { TinsmithError } from '#proto/errors.ts';
-import type { ClusterOptionsRequest } from '../api/types.ts';
+import type { ClusterOptionsRequest } from '../api/cluster-types.ts';
 import type { CommandInput, OptionSpec } from './command.ts';
 
 /** How a cluster is made; kept with it until it is changed. */

@@ -1,4 +1,4 @@
-import type { ClusterPlan, PlannedNode } from '../api/types.ts';
+import type { ClusterPlan, PlannedNode } from '../api/cluster-types.ts';
 import { durationText, sizeText } from './quantity-text.ts';
 import { printable, type Terminal } from './terminal.ts';
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { ClusterView, EventView } from '../api/types.ts';
+import type { ClusterView } from '../api/cluster-types.ts';
+import type { EventView } from '../api/types.ts';
 import { clusterPrinter } from './cluster-printer.ts';
 import { openTerminal } from './terminal.ts';
 

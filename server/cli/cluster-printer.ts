@@ -1,4 +1,5 @@
-import type { ClusterView, EventView } from '../api/types.ts';
+import type { ClusterView } from '../api/cluster-types.ts';
+import type { EventView } from '../api/types.ts';
 import { clusterLines, instructionsOf } from './cluster-lines.ts';
 import type { CommandContext } from './command.ts';
 import { eventLine } from './event-line.ts';

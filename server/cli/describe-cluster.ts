@@ -1,4 +1,5 @@
-import type { ClusterView, EventView } from '../api/types.ts';
+import type { ClusterView } from '../api/cluster-types.ts';
+import type { EventView } from '../api/types.ts';
 import { eventLine } from './event-line.ts';
 import { ageText } from './quantity-text.ts';
 import { nodeActivity } from './resource-kind.ts';

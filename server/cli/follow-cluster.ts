@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { TinsmithError } from '#proto/errors.ts';
-import type { ClusterView, EventView, ListOf } from '../api/types.ts';
+import type { ClusterView } from '../api/cluster-types.ts';
+import type { EventView, ListOf } from '../api/types.ts';
 import { clusterPrinter } from './cluster-printer.ts';
 import type { CommandContext } from './command.ts';
 

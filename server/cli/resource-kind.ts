@@ -1,5 +1,6 @@
 import { TinsmithError } from '#proto/errors.ts';
-import type { ClusterView, HardwareView, NodeView, TemplateView, WorkflowView } from '../api/types.ts';
+import type { ClusterView, NodeView } from '../api/cluster-types.ts';
+import type { HardwareView, TemplateView, WorkflowView } from '../api/types.ts';
 import { importWaitText, missingImageText } from './import-wait.ts';
 import { ageText, amountText, sizeText } from './quantity-text.ts';
 import type { Column } from './record-output.ts';

@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type {
-  ApplyResponse,
   ClusterChangeAnswer,
   ClusterCreateAnswer,
   ClusterDeleteAnswer,
   ClusterView,
-  ListOf,
-  ReleaseAnswer,
-} from '#server/api/types.ts';
+} from '#server/api/cluster-types.ts';
+import type { ApplyResponse, ListOf, ReleaseAnswer } from '#server/api/types.ts';
 import { nodeGroups } from '#server/cluster/node-groups.ts';
 import { nodeRevision } from '#server/cluster/node-revision.ts';
 import { type ApiWorld, startApiWorld } from '#test/support/api-world.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { ClusterPlan } from '#server/api/types.ts';
+import type { ClusterPlan } from '#server/api/cluster-types.ts';
 import { startApiWorld } from '#test/support/api-world.ts';
 import { runCliProcess } from '#test/support/cli-process.ts';
 import { clusterYaml, hardwareCsv } from '#test/support/cluster-files.ts';

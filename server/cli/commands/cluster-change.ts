@@ -1,5 +1,5 @@
 import { TinsmithError } from '#proto/errors.ts';
-import type { ClusterChangeAnswer, ClusterDeleteAnswer } from '../../api/types.ts';
+import type { ClusterChangeAnswer, ClusterDeleteAnswer } from '../../api/cluster-types.ts';
 import { API_OPTIONS } from '../api-options.ts';
 import {
   CLUSTER_OPTIONS,

@@ -1,5 +1,5 @@
 import { TinsmithError } from '#proto/errors.ts';
-import type { ClusterCreateAnswer, ClusterPlan } from '../../api/types.ts';
+import type { ClusterCreateAnswer, ClusterPlan } from '../../api/cluster-types.ts';
 import { API_OPTIONS } from '../api-options.ts';
 import {
   CLUSTER_OPTIONS,

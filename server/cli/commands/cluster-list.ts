@@ -1,4 +1,5 @@
-import type { ClusterView, ListOf } from '../../api/types.ts';
+import type { ClusterView } from '../../api/cluster-types.ts';
+import type { ListOf } from '../../api/types.ts';
 import { API_OPTIONS } from '../api-options.ts';
 import { clusterEvents } from '../cluster-events.ts';
 import type { Command } from '../command.ts';

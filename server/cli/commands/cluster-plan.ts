@@ -1,4 +1,4 @@
-import type { ClusterPlan } from '../../api/types.ts';
+import type { ClusterPlan } from '../../api/cluster-types.ts';
 import { API_OPTIONS } from '../api-options.ts';
 import { CLUSTER_OPTIONS, clusterOptionsOf, HARDWARE_OPTION, IP_CHECK_OPTION } from '../cluster-option-flags.ts';
 import { clusterPlanLines } from '../cluster-plan-lines.ts';

@@ -1,13 +1,6 @@
 import { TinsmithError } from '#proto/errors.ts';
-import type {
-  ActionRunView,
-  ClusterView,
-  EventView,
-  HardwareView,
-  ListOf,
-  TemplateView,
-  WorkflowView,
-} from '../../api/types.ts';
+import type { ClusterView } from '../../api/cluster-types.ts';
+import type { ActionRunView, EventView, HardwareView, ListOf, TemplateView, WorkflowView } from '../../api/types.ts';
 import { API_OPTIONS } from '../api-options.ts';
 import { clusterEvents } from '../cluster-events.ts';
 import type { Command, CommandContext } from '../command.ts';

@@ -1,5 +1,6 @@
 import { TinsmithError } from '#proto/errors.ts';
-import type { ClusterView, EventView, HardwareView, ListOf, TemplateView, WorkflowView } from '../../api/types.ts';
+import type { ClusterView } from '../../api/cluster-types.ts';
+import type { EventView, HardwareView, ListOf, TemplateView, WorkflowView } from '../../api/types.ts';
 import { API_OPTIONS } from '../api-options.ts';
 import type { Command, CommandContext, CommandInput } from '../command.ts';
 import { eventLine } from '../event-line.ts';
