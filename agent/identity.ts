@@ -10,7 +10,7 @@ import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { get } from 'node:http';
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, systemCodeOf, TinsmithError } from '#proto/errors.ts';
 import { EnrollRequestSchema, type EnrollResponse } from '#proto/gen/tinsmith/agent/v1/agent_pb.ts';
 import type { BootSettings } from './boot-settings.ts';
 import { certificateRequest } from './certificate-request.ts';
@@ -163,7 +163,7 @@ async function download(url: string, signal: AbortSignal): Promise<Buffer> {
     request.on('error', reject);
     return await promise;
   } catch (cause) {
-    const fact = cause instanceof Error ? cause.message : String(cause);
+    const fact = messageOf(cause);
     throw new TinsmithError('unavailable', `cannot fetch ${url}: ${fact}`, { cause });
   }
 }
@@ -173,7 +173,7 @@ async function readDocument(runDir: string): Promise<IdentityDocument | undefine
   try {
     text = await readFile(join(runDir, FILE_NAME), 'utf8');
   } catch (thrown) {
-    if (thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT') return undefined;
+    if (systemCodeOf(thrown) === 'ENOENT') return undefined;
     throw thrown;
   }
   const value: unknown = JSON.parse(text);

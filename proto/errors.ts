@@ -88,9 +88,19 @@ export class TinsmithError extends Error {
     if (thrown instanceof Error && thrown.name === 'TimeoutError') {
       return new TinsmithError('timed_out', thrown.message, { cause: thrown });
     }
-    const sentence = thrown instanceof Error ? thrown.message : String(thrown);
-    return new TinsmithError(fallback, sentence, { cause: thrown });
+    return new TinsmithError(fallback, messageOf(thrown), { cause: thrown });
   }
+}
+
+/** What a thrown value says of itself. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
+/** The code that Node.js or the system gave a thrown value, such as ENOENT; undefined: it has none. */
+export function systemCodeOf(thrown: unknown): string | undefined {
+  const code: unknown = thrown instanceof Error ? Reflect.get(thrown, 'code') : undefined;
+  return typeof code === 'string' ? code : undefined;
 }
 
 /** Whether `text` is a code of the table; for codes that arrive over the wire. */

@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { systemCodeOf } from '#proto/errors.ts';
 
 /**
  * Makes a folder and the ones above it; one that is there already is fine. Node's own recursive mkdir never ends on file
@@ -19,7 +20,7 @@ async function makeOne(folder: string, mode: number, options: { readonly mayMiss
     await mkdir(folder, { mode });
     return true;
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    const code = systemCodeOf(error);
     if (code === 'EEXIST') return true;
     if (code === 'ENOENT' && options.mayMissParent && folder !== dirname(folder)) return false;
     throw error;

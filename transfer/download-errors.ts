@@ -1,7 +1,8 @@
-import type { TinsmithError } from '#proto/errors.ts';
+import { systemCodeOf, TinsmithError } from '#proto/errors.ts';
+import { shownUrl } from '#proto/url-secrets.ts';
 
-/** No further request can change it: a 404, a changed file. Unwrapped before it leaves the download. */
-export class FinalDownloadError extends Error {
+/** Carries an error past those who would try again. Unwrapped before it leaves the download. */
+class CarriedError extends Error {
   readonly error: TinsmithError;
 
   constructor(error: TinsmithError) {
@@ -10,12 +11,28 @@ export class FinalDownloadError extends Error {
   }
 }
 
-/** The rest cannot be asked for safely: only the whole download can start again. */
-export class RestartDownloadError extends Error {
-  readonly error: TinsmithError;
+/** No further request can change it: a 404, a changed file. */
+export class FinalDownloadError extends CarriedError {}
 
-  constructor(error: TinsmithError) {
-    super(error.message);
-    this.error = error;
-  }
+/** The rest cannot be asked for safely: only the whole download can start again. */
+export class RestartDownloadError extends CarriedError {}
+
+export function cannotFetch(url: URL, fact: string, cause?: unknown): TinsmithError {
+  return new TinsmithError('download_failed', `cannot fetch ${shownUrl(url)}: ${fact}`, { cause });
+}
+
+/** As `cannotFetch`, for what no further request can change. */
+export function finalFailure(url: URL, fact: string): FinalDownloadError {
+  return new FinalDownloadError(cannotFetch(url, fact));
+}
+
+/** For what may go away by itself: the request is made again. */
+export function passingFailure(fact: string): TinsmithError {
+  return new TinsmithError('unavailable', fact);
+}
+
+/** Whether nothing listens there, or no host has that name: it will not go away in a moment. */
+export function isUnreached(thrown: unknown): boolean {
+  const code = systemCodeOf(thrown);
+  return code === 'ECONNREFUSED' || code === 'ENOTFOUND';
 }

@@ -1,12 +1,18 @@
 import type { ProxyParams } from '#proto/actions/proxy.ts';
-import { TinsmithError } from '#proto/errors.ts';
-import { shownUrl } from '#proto/url-secrets.ts';
-import { FinalDownloadError, RestartDownloadError } from './download-errors.ts';
+import { systemCodeOf } from '#proto/errors.ts';
+import { BodyWatch } from './body-watch.ts';
+import {
+  cannotFetch,
+  FinalDownloadError,
+  finalFailure,
+  isUnreached,
+  passingFailure,
+  RestartDownloadError,
+} from './download-errors.ts';
 import { askForFile, type DownloadAccess, isFinalStatus, validatorOf } from './file-request.ts';
 import type { HttpResponse } from './http-response.ts';
-import { pause } from './pause.ts';
-import { type TurnInLine, turnText } from './turn-in-line.ts';
-import { isUnreached } from './unreached.ts';
+import { pauseBeforeRetry } from './retry-pause.ts';
+import { type TurnInLine, TurnLog } from './turn-in-line.ts';
 
 export interface DownloadOptions {
   readonly url: string;
@@ -58,7 +64,7 @@ export class Download implements AsyncIterable<Uint8Array> {
   #validator: string | undefined;
   #lastByteAt = performance.now();
   #pauseMs: number;
-  #lastTurn = '';
+  readonly #turns: TurnLog;
   /** Of the body under way: what an earlier connection brought already. */
   #skipBytes = 0;
 
@@ -67,6 +73,7 @@ export class Download implements AsyncIterable<Uint8Array> {
     this.#options = options;
     this.#timing = options.timing ?? TIMING;
     this.#pauseMs = this.#timing.firstPauseMs;
+    this.#turns = new TurnLog(this.#url.host, options.log);
   }
 
   /** Known after `open`: what tells this version of the file from others, if the server names something. */
@@ -93,7 +100,7 @@ export class Download implements AsyncIterable<Uint8Array> {
           yield* this.#readBody();
           if (this.totalBytes === undefined && this.#skipBytes === 0) return;
           if (this.totalBytes === undefined || this.bytes < this.totalBytes)
-            throw cut(`it ended after ${this.bytes} of ${this.totalBytes ?? '?'} bytes`);
+            throw passingFailure(`it ended after ${this.bytes} of ${this.totalBytes ?? '?'} bytes`);
         } catch (thrown) {
           await this.#reconnect(thrown);
         }
@@ -126,7 +133,7 @@ export class Download implements AsyncIterable<Uint8Array> {
     this.close();
     if (this.bytes > 0 && this.#validator === undefined && !this.#options.hasChecksum) {
       const fact = `${describe(thrown)} at byte ${this.bytes}, and the server names no ETag or date to resume with`;
-      throw new RestartDownloadError(failed(this.#url, fact, thrown));
+      throw new RestartDownloadError(cannotFetch(this.#url, fact, thrown));
     }
     await this.#pauseAfter(thrown);
     await this.open();
@@ -135,33 +142,18 @@ export class Download implements AsyncIterable<Uint8Array> {
   async *#readBody(): AsyncGenerator<Uint8Array> {
     const response = this.#response;
     if (response === undefined) return;
-    const stallMs = this.#timing.stallMs;
-    const onStall = (): void => {
-      response.destroy(new TinsmithError('timed_out', `no byte came for ${stallMs / 1000} s`));
-    };
-    const onAbort = (): void => {
-      response.destroy(toError(this.#options.signal.reason));
-    };
-    this.#options.signal.addEventListener('abort', onAbort, { once: true });
-    // Runs only while we wait for the network, not while the disk is slow.
-    let timer = setTimeout(onStall, stallMs);
-    try {
-      if (this.#options.signal.aborted) onAbort();
-      for await (const chunk of response) {
-        clearTimeout(timer);
-        const fresh = chunk.subarray(Math.min(this.#skipBytes, chunk.length));
-        this.#skipBytes -= chunk.length - fresh.length;
-        if (fresh.length > 0) {
-          this.bytes += fresh.length;
-          this.#lastByteAt = performance.now();
-          this.#pauseMs = this.#timing.firstPauseMs;
-          yield fresh;
-        }
-        timer = setTimeout(onStall, stallMs);
+    using watch = new BodyWatch(response, { signal: this.#options.signal, stallMs: this.#timing.stallMs });
+    for await (const chunk of response) {
+      watch.came();
+      const fresh = chunk.subarray(Math.min(this.#skipBytes, chunk.length));
+      this.#skipBytes -= chunk.length - fresh.length;
+      if (fresh.length > 0) {
+        this.bytes += fresh.length;
+        this.#lastByteAt = performance.now();
+        this.#pauseMs = this.#timing.firstPauseMs;
+        yield fresh;
       }
-    } finally {
-      clearTimeout(timer);
-      this.#options.signal.removeEventListener('abort', onAbort);
+      watch.wait();
     }
   }
 
@@ -193,9 +185,7 @@ export class Download implements AsyncIterable<Uint8Array> {
     this.#lastByteAt = performance.now();
     // Not the distance made us wait; and whoever has a turn does not give it back.
     this.answerMs = 0;
-    const text = turnText(turn);
-    if (text !== this.#lastTurn) this.#options.log(`download from ${this.#url.host} ${text}`);
-    this.#lastTurn = text;
+    this.#turns.tell(turn);
   }
 
   #acceptFirst(response: HttpResponse): void {
@@ -203,7 +193,7 @@ export class Download implements AsyncIterable<Uint8Array> {
     const length = response.contentLength();
     if (length === undefined && !response.isChunked() && !this.#options.hasChecksum) {
       const fact = 'the server announces neither a length nor chunks, so a cut could not be noticed';
-      throw fatal(this.#url, `${fact}: set IMG_SHA256 or use another server`);
+      throw finalFailure(this.#url, `${fact}: set IMG_SHA256 or use another server`);
     }
     this.totalBytes = length;
     this.#validator = validatorOf(response);
@@ -212,7 +202,7 @@ export class Download implements AsyncIterable<Uint8Array> {
   #acceptRest(response: HttpResponse): void {
     const [, start, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '') ?? [];
     if (Number(start) !== this.bytes)
-      throw fatal(this.#url, `asked for byte ${this.bytes} and got ${start ?? 'no range'}`);
+      throw finalFailure(this.#url, `asked for byte ${this.bytes} and got ${start ?? 'no range'}`);
     this.#acceptTotal(total === '*' ? undefined : Number(total));
     this.#requireSame(response);
   }
@@ -223,7 +213,7 @@ export class Download implements AsyncIterable<Uint8Array> {
     this.totalBytes ??= total;
     // Such a part may end anywhere: its end says nothing about the file's.
     if (this.totalBytes === undefined && !this.#options.hasChecksum) {
-      throw fatal(this.#url, `the rest from byte ${this.bytes} comes without the file's length: set IMG_SHA256`);
+      throw finalFailure(this.#url, `the rest from byte ${this.bytes} comes without the file's length: set IMG_SHA256`);
     }
   }
 
@@ -241,15 +231,15 @@ export class Download implements AsyncIterable<Uint8Array> {
   }
 
   #changed(): FinalDownloadError {
-    return fatal(this.#url, 'the file changed on the server during the download: run the workflow again');
+    return finalFailure(this.#url, 'the file changed on the server during the download: run the workflow again');
   }
 
   #requireOk(response: HttpResponse): void {
     const { status } = response;
     if (status === 200) return;
     throw isFinalStatus(status)
-      ? fatal(this.#url, `the server answered ${status}`)
-      : cut(`the server answered ${status}`);
+      ? finalFailure(this.#url, `the server answered ${status}`)
+      : passingFailure(`the server answered ${status}`);
   }
 
   /** Throws what is final; otherwise waits before the next request. */
@@ -259,42 +249,29 @@ export class Download implements AsyncIterable<Uint8Array> {
     signal.throwIfAborted();
     if (thrown instanceof FinalDownloadError) throw thrown.error;
     if (endsUnreached && this.bytes === 0 && isUnreached(thrown)) {
-      throw failed(this.#url, `${describe(thrown)}: correct the address, or start its server`, thrown);
+      throw cannotFetch(this.#url, `${describe(thrown)}: correct the address, or start its server`, thrown);
     }
-    const idleMs = performance.now() - this.#lastByteAt;
-    if (retryForMs > 0 && idleMs + this.#pauseMs > retryForMs) {
-      const minutes = Math.round(retryForMs / 6000) / 10;
-      throw failed(this.#url, `no new byte for ${minutes} minutes, at last: ${describe(thrown)}`, thrown);
-    }
-    log(`download interrupted at byte ${this.bytes} (${describe(thrown)}), again in ${this.#pauseMs / 1000} s`);
-    await pause(this.#pauseMs, signal);
+    await pauseBeforeRetry(
+      this.#url,
+      {
+        thrown,
+        fact: describe(thrown),
+        lastByteAt: this.#lastByteAt,
+        pauseMs: this.#pauseMs,
+        atByte: this.bytes,
+      },
+      { retryForMs, signal, log },
+    );
     this.#pauseMs = Math.min(this.#pauseMs * 2, this.#timing.longestPauseMs);
   }
 }
 
-/** May go away by itself. */
-function cut(fact: string): TinsmithError {
-  return new TinsmithError('unavailable', fact);
-}
-
-function failed(url: URL, fact: string, cause?: unknown): TinsmithError {
-  return new TinsmithError('download_failed', `cannot fetch ${shownUrl(url)}: ${fact}`, { cause });
-}
-
-function fatal(url: URL, fact: string): FinalDownloadError {
-  return new FinalDownloadError(failed(url, fact));
-}
-
 function describe(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown);
-  const code: unknown = Reflect.get(thrown, 'code');
+  const code = systemCodeOf(thrown);
   // Of a host with several addresses it has no words of its own.
   if (thrown.message === '' && code === 'ECONNREFUSED') return 'the connection is refused (ECONNREFUSED)';
   return thrown.message === '' || thrown.message === 'aborted'
     ? `the connection was cut, ${String(code)}`
     : thrown.message;
-}
-
-function toError(reason: unknown): Error {
-  return reason instanceof Error ? reason : new TinsmithError('cancelled', String(reason));
 }

@@ -4,7 +4,7 @@ import { connect as tlsConnect } from 'node:tls';
 import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { shownUrl, withoutUrlSecrets } from '#proto/url-secrets.ts';
-import { FinalDownloadError } from './download-errors.ts';
+import { finalFailure } from './download-errors.ts';
 import { HttpResponse } from './http-response.ts';
 import type { KeptConnections } from './kept-connections.ts';
 import { pause } from './pause.ts';
@@ -55,22 +55,21 @@ async function getWithRedirects(url: URL, options: GetOptions): Promise<HttpResp
     response.destroy();
     const next = URL.parse(location, target.href);
     if (next === null || !['http:', 'https:'].includes(next.protocol)) {
-      throw refused(target, `it redirects to ${JSON.stringify(withoutUrlSecrets(location))}`);
+      throw finalFailure(target, `it redirects to ${JSON.stringify(withoutUrlSecrets(location))}`);
     }
     if (target.protocol === 'https:' && next.protocol === 'http:') {
-      throw refused(target, `it redirects from https to plain ${shownUrl(next)}, which anybody could read and change`);
+      throw finalFailure(
+        target,
+        `it redirects from https to plain ${shownUrl(next)}, which anybody could read and change`,
+      );
     }
     target = next;
   }
-  throw refused(url, `more than ${redirects} redirects`);
+  throw finalFailure(url, `more than ${redirects} redirects`);
 }
 
 function withoutAuthorization({ authorization: _kept, ...options }: GetOptions): GetOptions {
   return options;
-}
-
-function refused(url: URL, fact: string): FinalDownloadError {
-  return new FinalDownloadError(new TinsmithError('download_failed', `cannot fetch ${shownUrl(url)}: ${fact}`));
 }
 
 async function requestOnce(url: URL, options: GetOptions): Promise<HttpResponse> {

@@ -1,7 +1,6 @@
-import { TinsmithError } from '#proto/errors.ts';
-import { shownUrl } from '#proto/url-secrets.ts';
+import { BodyWatch } from './body-watch.ts';
 import { type DownloadOptions, TIMING } from './download.ts';
-import { FinalDownloadError } from './download-errors.ts';
+import { type FinalDownloadError, finalFailure, passingFailure } from './download-errors.ts';
 import { askForFile, isFinalStatus } from './file-request.ts';
 import type { HttpResponse } from './http-response.ts';
 import type { KeptConnections } from './kept-connections.ts';
@@ -63,44 +62,32 @@ export class RangeReader {
 
   #refused(status: number): Error {
     const fact = `the server answered ${status}`;
-    return isFinalStatus(status) ? this.#final(fact) : new TinsmithError('unavailable', fact);
+    return isFinalStatus(status) ? finalFailure(this.#file.url, fact) : passingFailure(fact);
   }
 
   async #fill(response: HttpResponse, into: Buffer): Promise<number> {
     const { signal, timing } = this.#options;
     const { stallMs } = timing ?? TIMING;
-    const onStall = (): void =>
-      response.destroy(new TinsmithError('timed_out', `no byte came for ${stallMs / 1000} s`));
-    const onAbort = (): void => response.destroy(new TinsmithError('cancelled', 'it is not wanted any more'));
-    signal.addEventListener('abort', onAbort, { once: true });
-    let timer = setTimeout(onStall, stallMs);
+    using watch = new BodyWatch(response, { signal, stallMs });
     let filled = 0;
     try {
-      if (signal.aborted) onAbort();
       // To its end, so that the connection can be kept.
       for await (const chunk of response) {
-        clearTimeout(timer);
+        watch.came();
         into.set(chunk, filled);
         filled += chunk.length;
         this.lastByteAt = performance.now();
-        timer = setTimeout(onStall, stallMs);
+        watch.wait();
       }
       return filled;
     } catch (thrown) {
       if (filled > 0 && !signal.aborted) return filled;
       throw thrown;
-    } finally {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
     }
   }
 
   #changed(): FinalDownloadError {
-    return this.#final('the file changed on the server during the download: run the workflow again');
-  }
-
-  #final(fact: string): FinalDownloadError {
-    const sentence = `cannot fetch ${shownUrl(this.#file.url)}: ${fact}`;
-    return new FinalDownloadError(new TinsmithError('download_failed', sentence));
+    const fact = 'the file changed on the server during the download: run the workflow again';
+    return finalFailure(this.#file.url, fact);
   }
 }

@@ -1,30 +1,17 @@
-import type { ProxyParams } from '#proto/actions/proxy.ts';
-import { TinsmithError } from '#proto/errors.ts';
-import { shownUrl } from '#proto/url-secrets.ts';
-import { FinalDownloadError } from './download-errors.ts';
-import { httpGet } from './http-request.ts';
+import { messageOf } from '#proto/errors.ts';
+import { BodyWatch } from './body-watch.ts';
+import { type DownloadOptions, type DownloadTiming, TIMING } from './download.ts';
+import { FinalDownloadError, finalFailure, passingFailure } from './download-errors.ts';
+import { askForFile, isFinalStatus, validatorOf } from './file-request.ts';
 import type { HttpResponse } from './http-response.ts';
-import { pause } from './pause.ts';
-import { type TurnInLine, turnText } from './turn-in-line.ts';
+import { pauseBeforeRetry } from './retry-pause.ts';
+import { type TurnInLine, TurnLog } from './turn-in-line.ts';
 
-export interface RangedFileOptions {
-  readonly url: string;
-  readonly proxy: ProxyParams;
-  readonly signal: AbortSignal;
-  /** How long it may go on without one new byte; 0: until `signal`. */
-  readonly retryForMs: number;
-  readonly log: (text: string) => void;
-  readonly timing?: RangedFileTiming;
-}
+export type RangedFileOptions = Pick<
+  DownloadOptions,
+  'url' | 'proxy' | 'signal' | 'retryForMs' | 'log' | 'timing' | 'access'
+>;
 
-export interface RangedFileTiming {
-  readonly answerMs: number;
-  readonly stallMs: number;
-  readonly firstPauseMs: number;
-  readonly longestPauseMs: number;
-}
-
-const TIMING: RangedFileTiming = { answerMs: 30_000, stallMs: 30_000, firstPauseMs: 250, longestPauseMs: 10_000 };
 const START_BYTES = 64 * 1024;
 
 /**
@@ -39,21 +26,21 @@ export class RangedFile {
   readonly hasRanges: boolean;
   /** Whether the server says which version of the file it gives. */
   readonly hasValidator: boolean;
-  readonly #reader: RangeReader;
+  readonly #requests: RangeRequests;
 
-  private constructor(reader: RangeReader, start: Buffer) {
-    this.#reader = reader;
+  private constructor(requests: RangeRequests, start: Buffer) {
+    this.#requests = requests;
     this.start = start;
-    this.sizeBytes = reader.totalBytes ?? 0;
-    this.hasRanges = reader.hasRanges;
-    this.hasValidator = reader.validator !== undefined;
+    this.sizeBytes = requests.totalBytes ?? 0;
+    this.hasRanges = requests.hasRanges;
+    this.hasValidator = requests.validator !== undefined;
   }
 
   static async open(options: RangedFileOptions): Promise<RangedFile> {
-    const reader = new RangeReader(options);
+    const requests = new RangeRequests(options);
     const start = Buffer.alloc(START_BYTES);
-    const filled = await reader.read(0, start);
-    return new RangedFile(reader, start.subarray(0, filled));
+    const filled = await requests.read(0, start);
+    return new RangedFile(requests, start.subarray(0, filled));
   }
 
   async read(offset: number, bytes: number): Promise<Buffer> {
@@ -65,25 +52,26 @@ export class RangedFile {
   /** Fills all of it. Several may be under way. */
   async readInto(offset: number, into: Buffer): Promise<void> {
     if (offset + into.length <= this.start.length) this.start.copy(into, 0, offset, offset + into.length);
-    else await this.#reader.read(offset, into);
+    else await this.#requests.read(offset, into);
   }
 }
 
 /** What all requests for one file have in common. */
-class RangeReader {
+class RangeRequests {
   totalBytes: number | undefined;
   validator: string | undefined;
   hasRanges = true;
   readonly #url: URL;
   readonly #options: RangedFileOptions;
-  readonly #timing: RangedFileTiming;
+  readonly #timing: DownloadTiming;
+  readonly #turns: TurnLog;
   #lastByteAt = performance.now();
-  #lastTurn = '';
 
   constructor(options: RangedFileOptions) {
     this.#url = new URL(options.url);
     this.#options = options;
     this.#timing = options.timing ?? TIMING;
+    this.#turns = new TurnLog(this.#url.host, options.log);
   }
 
   /** Resolves with how much was read: less than asked for only of a file that ends before. */
@@ -97,7 +85,7 @@ class RangeReader {
         filled = await this.#fill(response, into, filled);
         const end = Math.min(into.length, (this.totalBytes ?? 0) - offset);
         if (filled >= end || !this.hasRanges) return filled;
-        throw cut(`it ended after ${filled} of ${end} bytes`);
+        throw passingFailure(`it ended after ${filled} of ${end} bytes`);
       } catch (thrown) {
         if (filled > before) pauseMs = this.#timing.firstPauseMs;
         await this.#pauseAfter(thrown, pauseMs);
@@ -107,15 +95,13 @@ class RangeReader {
   }
 
   async #ask(from: number, end: number): Promise<HttpResponse> {
-    const { signal, proxy } = this.#options;
-    const headers = {
-      'accept-encoding': 'identity',
-      'user-agent': 'tinsmith-agent',
-      range: `bytes=${from}-${end - 1}`,
-      ...(this.validator === undefined ? {} : { 'if-range': this.validator }),
-    };
-    const inLine = (turn: TurnInLine): void => this.#waitInLine(turn);
-    const response = await httpGet(this.#url, { headers, proxy, signal, answerMs: this.#timing.answerMs, inLine });
+    const range: Record<string, string> = { range: `bytes=${from}-${end - 1}` };
+    if (this.validator !== undefined) range['if-range'] = this.validator;
+    const response = await askForFile(this.#url, range, {
+      ...this.#options,
+      answerMs: this.#timing.answerMs,
+      inLine: (turn) => this.#waitInLine(turn),
+    });
     try {
       this.#accept(response, from);
       return response;
@@ -128,9 +114,7 @@ class RangeReader {
   /** The server works and serves others first: no failure, so it does not count as time without a byte. */
   #waitInLine(turn: TurnInLine): void {
     this.#lastByteAt = performance.now();
-    const text = turnText(turn);
-    if (text !== this.#lastTurn) this.#options.log(`download from ${this.#url.host} ${text}`);
-    this.#lastTurn = text;
+    this.#turns.tell(turn);
   }
 
   #accept(response: HttpResponse, from: number): void {
@@ -138,8 +122,8 @@ class RangeReader {
     if (status === 206) this.#acceptPart(response, from);
     else if (status === 200) this.#acceptWhole(response);
     else {
-      const isFinal = status < 500 && ![408, 425, 429].includes(status);
-      throw isFinal ? fatal(this.#url, `the server answered ${status}`) : cut(`the server answered ${status}`);
+      const fact = `the server answered ${status}`;
+      throw isFinalStatus(status) ? finalFailure(this.#url, fact) : passingFailure(fact);
     }
   }
 
@@ -153,7 +137,7 @@ class RangeReader {
   #acceptPart(response: HttpResponse, from: number): void {
     const range = response.headers.get('content-range') ?? 'no range';
     const [, start, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(range) ?? [];
-    if (Number(start) !== from) throw fatal(this.#url, `asked for byte ${from} and got ${range}`);
+    if (Number(start) !== from) throw finalFailure(this.#url, `asked for byte ${from} and got ${range}`);
     const validator = validatorOf(response);
     if (this.totalBytes === undefined) {
       this.totalBytes = Number(total);
@@ -163,22 +147,17 @@ class RangeReader {
 
   async #fill(response: HttpResponse, into: Buffer, from: number): Promise<number> {
     const { signal } = this.#options;
-    const { stallMs } = this.#timing;
+    using watch = new BodyWatch(response, { signal, stallMs: this.#timing.stallMs });
     let filled = from;
-    const onStall = (): void => response.destroy(cut(`no byte came for ${stallMs / 1000} s`));
-    const onAbort = (): void => response.destroy(cut('it is not wanted any more'));
-    signal.addEventListener('abort', onAbort, { once: true });
-    let timer = setTimeout(onStall, stallMs);
     try {
-      if (signal.aborted) onAbort();
       for await (const chunk of response) {
-        clearTimeout(timer);
+        watch.came();
         const count = Math.min(chunk.length, into.length - filled);
         into.set(chunk.subarray(0, count), filled);
         filled += count;
         this.#lastByteAt = performance.now();
         if (filled === into.length) break;
-        timer = setTimeout(onStall, stallMs);
+        watch.wait();
       }
       return filled;
     } catch (thrown) {
@@ -186,42 +165,18 @@ class RangeReader {
       if (filled > from && !signal.aborted) return filled;
       throw thrown;
     } finally {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
       response.destroy();
     }
   }
 
   #changed(): FinalDownloadError {
-    return fatal(this.#url, 'the file changed on the server between two requests: run the workflow again');
+    return finalFailure(this.#url, 'the file changed on the server between two requests: run the workflow again');
   }
 
   async #pauseAfter(thrown: unknown, pauseMs: number): Promise<void> {
-    const { signal, retryForMs, log } = this.#options;
-    signal.throwIfAborted();
+    this.#options.signal.throwIfAborted();
     if (thrown instanceof FinalDownloadError) throw thrown.error;
-    const fact = thrown instanceof Error ? thrown.message : String(thrown);
-    const idleMs = performance.now() - this.#lastByteAt;
-    if (retryForMs > 0 && idleMs + pauseMs > retryForMs) {
-      const minutes = Math.round(retryForMs / 6000) / 10;
-      const sentence = `cannot fetch ${shownUrl(this.#url)}: no new byte for ${minutes} minutes, at last: ${fact}`;
-      throw new TinsmithError('download_failed', sentence, { cause: thrown });
-    }
-    log(`download interrupted (${fact}), again in ${pauseMs / 1000} s`);
-    await pause(pauseMs, signal);
+    const interruption = { thrown, fact: messageOf(thrown), lastByteAt: this.#lastByteAt, pauseMs };
+    await pauseBeforeRetry(this.#url, interruption, this.#options);
   }
-}
-
-/** A strong ETag or, if there is none, the date: what If-Range takes (RFC 9110 13.1.5). */
-function validatorOf({ headers }: HttpResponse): string | undefined {
-  const etag = headers.get('etag');
-  return etag !== undefined && !etag.startsWith('W/') ? etag : headers.get('last-modified');
-}
-
-function cut(fact: string): TinsmithError {
-  return new TinsmithError('unavailable', fact);
-}
-
-function fatal(url: URL, fact: string): FinalDownloadError {
-  return new FinalDownloadError(new TinsmithError('download_failed', `cannot fetch ${shownUrl(url)}: ${fact}`));
 }

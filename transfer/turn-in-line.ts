@@ -19,6 +19,24 @@ export function turnInLine({ status, headers }: Pick<HttpResponse, 'status' | 'h
   return { place: Number(place), afterMs: Math.min(Math.max(afterMs, 1), LONGEST_WAIT_MS) };
 }
 
+/** Logs the places in a server's line, each once: whoever waits asks often. */
+export class TurnLog {
+  readonly #host: string;
+  readonly #log: (text: string) => void;
+  #last = '';
+
+  constructor(host: string, log: (text: string) => void) {
+    this.#host = host;
+    this.#log = log;
+  }
+
+  tell(turn: TurnInLine): void {
+    const text = turnText(turn);
+    if (text !== this.#last) this.#log(`download from ${this.#host} ${text}`);
+    this.#last = text;
+  }
+}
+
 /** For logs: `waits for its turn (3rd in line)`. */
 export function turnText({ place }: Pick<TurnInLine, 'place'>): string {
   return `waits for its turn (${ordinal(place)} in line)`;

@@ -1,10 +1,9 @@
-import { TinsmithError } from '#proto/errors.ts';
-import { shownUrl } from '#proto/url-secrets.ts';
+import { messageOf, TinsmithError } from '#proto/errors.ts';
 import { type Download, type DownloadOptions, TIMING } from './download.ts';
 import { FinalDownloadError } from './download-errors.ts';
 import { KeptConnections } from './kept-connections.ts';
-import { pause } from './pause.ts';
 import { BusyServerError, type NamedFile, NoRangesError, RangeReader } from './range-reader.ts';
+import { pauseBeforeRetry } from './retry-pause.ts';
 import { RECEIVE_BYTES } from './socket-reader.ts';
 
 /** More of them gain little, and servers and proxies begin to count. */
@@ -178,26 +177,17 @@ class WideReader implements AsyncIterable<Buffer> {
   #leave(thrown: unknown, segment: Segment): boolean {
     if (isForAll(thrown) || this.#connections === 1) return false;
     this.#connections -= 1;
-    const fact = thrown instanceof Error ? thrown.message : String(thrown);
-    this.#options.log(`${fact}: on with ${this.#connections} connections`);
+    this.#options.log(`${messageOf(thrown)}: on with ${this.#connections} connections`);
     this.#left.push(segment);
     this.#wake();
     return true;
   }
 
   async #pauseAfter(thrown: unknown, pauseMs: number): Promise<void> {
-    const { signal, retryForMs, log } = this.#options;
-    signal.throwIfAborted();
+    this.#options.signal.throwIfAborted();
     if (isForAll(thrown)) throw thrown;
-    const fact = thrown instanceof Error ? thrown.message : String(thrown);
-    const idleMs = performance.now() - this.#reader.lastByteAt;
-    if (retryForMs > 0 && idleMs + pauseMs > retryForMs) {
-      const minutes = Math.round(retryForMs / 6000) / 10;
-      const sentence = `cannot fetch ${shownUrl(this.#file.url)}: no new byte for ${minutes} minutes, at last: ${fact}`;
-      throw new TinsmithError('download_failed', sentence, { cause: thrown });
-    }
-    log(`download interrupted (${fact}), again in ${pauseMs / 1000} s`);
-    await pause(pauseMs, signal);
+    const interruption = { thrown, fact: messageOf(thrown), lastByteAt: this.#reader.lastByteAt, pauseMs };
+    await pauseBeforeRetry(this.#file.url, interruption, this.#options);
   }
 
   #wake(): void {

@@ -1,5 +1,5 @@
 import xz from 'xz-decompress';
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, TinsmithError } from '#proto/errors.ts';
 import type { Decoder } from './image-format.ts';
 import { type ImageSink, putBytes } from './image-sink.ts';
 import { XzWalker } from './xz-walker.ts';
@@ -93,7 +93,7 @@ async function read(reader: ReadableStreamDefaultReader<Uint8Array>): ReturnType
     return await reader.read();
   } catch (thrown) {
     if (thrown instanceof TinsmithError) throw thrown;
-    const fact = thrown instanceof Error ? thrown.message : String(thrown);
+    const fact = messageOf(thrown);
     throw new TinsmithError('corrupt_image', `the image is damaged: its xz data does not decode (${fact})`, {
       cause: thrown,
     });

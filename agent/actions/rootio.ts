@@ -1,6 +1,6 @@
 import type { RootioParams } from '#proto/actions/rootio.ts';
 import { type FileSystemLayout, parseStorageLayout, type StorageLayout } from '#proto/actions/storage-layout.ts';
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, TinsmithError } from '#proto/errors.ts';
 import { partitionDisk, wipeDisk } from '../write/partition-disk.ts';
 import type { ActionContext } from './action-context.ts';
 import { requireSuccess } from './program-failure.ts';
@@ -33,7 +33,7 @@ async function fetchLayout(url: string, signal: AbortSignal): Promise<StorageLay
     signal.throwIfAborted();
     if (thrown instanceof TinsmithError) throw thrown;
     const cause = thrown instanceof Error && thrown.cause instanceof Error ? thrown.cause : thrown;
-    const fact = cause instanceof Error ? cause.message : String(cause);
+    const fact = messageOf(cause);
     throw new TinsmithError('download_failed', `cannot fetch ${url}: ${fact}`, { cause: thrown });
   }
 }

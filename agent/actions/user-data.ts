@@ -1,4 +1,4 @@
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, TinsmithError } from '#proto/errors.ts';
 import { pause } from '#transfer/pause.ts';
 
 const LONGEST_BYTES = 16 << 20;
@@ -41,7 +41,7 @@ async function askOnce(url: URL, signal: AbortSignal): Promise<Buffer | string> 
   } catch (thrown) {
     signal.throwIfAborted();
     const cause = thrown instanceof Error && thrown.cause instanceof Error ? thrown.cause : thrown;
-    return `${url.host}: ${cause instanceof Error ? cause.message : String(cause)}`;
+    return `${url.host}: ${messageOf(cause)}`;
   }
 }
 

@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, TinsmithError } from '#proto/errors.ts';
 import { alignedBuffer } from '../write/aligned-buffers.ts';
 import type { Disk, Waiting } from './machine.ts';
 
@@ -86,7 +86,7 @@ export class FileDisk implements Disk {
     try {
       return await work();
     } catch (thrown) {
-      throw this.#failed(verb, offset, thrown instanceof Error ? thrown.message : String(thrown), thrown);
+      throw this.#failed(verb, offset, messageOf(thrown), thrown);
     }
   }
 

@@ -3,7 +3,7 @@ import type { Stats } from 'node:fs';
 import { constants } from 'node:fs';
 import { lstat, mkdir, open, readdir, readlink, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, systemCodeOf, TinsmithError } from '#proto/errors.ts';
 import type { FileAttributes, StagedTree, TargetRoot, Waiting } from './machine.ts';
 import { STAGED_PREFIX, StagingFolder } from './staged-tree.ts';
 
@@ -58,7 +58,7 @@ export class MountedRoot implements TargetRoot {
       await this.#readBack(path, place, { contents, attributes });
     } catch (thrown) {
       if (thrown instanceof TinsmithError) throw thrown;
-      throw this.#failed('write', path, thrown instanceof Error ? thrown.message : String(thrown), thrown);
+      throw this.#failed('write', path, messageOf(thrown), thrown);
     }
   }
 
@@ -69,7 +69,7 @@ export class MountedRoot implements TargetRoot {
       await this.#makeDirectories(dirname(place), { uid: 0, gid: 0, mode: 0o755, directoryMode: 0o755 });
       await this.#makeDirectories(place, { ...attributes, directoryMode: attributes.mode });
     } catch (thrown) {
-      throw this.#failed('make', path, thrown instanceof Error ? thrown.message : String(thrown), thrown);
+      throw this.#failed('make', path, messageOf(thrown), thrown);
     }
   }
 
@@ -194,7 +194,7 @@ async function ifThere<T>(work: Promise<T>): Promise<T | undefined> {
   try {
     return await work;
   } catch (thrown) {
-    const code: unknown = thrown instanceof Error ? Reflect.get(thrown, 'code') : undefined;
+    const code = systemCodeOf(thrown);
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     throw thrown;
   }

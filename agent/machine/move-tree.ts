@@ -1,6 +1,6 @@
 import type { Stats } from 'node:fs';
 import { lstat, mkdir, readdir, rename, rmdir, unlink } from 'node:fs/promises';
-import { TinsmithError } from '#proto/errors.ts';
+import { systemCodeOf, TinsmithError } from '#proto/errors.ts';
 
 export interface MoveTarget {
   readonly device: string;
@@ -74,8 +74,7 @@ async function lstatOf(place: string): Promise<Stats | undefined> {
     return await lstat(bytes(place));
   } catch (thrown) {
     // The directory above may be what this rehearsal only pretends to have made.
-    if (thrown instanceof Error && ['ENOENT', 'ENOTDIR'].includes(String(Reflect.get(thrown, 'code'))))
-      return undefined;
+    if (['ENOENT', 'ENOTDIR'].includes(systemCodeOf(thrown) ?? '')) return undefined;
     throw thrown;
   }
 }

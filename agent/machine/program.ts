@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
-import { TinsmithError } from '#proto/errors.ts';
+import { systemCodeOf, TinsmithError } from '#proto/errors.ts';
 import { pause } from '#transfer/pause.ts';
 import type { ProgramCall, ProgramResult } from './machine.ts';
 
@@ -107,7 +107,7 @@ async function readLines(stream: Readable, take: (line: string) => void): Promis
     }
   } catch (thrown) {
     // Closed from here because somebody else still holds the other end.
-    if (!(thrown instanceof Error) || Reflect.get(thrown, 'code') !== 'ERR_STREAM_PREMATURE_CLOSE') throw thrown;
+    if (systemCodeOf(thrown) !== 'ERR_STREAM_PREMATURE_CLOSE') throw thrown;
   }
   if (rest !== '') take(rest);
 }

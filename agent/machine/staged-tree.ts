@@ -15,7 +15,7 @@ import {
   symlink,
   unlink,
 } from 'node:fs/promises';
-import { TinsmithError } from '#proto/errors.ts';
+import { systemCodeOf, TinsmithError } from '#proto/errors.ts';
 import { ExtendedAttributes } from './extended-attributes.ts';
 import type { DeviceNode, StagedFile, StagedTree, TreeAttributes } from './machine.ts';
 import { moveTree } from './move-tree.ts';
@@ -258,7 +258,7 @@ export class StagingFolder implements StagedTree {
     try {
       return await make();
     } catch (thrown) {
-      if (!hasCode(thrown, 'EEXIST')) throw thrown;
+      if (systemCodeOf(thrown) !== 'EEXIST') throw thrown;
     }
     await this.#clear(place);
     return make();
@@ -329,13 +329,9 @@ async function lstatOf(place: Buffer): Promise<Stats | undefined> {
   try {
     return await lstat(place);
   } catch (thrown) {
-    if (hasCode(thrown, 'ENOENT')) return undefined;
+    if (systemCodeOf(thrown) === 'ENOENT') return undefined;
     throw thrown;
   }
-}
-
-function hasCode(thrown: unknown, code: string): boolean {
-  return thrown instanceof Error && Reflect.get(thrown, 'code') === code;
 }
 
 function bytes(path: string): Buffer {

@@ -5,7 +5,7 @@ import { Readable, type Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip, createZstdCompress } from 'node:zlib';
 import { SLURP_FIELDS, type SlurpParams } from '#proto/actions/slurp.ts';
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, TinsmithError } from '#proto/errors.ts';
 import { shownUrl } from '#proto/url-secrets.ts';
 import { pause } from '#transfer/pause.ts';
 import type { Disk } from '../machine/machine.ts';
@@ -165,8 +165,4 @@ async function readText(response: IncomingMessage): Promise<string> {
 
 function failed(url: string, fact: string, cause: unknown): TinsmithError {
   return new TinsmithError('download_failed', `cannot send to ${shownUrl(new URL(url))}: ${fact}`, { cause });
-}
-
-function messageOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
 }

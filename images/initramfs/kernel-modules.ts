@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import xz from 'xz-decompress';
-import { TinsmithError } from '#proto/errors.ts';
+import { systemCodeOf, TinsmithError } from '#proto/errors.ts';
 import { readElf } from './elf-file.ts';
 
 /** A kernel module that goes into the boot environment. */
@@ -107,7 +107,7 @@ async function findModuleFiles(directory: string): Promise<ReadonlyMap<string, M
 async function readBuiltIn(directory: string): Promise<ReadonlySet<string>> {
   const text = await readFile(join(directory, 'modules.builtin'), 'utf8').catch((error: unknown) => {
     // Kernels built by hand may lack the list; what they have built in is then merely reported as absent.
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '';
+    if (systemCodeOf(error) === 'ENOENT') return '';
     throw error;
   });
   return new Set([...text.matchAll(/([^/\n]+)\.ko$/gm)].map(([, name = '']) => plainName(name)));

@@ -1,4 +1,4 @@
-import { isErrorCode, TinsmithError } from '#proto/errors.ts';
+import { isErrorCode, systemCodeOf, TinsmithError } from '#proto/errors.ts';
 import type { ErrorBody } from '../api/types.ts';
 import { readServerSentEvents } from './server-sent-events.ts';
 
@@ -105,17 +105,14 @@ async function fetchOrExplain(
   } catch (error) {
     if (init.signal.aborted) throw stopReason(init.signal, server);
     const cause = error instanceof Error ? error.cause : undefined;
-    const fact = cause instanceof Error && cause.message !== '' ? cause.message : codeOf(cause, String(error));
+    const fact =
+      cause instanceof Error && cause.message !== '' ? cause.message : (systemCodeOf(cause) ?? String(error));
     throw new TinsmithError(
       'unavailable',
       `cannot reach the server at ${server}: ${fact}; start it with tinsmith serve or name another with --server`,
       { cause: error },
     );
   }
-}
-
-function codeOf(cause: unknown, otherwise: string): string {
-  return cause instanceof Error && 'code' in cause ? String(cause.code) : otherwise;
 }
 
 function stopReason(signal: AbortSignal, server: string): TinsmithError {

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { TinsmithError } from '#proto/errors.ts';
+import { systemCodeOf, TinsmithError } from '#proto/errors.ts';
 import { type ApiClient, apiClient } from './api-client.ts';
 import type { CommandInput, OptionSpec } from './command.ts';
 
@@ -37,7 +37,7 @@ async function readToken(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
-    const fact = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
+    const fact = systemCodeOf(cause) ?? String(cause);
     throw new TinsmithError(
       'unauthenticated',
       `cannot read the admin token in ${path}: ${fact}; name the server's admin.token with --token-file or TINSMITH_TOKEN_FILE`,

@@ -1,6 +1,6 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
-import { TinsmithError } from '#proto/errors.ts';
+import { systemCodeOf, TinsmithError } from '#proto/errors.ts';
 import type { CommandContext, CommandInput, ManifestFile, OptionSpec } from './command.ts';
 
 const EXTENSIONS = new Set(['.yaml', '.yml', '.json', '.csv']);
@@ -69,7 +69,7 @@ async function explained<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown';
+    const code = systemCodeOf(cause) ?? 'unknown';
     if (code === 'ENOENT') throw new TinsmithError('not_found', `there is no file ${path}`, { cause });
     throw new TinsmithError('invalid_input', `cannot read ${path}: ${code}`, { cause });
   }

@@ -2,7 +2,7 @@ import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, typ
 import { createReadStream } from 'node:fs';
 import { chmod, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, systemCodeOf, TinsmithError } from '#proto/errors.ts';
 import { formatLibraryIndex, type LibraryIndex, parseLibraryIndex } from '#proto/library-index.ts';
 import type { Store } from '../store/store.ts';
 import type { ForUrl } from './for-url.ts';
@@ -297,7 +297,7 @@ class FolderLibrary implements ImageLibrary {
       const stored = JSON.parse(await readFile(this.#nameFile(name), 'utf8'));
       return { ...stored, addedAt: new Date(stored.addedAt) };
     } catch (thrown) {
-      if (thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT') return undefined;
+      if (systemCodeOf(thrown) === 'ENOENT') return undefined;
       throw thrown;
     }
   }
@@ -331,8 +331,8 @@ function damaged(name: string, fact: string): TinsmithError {
 
 function unwritable(folder: string): (cause: unknown) => never {
   return (cause) => {
-    const isFull = cause instanceof Error && 'code' in cause && (cause.code === 'ENOSPC' || cause.code === 'EDQUOT');
-    const reason = isFull ? 'it is full' : cause instanceof Error ? cause.message : String(cause);
+    const isFull = ['ENOSPC', 'EDQUOT'].includes(systemCodeOf(cause) ?? '');
+    const reason = isFull ? 'it is full' : messageOf(cause);
     const sentence = `cannot write to the library in ${folder}: ${reason}: free some space there, for example by tinsmith image gc`;
     throw new TinsmithError('write_failed', sentence, { cause });
   };

@@ -1,6 +1,6 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { TinsmithError } from '#proto/errors.ts';
+import { systemCodeOf, TinsmithError } from '#proto/errors.ts';
 import { MOST_MIRRORS, parseMirrorUrl } from '#proto/mirror-list.ts';
 import type { ImageLibrary } from './image-library.ts';
 import { replaceSynced, syncFolder } from './synced-files.ts';
@@ -66,7 +66,7 @@ export class ImageMirrors {
       const { mirrors } = JSON.parse(await readFile(this.#file(name), 'utf8'));
       return mirrors;
     } catch (thrown) {
-      if (thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT') return [];
+      if (systemCodeOf(thrown) === 'ENOENT') return [];
       throw thrown;
     }
   }

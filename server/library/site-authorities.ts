@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, TinsmithError } from '#proto/errors.ts';
 import { certificatesIn, trustAuthorities } from '#transfer/trust-authorities.ts';
 
 /** Every task of every machine carries them. */
@@ -22,7 +22,7 @@ export async function siteAuthorities(path: string): Promise<string | undefined>
     trustAuthorities(pem);
     return pem;
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw new TinsmithError('invalid_input', `cannot use the authorities in ${path} (--tls-ca): ${reason}`, { cause });
   }
 }

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, linkSync, openSync, readFileSync, statSync, unlinkSync, writeSync } from 'node:fs';
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, TinsmithError } from '#proto/errors.ts';
 
 /** Encrypts what must not be readable in the database file or its backups. */
 export interface SecretBox {
@@ -72,7 +72,7 @@ export function readOrMakeKey(path: string): Buffer {
     return key;
   } catch (thrown) {
     if (thrown instanceof TinsmithError) throw thrown;
-    const fact = thrown instanceof Error ? thrown.message : String(thrown);
+    const fact = messageOf(thrown);
     throw new TinsmithError('unavailable', `cannot read or make the key file ${path}: ${fact}`, { cause: thrown });
   }
 }

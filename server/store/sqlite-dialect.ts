@@ -1,7 +1,7 @@
 import { chmodSync, closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { type Dialect, SqliteDialect } from 'kysely';
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, TinsmithError } from '#proto/errors.ts';
 
 /** One open SQLite database: kysely speaks to it by `dialect`, which also closes it. */
 export interface SqliteDatabase {
@@ -61,7 +61,7 @@ function openError(path: string, cause: unknown): TinsmithError {
       { cause },
     );
   }
-  const fact = cause instanceof Error ? cause.message : String(cause);
+  const fact = messageOf(cause);
   return new TinsmithError('unavailable', `cannot open the database ${path}: ${fact}`, { cause });
 }
 
@@ -105,7 +105,7 @@ function translated<T>(path: string, run: () => T): T {
   } catch (cause) {
     const code = sqliteCode(cause);
     if (code !== SQLITE_FULL && code !== SQLITE_IOERR) throw cause;
-    const fact = cause instanceof Error ? cause.message : String(cause);
+    const fact = messageOf(cause);
     throw new TinsmithError('unavailable', `cannot write the database ${path}: ${fact}; free space on its disk`, {
       cause,
     });

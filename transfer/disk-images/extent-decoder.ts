@@ -1,6 +1,6 @@
 import { promisify } from 'node:util';
 import { inflate, inflateRaw, zstdDecompress } from 'node:zlib';
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, TinsmithError } from '#proto/errors.ts';
 import { zstdFrameBytes } from '../zstd-frame.ts';
 import type { Extent } from './disk-image.ts';
 
@@ -17,7 +17,7 @@ export async function decodeExtent({ coding, diskOffset, diskBytes }: Extent, co
     decoded = await decode(coding, coded, { diskOffset, diskBytes });
   } catch (thrown) {
     if (thrown instanceof TinsmithError) throw thrown;
-    const fact = thrown instanceof Error ? thrown.message : String(thrown);
+    const fact = messageOf(thrown);
     throw damaged(diskOffset, fact, thrown);
   }
   if (decoded.length === diskBytes) return decoded;

@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { OciReference } from '#proto/actions/oci-reference.ts';
 import type { ProxyParams } from '#proto/actions/proxy.ts';
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, TinsmithError } from '#proto/errors.ts';
 import { shownUrl } from '#proto/url-secrets.ts';
-import { FinalDownloadError } from '../download-errors.ts';
+import { cannotFetch, FinalDownloadError, finalFailure, isUnreached } from '../download-errors.ts';
 import type { DownloadAccess } from '../file-request.ts';
 import { httpGet } from '../http-request.ts';
 import type { HttpResponse } from '../http-response.ts';
 import { pause } from '../pause.ts';
-import { isUnreached } from '../unreached.ts';
 
 // OCI Distribution Specification 1.1, "Pull", and Docker's token authentication (distribution/spec/auth/token).
 
@@ -70,7 +69,7 @@ export class RegistryClient implements DownloadAccess {
       const document: unknown = JSON.parse(body.toString('utf8'));
       return document;
     } catch (cause) {
-      throw this.#failed(url, 'it is no JSON', cause);
+      throw cannotFetch(url, 'it is no JSON', cause);
     }
   }
 
@@ -88,19 +87,19 @@ export class RegistryClient implements DownloadAccess {
     if (response.status === 401) {
       response.destroy();
       this.#challenge = response.headers.get('www-authenticate');
-      if (this.#challenge === undefined) throw final(this.#failed(url, 'it answered 401 and no way to log in'));
+      if (this.#challenge === undefined) throw finalFailure(url, 'it answered 401 and no way to log in');
       response = await this.#get(url, await this.authorization(true));
     }
     if (response.status === 200) {
       return { body: await readBody(response), digest: response.headers.get('docker-content-digest') };
     }
     response.destroy();
-    if (response.status === 404) throw final(this.#absent(version));
+    if (response.status === 404) throw new FinalDownloadError(this.#absent(version));
     if (response.status === 401 || response.status === 403) {
       throw this.#refused(url);
     }
-    const error = this.#failed(url, `the registry answered ${response.status}`);
-    throw response.status < 500 && response.status !== 429 ? final(error) : error;
+    const error = cannotFetch(url, `the registry answered ${response.status}`);
+    throw response.status < 500 && response.status !== 429 ? new FinalDownloadError(error) : error;
   }
 
   async #get(url: URL, authorization: string | undefined): Promise<HttpResponse> {
@@ -124,13 +123,13 @@ export class RegistryClient implements DownloadAccess {
     if (/^bearer\s/i.test(challenge.trimStart()) && realm !== null) return this.#token(realm, parameters, basic);
     if (basic !== undefined) return basic;
     const { origin } = this.#options.image;
-    throw final(this.#failed(new URL(origin), 'it wants a user: set REGISTRY_USERNAME and REGISTRY_PASSWORD'));
+    throw finalFailure(new URL(origin), 'it wants a user: set REGISTRY_USERNAME and REGISTRY_PASSWORD');
   }
 
   async #token(realm: URL, parameters: ReadonlyMap<string, string>, basic: string | undefined): Promise<string> {
     const { image } = this.#options;
     if (realm.protocol !== 'https:' && !image.origin.startsWith('http:')) {
-      throw final(this.#failed(realm, 'the registry sends passwords there, and it has no TLS'));
+      throw finalFailure(realm, 'the registry sends passwords there, and it has no TLS');
     }
     const service = parameters.get('service');
     if (service !== undefined) realm.searchParams.set('service', service);
@@ -139,11 +138,11 @@ export class RegistryClient implements DownloadAccess {
     if (response.status !== 200) {
       response.destroy();
       if (response.status === 401 || response.status === 403) throw this.#refused(realm);
-      const error = this.#failed(realm, `it answered ${response.status} to the wish for a token`);
-      throw response.status < 500 && response.status !== 429 ? final(error) : error;
+      const error = cannotFetch(realm, `it answered ${response.status} to the wish for a token`);
+      throw response.status < 500 && response.status !== 429 ? new FinalDownloadError(error) : error;
     }
     const token = tokenIn(await readBody(response));
-    if (token === undefined) throw this.#failed(realm, 'it gave no token');
+    if (token === undefined) throw cannotFetch(realm, 'it gave no token');
     return `Bearer ${token}`;
   }
 
@@ -156,7 +155,7 @@ export class RegistryClient implements DownloadAccess {
       } catch (thrown) {
         signal.throwIfAborted();
         if (thrown instanceof FinalDownloadError) throw thrown.error;
-        const error = this.#failed(new URL(this.#options.image.origin), messageOf(thrown), thrown);
+        const error = cannotFetch(new URL(this.#options.image.origin), messageOf(thrown), thrown);
         if (attempt === TRIES || (endsUnreached && isUnreached(thrown)))
           throw thrown instanceof TinsmithError ? thrown : error;
         log(`try ${attempt} of ${TRIES}: ${messageOf(thrown)}`);
@@ -176,11 +175,7 @@ export class RegistryClient implements DownloadAccess {
 
   #refused(url: URL): FinalDownloadError {
     const who = this.#options.credentials === undefined ? 'an anonymous user' : 'this user and password';
-    return final(this.#failed(url, `the registry refuses ${who}: set REGISTRY_USERNAME and REGISTRY_PASSWORD`));
-  }
-
-  #failed(url: URL, fact: string, cause?: unknown): TinsmithError {
-    return new TinsmithError('download_failed', `cannot fetch ${shownUrl(url)}: ${fact}`, { cause });
+    return finalFailure(url, `the registry refuses ${who}: set REGISTRY_USERNAME and REGISTRY_PASSWORD`);
   }
 }
 
@@ -193,14 +188,6 @@ function tokenIn(body: Buffer): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-function final(error: TinsmithError): FinalDownloadError {
-  return new FinalDownloadError(error);
-}
-
-function messageOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
 function basicAuthorization({ username, password }: { username: string; password: string }): string {

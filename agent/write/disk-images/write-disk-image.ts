@@ -2,7 +2,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import type { DiskImage, Extent } from '#transfer/disk-images/disk-image.ts';
 import { decodeExtent } from '#transfer/disk-images/extent-decoder.ts';
 import { needsRanges, openDiskImage } from '#transfer/disk-images/open-disk-image.ts';
-import { RangedFile, type RangedFileTiming } from '#transfer/ranged-file.ts';
+import { RangedFile } from '#transfer/ranged-file.ts';
 import type { Disk } from '../../machine/machine.ts';
 import { alignedBuffers } from '../aligned-buffers.ts';
 import { DiskEnds } from '../disk-ends.ts';
@@ -12,9 +12,7 @@ import { WriteMemory } from '../library/write-memory.ts';
 import { type ImageRequest, type WriteEvents, writeImage } from '../write-image.ts';
 import { type PlacedFile, SummedFile } from './summed-file.ts';
 
-export interface DiskImageRequest extends Omit<ImageRequest, 'timing' | 'rawSha256'> {
-  readonly timing?: RangedFileTiming;
-}
+export type DiskImageRequest = Omit<ImageRequest, 'rawSha256'>;
 
 export interface DiskImageWritten {
   readonly format: string;
@@ -56,11 +54,7 @@ export async function writeDiskImage(
   };
   const image = file.hasRanges ? await openDiskImage(file, file.start, { requireFits }) : undefined;
   if (image === undefined) {
-    const written = await writeImage(
-      disk,
-      { ...request, ...(request.timing === undefined ? {} : { timing: request.timing }) },
-      events,
-    );
+    const written = await writeImage(disk, request, events);
     return { ...written, fetchedBytes: written.imageBytes };
   }
   refuseUnaligned(disk, image);

@@ -1,6 +1,6 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { TinsmithError } from '#proto/errors.ts';
+import { systemCodeOf, TinsmithError } from '#proto/errors.ts';
 import type { ClusterConfigOptions, Command, CommandContext, CommandInput, OptionSpec } from '../command.ts';
 import { FILENAME_OPTION, readManifestFiles } from '../manifest-files.ts';
 import { problemLine } from '../problem-lines.ts';
@@ -75,7 +75,9 @@ async function readKeyFile(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
-    throw new TinsmithError('not_found', `cannot read the public key ${path}: ${codeOf(cause)}`, { cause });
+    throw new TinsmithError('not_found', `cannot read the public key ${path}: ${systemCodeOf(cause) ?? 'unknown'}`, {
+      cause,
+    });
   }
 }
 
@@ -186,12 +188,8 @@ async function explained(path: string, work: () => Promise<unknown>): Promise<vo
   try {
     await work();
   } catch (cause) {
-    const code = codeOf(cause);
+    const code = systemCodeOf(cause) ?? 'unknown';
     const fact = code === 'EEXIST' ? 'it exists: remove it first, or choose another name' : code;
     throw new TinsmithError('invalid_input', `cannot write ${path}: ${fact}`, { cause });
   }
-}
-
-function codeOf(cause: unknown): string {
-  return cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown';
 }

@@ -1,5 +1,5 @@
 import { request } from 'node:https';
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, TinsmithError } from '#proto/errors.ts';
 import type { JsonObject, JsonValue } from '../../manifests/hardware-kind.ts';
 import type { KeyPair } from './cluster-pki.ts';
 
@@ -89,8 +89,4 @@ function parsed(bytes: Buffer): JsonObject {
 
 function isObject(value: JsonValue): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function messageOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
 }

@@ -1,5 +1,5 @@
 import type { Key, Signature, VerifyMessageResult } from 'openpgp';
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, TinsmithError } from '#proto/errors.ts';
 import { badSignature, wrongSignature } from './signature-errors.ts';
 import type { SourceCheck } from './source-check.ts';
 
@@ -55,7 +55,7 @@ async function requireOne(signatures: VerifyMessageResult['signatures']): Promis
       await verified;
       return;
     } catch (thrown) {
-      reasons.push(thrown instanceof Error ? thrown.message : String(thrown));
+      reasons.push(messageOf(thrown));
     }
   }
   throw wrongSignature(reasons.join('; ') || 'there is none in it');

@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { oneProxy } from '#proto/actions/proxy.ts';
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, TinsmithError } from '#proto/errors.ts';
 import { parseHttpUrl } from '#proto/http-url.ts';
 import { withoutUrlSecrets } from '#proto/url-secrets.ts';
 import { openRemoteFile, type SourceContact } from '../sources/remote-file.ts';
@@ -58,7 +58,7 @@ async function readLocal(path: string, what: string): Promise<Buffer> {
     return await handle.readFile();
   } catch (cause) {
     if (cause instanceof TinsmithError) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw new TinsmithError('not_found', `cannot read ${what} ${path} on the server: ${reason}`, { cause });
   }
 }

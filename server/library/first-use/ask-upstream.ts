@@ -2,7 +2,7 @@ import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { shownUrl } from '#proto/url-secrets.ts';
 import { FinalDownloadError } from '#transfer/download-errors.ts';
-import { validatorOf } from '#transfer/file-request.ts';
+import { isFinalStatus, validatorOf } from '#transfer/file-request.ts';
 import { httpGet } from '#transfer/http-request.ts';
 import type { HttpResponse } from '#transfer/http-response.ts';
 import type { UpstreamAnswer } from './decide-image.ts';
@@ -55,5 +55,5 @@ function answerOf(url: URL, response: HttpResponse, { validator, sourceBytes }: 
     return { kind: isSame ? 'same' : 'changed' };
   }
   const reason = `${shownUrl(url)} answers ${status}`;
-  return { kind: status >= 500 || [408, 425, 429].includes(status) ? 'away' : 'refused', reason };
+  return { kind: isFinalStatus(status) ? 'refused' : 'away', reason };
 }

@@ -1,7 +1,7 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, TinsmithError } from '#proto/errors.ts';
 import type { SeekableFile } from '#transfer/disk-images/disk-image.ts';
 import { fileHoles, type Hole } from './hole-map.ts';
 import type { SourceFile } from './source-file.ts';
@@ -10,7 +10,7 @@ import type { SourceFile } from './source-file.ts';
 export async function openLocalFile(path: string, holesOf: HoleMap = fileHoles): Promise<SourceFile> {
   // A pipe without a writer would otherwise hold one of the few threads that all files share, for ever.
   const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
-    throw new TinsmithError('not_found', `cannot read the image ${path} on the server: ${reasonOf(cause)}`, { cause });
+    throw new TinsmithError('not_found', `cannot read the image ${path} on the server: ${messageOf(cause)}`, { cause });
   });
   const stats = await handle.stat({ bigint: true });
   if (!stats.isFile() && !stats.isBlockDevice()) {
@@ -149,8 +149,4 @@ async function readSome(
 ): Promise<Buffer> {
   const { bytesRead } = await handle.read(into, 0, Math.min(into.length, end - offset), offset);
   return into.subarray(0, bytesRead);
-}
-
-function reasonOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

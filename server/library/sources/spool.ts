@@ -1,6 +1,6 @@
 import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, TinsmithError } from '#proto/errors.ts';
 import type { SeekableFile } from '#transfer/disk-images/disk-image.ts';
 import { seekableHandle } from './local-file.ts';
 
@@ -42,7 +42,7 @@ async function writeAll(handle: FileHandle, piece: Uint8Array, offset: number): 
       done += (await handle.write(piece, done, piece.length - done, offset + done)).bytesWritten;
     }
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     const sentence = `cannot keep the source of the image beside the library, ${offset} bytes so far: ${reason}: free some space`;
     throw new TinsmithError('write_failed', sentence, { cause });
   }

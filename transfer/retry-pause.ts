@@ -1,0 +1,38 @@
+import { cannotFetch } from './download-errors.ts';
+import { pause } from './pause.ts';
+
+/** What came between, and since when nothing came any more. */
+export interface Interruption {
+  readonly thrown: unknown;
+  /** `thrown` in words. */
+  readonly fact: string;
+  /** By performance.now(). */
+  readonly lastByteAt: number;
+  /** How long to wait now. */
+  readonly pauseMs: number;
+  /** How far the file had come, where it comes in order. */
+  readonly atByte?: number;
+}
+
+export interface Patience {
+  /** How long it may go on without one new byte; 0: until `signal`. */
+  readonly retryForMs: number;
+  readonly signal: AbortSignal;
+  readonly log: (text: string) => void;
+}
+
+/** Waits before the next request for a file. Throws `download_failed` instead when there was no byte for too long. */
+export async function pauseBeforeRetry(
+  url: URL,
+  { thrown, fact, lastByteAt, pauseMs, atByte }: Interruption,
+  { retryForMs, signal, log }: Patience,
+): Promise<void> {
+  const idleMs = performance.now() - lastByteAt;
+  if (retryForMs > 0 && idleMs + pauseMs > retryForMs) {
+    const minutes = Math.round(retryForMs / 6000) / 10;
+    throw cannotFetch(url, `no new byte for ${minutes} minutes, at last: ${fact}`, thrown);
+  }
+  const place = atByte === undefined ? '' : ` at byte ${atByte}`;
+  log(`download interrupted${place} (${fact}), again in ${pauseMs / 1000} s`);
+  await pause(pauseMs, signal);
+}
