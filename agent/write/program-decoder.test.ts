@@ -180,10 +180,13 @@ describe('decoding gz by a program', { skip: hasIgzip ? false : 'there is no igz
     assert.match(messageOf(result), /data that is no gz follows behind the end of the compressed image, between byte/);
   });
 
-  // Half of the image twice: the end of the second member says of the first what is true of it.
+  // The same twice: the end of the second member says of the first what is true of it.
   it('takes no second member for garbage that is damaged and holds what the first one holds', async () => {
-    const half = image.subarray(0, 3 * MIB);
+    // Without a partition table: nothing but the decoder tells that there is more than the first member.
+    const half = image.subarray(1.5 * MIB, 4.5 * MIB);
     const first = gzipSync(half, { level: 1 });
+    const alone = await write(first, [wholeFile]);
+    assert.ok(!(alone.result instanceof Error), messageOf(alone.result));
     const later = Buffer.from(first);
     later.writeUInt32LE(1_700_000_000, 4);
     for (const second of [first, later, withName(first), gzipSync(half, { level: 9 }), gzipSync('')]) {
@@ -229,7 +232,9 @@ describe('decoding gz by a program', { skip: hasIgzip ? false : 'there is no igz
   });
 });
 
+/** Nothing but zeros is padding, as the end of a member without content would be. */
 function isDamaged(member: Buffer): boolean {
+  if (member.every((byte) => byte === 0)) return false;
   try {
     gunzipSync(member);
     return false;
