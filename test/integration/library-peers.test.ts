@@ -253,6 +253,19 @@ describe('machines that write the same image at once', () => {
     assert.ok((one.written.fromPeers?.bytes ?? 0) > 0, `it was asked ${peer.asked} times`);
   });
 
+  it('leave one that says what it has and never gives it, after a few questions', async () => {
+    await using site = new Site();
+    await using server = await libraryServer(packed);
+    await using peer = await pretend(site, () => undefined);
+
+    const one = await install('f1', site, server);
+
+    await assertHolds(one);
+    assert.deepEqual(one.written.fromPeers, { bytes: 0, peers: 0 });
+    // Two at once, and one that was begun when the fifth was late.
+    assert.ok(peer.asked >= 5 && peer.asked <= 7, `it was asked ${peer.asked} times`);
+  });
+
   it('write alone when no others are there', async () => {
     await using site = new Site();
     await using server = await libraryServer(packed);

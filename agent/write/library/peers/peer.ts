@@ -37,8 +37,8 @@ export class Peer {
   readonly #memory = Buffer.allocUnsafeSlow(POLL_BYTES);
   #requests = 0;
   #busyUntil = 0;
-  /** Questions in a row that it did not answer in time. */
-  #late = 0;
+  /** Questions in a row that it did not answer in time: one that says at once what it has may never give it. */
+  readonly #late = { set: 0, frame: 0 };
 
   constructor(name: string, digest: string, about: { readonly frames: number; readonly timing: PeerTiming }) {
     this.name = name;
@@ -55,7 +55,7 @@ export class Peer {
   async refresh(signal: AbortSignal): Promise<number> {
     const { frames, bytes: expected, count } = this.held;
     const bytes = Buffer.alloc(expected.length);
-    if (!(await this.#get(this.#base, bytes, { signal, memory: this.#memory }))) return 0;
+    if (!(await this.#get('set', bytes, { signal, memory: this.#memory }))) return 0;
     const held = FrameSet.from(bytes, frames);
     if (held === undefined) throw bad('it has another image');
     this.held = held;
@@ -70,7 +70,7 @@ export class Peer {
   ): Promise<boolean> {
     this.#requests += 1;
     try {
-      const isGot = await this.#get(`${this.#base}/${number}`, into, { signal, memory });
+      const isGot = await this.#get(number, into, { signal, memory });
       // Until it is known whether that was right, nothing more is asked for.
       if (isGot) await check();
       else this.#busyUntil = performance.now() + BUSY_MS;
@@ -81,7 +81,7 @@ export class Peer {
   }
 
   async #get(
-    url: string,
+    what: 'set' | number,
     into: Buffer,
     { memory, signal: parent }: { memory: Buffer; signal: AbortSignal },
   ): Promise<boolean> {
@@ -90,7 +90,7 @@ export class Peer {
     const signal = AbortSignal.any([parent, deadline]);
     // A peer that sends us elsewhere is none.
     const options = { headers: {}, proxy: {}, redirects: 0, answerMs, signal, memory };
-    const response = await this.#ask(url, options);
+    const response = await this.#ask(what, options);
     if (response === undefined) return false;
     const end = (): void => response.destroy(bad(`its answer took more than ${frameMs / 1000} s`));
     signal.addEventListener('abort', end, { once: true });
@@ -107,15 +107,16 @@ export class Peer {
   }
 
   /** Undefined: it does not answer in time, and is let alone for a while as if it had said that it is busy. */
-  async #ask(url: string, options: GetOptions): Promise<HttpResponse | undefined> {
+  async #ask(what: 'set' | number, options: GetOptions): Promise<HttpResponse | undefined> {
+    const kind = what === 'set' ? 'set' : 'frame';
     try {
-      const response = await httpGet(new URL(url), options);
-      this.#late = 0;
+      const response = await httpGet(new URL(what === 'set' ? this.#base : `${this.#base}/${what}`), options);
+      this.#late[kind] = 0;
       return response;
     } catch (thrown) {
       options.signal.throwIfAborted();
-      this.#late += 1;
-      if (TinsmithError.from(thrown).code !== 'timed_out' || this.#late >= MOST_LATE) throw thrown;
+      this.#late[kind] += 1;
+      if (TinsmithError.from(thrown).code !== 'timed_out' || this.#late[kind] >= MOST_LATE) throw thrown;
       this.#busyUntil = performance.now() + BUSY_MS;
       return undefined;
     }
