@@ -302,3 +302,10 @@ function isSameSet(found: readonly string[], wanted: string): boolean {
   const names = wanted === '' ? [] : wanted.split(', ');
   return found.toSorted().join() === names.toSorted().join();
 }
+
+/** What happened so far, as far as its name fits: `node.ready m1`. */
+export async function eventNames({ store }: ClusterWorld, pattern: RegExp): Promise<readonly string[]> {
+  return (await store.events())
+    .filter(({ name }) => pattern.test(name))
+    .map(({ name, hardware }) => `${name} ${hardware ?? ''}`.trim());
+}
