@@ -1,6 +1,5 @@
 import { decoders } from './decoders.ts';
-import type { Decoder } from './image-format.ts';
-import { type ImageFormat, recognizeFormat } from './image-format.ts';
+import { type Decoder, type ImageFormat, recognizeFormat } from './image-format.ts';
 import { pullFrom, type StoppableSink } from './pull-from.ts';
 
 /**

@@ -1,7 +1,8 @@
 import type { RootioParams } from '#proto/actions/rootio.ts';
 import { type FileSystemLayout, parseStorageLayout, type StorageLayout } from '#proto/actions/storage-layout.ts';
 import { messageOf, TinsmithError } from '#proto/errors.ts';
-import { partitionDisk, wipeDisk } from '../write/partition-disk.ts';
+import { clearDisk } from '../write/clear-disk.ts';
+import { partitionDisk } from '../write/partition-disk.ts';
 import type { ActionContext } from './action-context.ts';
 import { requireSuccess } from './program-failure.ts';
 import { makeVolumeGroups, releaseVolumeGroups } from './volume-groups.ts';
@@ -62,7 +63,7 @@ async function wipeAll({ disks, volumeGroups }: StorageLayout, context: ActionCo
   for (const { device } of disks) {
     {
       await using disk = await context.machine.openDisk(device, context);
-      await wipeDisk(disk, context);
+      await clearDisk(disk, context);
     }
     await context.machine.rereadPartitionTable(device, [], context);
     context.log('agent', `wiped ${device}`);

@@ -1,19 +1,20 @@
-import { crc32 } from 'node:zlib';
 import { TinsmithError } from '#proto/errors.ts';
 import type { Disk } from '../machine/machine.ts';
 import { alignedBuffer } from './aligned-buffers.ts';
 import { END_BYTES } from './disk-writer.ts';
-import { type PartitionTable, readPartitionTable, stretchGpt } from './partition-table.ts';
+import {
+  GPT_TYPE,
+  markBootable,
+  type PartitionTable,
+  partitionType,
+  readPartitionTable,
+  stretchGpt,
+} from './partition-table.ts';
 
 /** The part of the first block that is code; then come the disk's signature and the table. */
 const CODE_BYTES = 440;
-const TYPES = {
-  /** C12A7328-F81F-11D2-BA4B-00A0C93EC93B as it lies on the disk. */
-  efi: '28732ac11ff8d211ba4b00a0c93ec93b',
-  /** 21686148-6449-6E6F-744E-656564454649. */
-  biosBoot: Buffer.from('Hah!IdontNeedEFI').toString('hex'),
-};
-const LEGACY_BOOTABLE = 0b100;
+/** Of an EFI system partition in an MBR. */
+const MBR_EFI = 'ef';
 
 /** Where a disk can be started from. */
 export interface BootPlaces {
@@ -27,12 +28,12 @@ export interface BootPlaces {
 /** Throws `device_unfit` when the disk has no partition table. */
 export async function readBootPlaces(disk: Disk): Promise<BootPlaces> {
   const { head, table } = await readHead(disk);
-  const types = table.partitions.map(({ number }) => ({ number, type: typeOf(head, table, number) }));
-  const efi = types.find(({ type }) => type === TYPES.efi || type === 'ef');
+  const types = table.partitions.map(({ number }) => ({ number, type: partitionType(head, table, number) }));
+  const efi = types.find(({ type }) => type === GPT_TYPE.efi || type === MBR_EFI);
   return {
     table: table.kind,
     ...(efi === undefined ? {} : { efi: efi.number }),
-    hasRoomForBios: table.kind === 'mbr' || types.some(({ type }) => type === TYPES.biosBoot),
+    hasRoomForBios: table.kind === 'mbr' || types.some(({ type }) => type === GPT_TYPE.biosBoot),
   };
 }
 
@@ -99,13 +100,11 @@ interface Head {
 /** Writes the beginning of a disk, and a GPT's copy at its end, with at most this one partition marked. Throws `write_failed`. */
 async function writeMarked(disk: Disk, { head, table }: Head, number: number | undefined): Promise<void> {
   const ends: [Buffer, number][] = [[head, 0]];
-  if (table.kind === 'mbr') {
-    for (let index = 0; index < 4; index++) head.writeUInt8(index + 1 === number ? 0x80 : 0, 446 + index * 16);
-  } else {
+  markBootable(head, table, number);
+  if (table.kind === 'gpt') {
     const tail = alignedBuffer(END_BYTES);
     const tailAt = disk.sizeBytes - END_BYTES;
     await disk.read(tail, tailAt);
-    markGptEntry(head, table, number);
     stretchGpt(head, tail, { sizeBytes: disk.sizeBytes, blockBytes: table.blockBytes });
     // First the copy.
     ends.unshift([tail, tailAt]);
@@ -128,32 +127,4 @@ async function readHead(disk: Disk): Promise<Head> {
   const table = readPartitionTable(head, disk.logicalBlockBytes);
   if (table !== undefined) return { head, table };
   throw new TinsmithError('device_unfit', `cannot make ${disk.device} boot: it has no partition table`);
-}
-
-/** In hex: a GUID, or the byte of an MBR. */
-function typeOf(head: Buffer, table: PartitionTable, number: number): string {
-  if (table.kind === 'mbr') return head.toString('hex', 446 + (number - 1) * 16 + 4, 446 + (number - 1) * 16 + 5);
-  return gptEntry(head, table, number).toString('hex', 0, 16);
-}
-
-function gptEntry(head: Buffer, { blockBytes }: PartitionTable, number: number): Buffer {
-  const entriesAt = Number(head.readBigUInt64LE(blockBytes + 72)) * blockBytes;
-  const entryBytes = head.readUInt32LE(blockBytes + 84);
-  return head.subarray(entriesAt + (number - 1) * entryBytes, entriesAt + number * entryBytes);
-}
-
-/** The attribute that gptmbr.bin looks for. The header's own checksum follows with `stretchGpt`. */
-function markGptEntry(head: Buffer, table: PartitionTable, number: number | undefined): void {
-  for (const partition of table.partitions) {
-    const entry = gptEntry(head, table, partition.number);
-    const others = entry.readUInt8(48) & ~LEGACY_BOOTABLE;
-    entry.writeUInt8(partition.number === number ? others | LEGACY_BOOTABLE : others, 48);
-  }
-  const { blockBytes } = table;
-  const entriesAt = Number(head.readBigUInt64LE(blockBytes + 72)) * blockBytes;
-  const entriesBytes = head.readUInt32LE(blockBytes + 80) * head.readUInt32LE(blockBytes + 84);
-  head.writeUInt32LE(crc32(head.subarray(entriesAt, entriesAt + entriesBytes)), blockBytes + 88);
-  const header = head.subarray(blockBytes, blockBytes + head.readUInt32LE(blockBytes + 12));
-  header.writeUInt32LE(0, 16);
-  header.writeUInt32LE(crc32(header), 16);
 }

@@ -4,13 +4,12 @@ import { TinsmithError } from '#proto/errors.ts';
 import type { Disk } from '../machine/machine.ts';
 import { alignedBuffer } from './aligned-buffers.ts';
 import { END_BYTES } from './disk-writer.ts';
-import { gptTailBytes, type NewPartition, stretchGpt, writeGpt, writeMbr } from './partition-table.ts';
+import { GPT_TYPE, gptTailBytes, type NewPartition, stretchGpt, writeGpt, writeMbr } from './partition-table.ts';
 
 /** The first partition starts and every other one is aligned here. */
 const ALIGN_BYTES = 1 << 20;
 /** The unit of sizes in a layout, whatever the disk's own blocks are. */
 const UNIT_BYTES = 512;
-const WIPE_BYTES = 1 << 30;
 
 /**
  * Replaces a disk's partition table. Nothing else of the disk is touched, but both ends are cleared of what was there. Throws
@@ -34,24 +33,6 @@ export async function partitionDisk(
   }
   await disk.write(tail, disk.sizeBytes - END_BYTES);
   await disk.write(head, 0);
-  await disk.flush();
-}
-
-/** Zeros to the first GiB and the last MiB, as Tinkerbell's wipe, and the end as well. */
-export async function wipeDisk(
-  disk: Disk,
-  events: { signal: AbortSignal; progress: (progress: { done: number; total: number }) => void },
-): Promise<void> {
-  const zeros = alignedBuffer(4 << 20);
-  const total = Math.min(WIPE_BYTES, disk.sizeBytes);
-  for (let done = 0; done < total; ) {
-    events.signal.throwIfAborted();
-    const count = Math.min(zeros.length, total - done);
-    await disk.write(zeros.subarray(0, count), done);
-    done += count;
-    events.progress({ done, total });
-  }
-  if (disk.sizeBytes > END_BYTES) await disk.write(zeros.subarray(0, END_BYTES), disk.sizeBytes - END_BYTES);
   await disk.flush();
 }
 
@@ -90,8 +71,8 @@ function doesNotFit(disk: Disk, fact: string): TinsmithError {
 
 const LINUX = '0fc63daf-8483-4772-8e79-3d69d8477de4';
 const GPT_TYPES: Readonly<Record<string, string>> = {
-  BIOS: '21686148-6449-6e6f-744e-656564454649',
-  EFI: 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b',
+  BIOS: GPT_TYPE.biosBoot,
+  EFI: GPT_TYPE.efi,
   SWAP: '0657fd6d-a4ab-43c4-84e5-0933c84b4f4f',
   LVM: 'e6d6d379-f507-44c2-a23c-238f2a3df928',
   RAID: 'a19d880f-05fc-4d3b-a006-743f0f84911e',

@@ -4,6 +4,7 @@ import { TinsmithError } from '#proto/errors.ts';
 
 // GPT: UEFI specification 2.10, chapter 5. MBR: its section 5.2.
 
+/** What is on a disk, and where. */
 export interface PartitionTable {
   readonly kind: 'gpt' | 'mbr';
   /** Block size that the table counts in. */
@@ -13,15 +14,25 @@ export interface PartitionTable {
   readonly copyBytes?: number;
 }
 
+/** Both blocks belong to it. */
 export interface TablePartition {
   readonly number: number;
   readonly firstBlock: number;
   readonly lastBlock: number;
 }
 
+/** Types of GPT partitions that boot code looks for. */
+export const GPT_TYPE = {
+  efi: 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b',
+  biosBoot: '21686148-6449-6e6f-744e-656564454649',
+} as const;
+
+/** What every program makes; others are read as well. */
 export const GPT_ENTRY_BYTES = 128;
 export const GPT_ENTRIES = 128;
 const SIGNATURE = 'EFI PART';
+/** Attribute of a GPT entry, in the first byte of eight. */
+const LEGACY_BOOTABLE = 0b100;
 
 interface GptHeader {
   readonly headerBytes: number;
@@ -85,6 +96,36 @@ export function partitionUuids(head: Buffer, blockBytes: number): ReadonlyMap<nu
   if (partitions.length === 0) return new Map();
   const signature = hex(head.readUInt32LE(440), 8);
   return new Map(partitions.map(({ number }) => [number, `${signature}-${hex(number, 2)}`]));
+}
+
+/** Type of a partition of the table in `head`: a UUID, or the byte of an MBR in hex. */
+export function partitionType(head: Buffer, { kind, blockBytes }: PartitionTable, number: number): string {
+  const gpt = kind === 'gpt' ? readGptHeader(head, blockBytes) : undefined;
+  if (gpt === undefined) return hex(head.readUInt8(446 + (number - 1) * 16 + 4), 2);
+  return guidText(entriesOf(head, gpt, blockBytes).subarray((number - 1) * gpt.entryBytes));
+}
+
+/**
+ * Marks a partition as the one that BIOS boot code starts, and no other; undefined: none at all. A GPT's copy at the end of the disk
+ * follows with `stretchGpt`.
+ */
+export function markBootable(head: Buffer, table: PartitionTable, number: number | undefined): void {
+  if (table.kind === 'mbr') {
+    for (let index = 0; index < 4; index++) head.writeUInt8(index + 1 === number ? 0x80 : 0, 446 + index * 16);
+    return;
+  }
+  const { blockBytes } = table;
+  const gpt = readGptHeader(head, blockBytes);
+  if (gpt === undefined) return;
+  const entries = entriesOf(head, gpt, blockBytes);
+  for (const partition of table.partitions) {
+    const at = (partition.number - 1) * gpt.entryBytes + 48;
+    const others = entries.readUInt8(at) & ~LEGACY_BOOTABLE;
+    entries.writeUInt8(partition.number === number ? others | LEGACY_BOOTABLE : others, at);
+  }
+  const header = head.subarray(blockBytes, blockBytes * 2);
+  header.writeUInt32LE(crc32(entries), 88);
+  sealHeader(header, gpt.headerBytes);
 }
 
 function hex(number: number, digits: number): string {
@@ -181,9 +222,10 @@ export function gptTailBytes(blockBytes: number): number {
   return blockBytes + GPT_ENTRIES * GPT_ENTRY_BYTES;
 }
 
+/** For a GPT. */
 export interface NewPartition {
+  /** UUIDs. */
   readonly type: string;
-  /** A UUID. */
   readonly guid: string;
   readonly name: string;
   readonly firstBlock: number;
@@ -223,6 +265,7 @@ export function writeGpt(
   sealHeader(header, 92);
 }
 
+/** For an MBR; `type` is its byte there. */
 export interface NewMbrPartition {
   readonly type: number;
   readonly isActive: boolean;

@@ -21,6 +21,8 @@ const PROGRAMS: Partial<Readonly<Record<ImageFormat, readonly string[]>>> = {
   xz: ['xz', '--decompress', '--stdout', '--threads=0', '--memlimit-mt-decompress=25%', '--no-sparse'],
 };
 
+const MARK_BYTES = 32;
+
 /** The fastest decoder of a format that there is here: a program, or our own. */
 export async function fastestDecoder(
   format: ImageFormat,
@@ -67,7 +69,6 @@ function gzMembers(filter: ProgramFilter, sink: ImageSink): Decoder {
   };
 }
 
-const MARK_BYTES = 32;
 /** xz checks all that it is given, but takes what follows behind the image for a stream cut short: the walker knows better, and where. */
 function xzStreams(filter: ProgramFilter, sink: ImageSink): Decoder {
   const decoder = programDecoder(filter, 'xz', (bytes) => putBytes(sink, bytes));

@@ -15,8 +15,10 @@ import { DiskEnds } from './disk-ends.ts';
 import { DiskWriter, tooSmall } from './disk-writer.ts';
 import { fastestDecoder, type StartFilter, UnsureDecoderError } from './program-decoder.ts';
 import { type ReadBackEvents, readBack } from './read-back.ts';
+import { requireSum } from './require-sum.ts';
 import { WriteResume } from './write-resume.ts';
 
+/** Which image, from where, and how much it is checked. */
 export interface ImageRequest {
   readonly url: string;
   readonly proxy: ProxyParams;
@@ -39,12 +41,14 @@ export interface ImageRequest {
   readonly unwrap?: (inner: ImageSink) => UnwrappingSink;
 }
 
+/** Takes what holds an image, and passes the image on. */
 export interface UnwrappingSink extends ImageSink {
   /** Everything has come. Throws `corrupt_image` if that is no image. */
   finish(): Promise<void>;
   close(): void;
 }
 
+/** How far a write is. */
 export interface ImageProgress {
   readonly format: ImageFormat;
   /** Downloaded bytes and, if known, how many there are. */
@@ -54,12 +58,14 @@ export interface ImageProgress {
   readonly written: number;
 }
 
+/** Whom a write tells, and who ends it. */
 export interface WriteEvents extends ReadBackEvents {
   readonly log: (text: string) => void;
   /** After every batch of about 1 MiB. */
   readonly progress: (progress: ImageProgress) => void;
 }
 
+/** What was done. */
 export interface ImageWritten {
   readonly format: ImageFormat;
   readonly imageBytes: number;
@@ -75,8 +81,8 @@ const STARTS = 5;
 /**
  * Streams an image to a disk: fetch, recognise, decompress, verify, write; both ends of the disk come last, so that a disk on
  * which anything went wrong does not boot. It keeps no state elsewhere. Run again, it starts from nothing, but for a raw image that
- * its server names by a strong ETag and whose sum is known: of that it fetches what is not on the disk. Throws TinsmithError; after the first byte was
- * written, no partition table is on the disk then.
+ * its server names by a strong ETag and whose sum is known: of that it fetches what is not on the disk. Throws TinsmithError; after
+ * the first byte was written, no partition table is on the disk then.
  */
 export async function writeImage(disk: Disk, request: ImageRequest, events: WriteEvents): Promise<ImageWritten> {
   let { startFilter, ...how } = request;
@@ -209,12 +215,6 @@ async function takeUp(
 
 function requireFileSum(request: ImageRequest, hash: Hash | undefined): void {
   requireSum(request.sha256From ?? 'IMG_SHA256', 'the downloaded file', request.sha256, hash?.digest('hex'));
-}
-
-function requireSum(variable: string, what: string, expected: string | undefined, found: string | undefined): void {
-  if (expected === undefined || expected === found) return;
-  const sentence = `${what} has the SHA-256 ${found} and ${variable} says ${expected}: use the right image or the right sum`;
-  throw new TinsmithError('checksum_mismatch', sentence);
 }
 
 function sinkOf({ unwrap }: ImageRequest, writer: DiskWriter): UnwrappingSink {

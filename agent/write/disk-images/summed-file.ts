@@ -1,6 +1,7 @@
 import { createHash, hash } from 'node:crypto';
 import { TinsmithError } from '#proto/errors.ts';
 import type { SeekableFile } from '#transfer/disk-images/disk-image.ts';
+import { requireSum } from '../require-sum.ts';
 
 /** A file that is read at any place, into memory of whoever asks. */
 export interface PlacedFile extends SeekableFile {
@@ -41,10 +42,8 @@ export class SummedFile implements PlacedFile {
       whole.update(part);
       for (let at = 0; at < part.length; at += CHUNK_BYTES) sums.push(sumOf(part.subarray(at, at + CHUNK_BYTES)));
     }
-    const found = whole.digest('hex');
-    if (found === expected) return new SummedFile(file, sums);
-    const sentence = `the file has the SHA-256 ${found} and IMG_SHA256 says ${expected}: use the right image or the right sum`;
-    throw new TinsmithError('checksum_mismatch', sentence);
+    requireSum('IMG_SHA256', 'the file', expected, whole.digest('hex'));
+    return new SummedFile(file, sums);
   }
 
   async read(offset: number, bytes: number): Promise<Buffer> {

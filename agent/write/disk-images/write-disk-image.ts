@@ -1,4 +1,5 @@
 import { TinsmithError } from '#proto/errors.ts';
+import { cutExtents } from '#transfer/disk-images/cut-extents.ts';
 import type { DiskImage, Extent } from '#transfer/disk-images/disk-image.ts';
 import { decodeExtent } from '#transfer/disk-images/extent-decoder.ts';
 import { needsRanges, openDiskImage } from '#transfer/disk-images/open-disk-image.ts';
@@ -12,8 +13,10 @@ import { WriteMemory } from '../library/write-memory.ts';
 import { type ImageRequest, type WriteEvents, writeImage } from '../write-image.ts';
 import { type PlacedFile, SummedFile } from './summed-file.ts';
 
+/** As for a streamed image; of a decoded one nobody knows a sum. */
 export type DiskImageRequest = Omit<ImageRequest, 'rawSha256'>;
 
+/** What was done. */
 export interface DiskImageWritten {
   readonly format: string;
   /** Of the disk that the image describes. */
@@ -181,7 +184,8 @@ class ExtentRun {
   /** What belongs into the first MiB: the partition table is looked at before anything is written. */
   async readHead(): Promise<void> {
     const [slot] = this.#slots;
-    const head = piecesOf(this.#image.extents).filter(({ diskOffset }) => diskOffset < END_BYTES);
+    const pieces = [...cutExtents(this.#image.extents, PIECE_BYTES)];
+    const head = pieces.filter(({ diskOffset }) => diskOffset < END_BYTES);
     if (slot === undefined) return;
     for (const extent of head) {
       const coded = slot.fetched.subarray(0, extent.fileBytes);
@@ -256,23 +260,12 @@ class ExtentRun {
   }
 }
 
-/** Long plain extents are cut to what one write takes. */
-function piecesOf(extents: readonly Extent[]): readonly Extent[] {
-  return extents.flatMap((extent) => {
-    if (extent.coding !== 'plain') return extent;
-    return Array.from({ length: Math.ceil(extent.diskBytes / PIECE_BYTES) }, (_, i) => {
-      const bytes = Math.min(PIECE_BYTES, extent.diskBytes - i * PIECE_BYTES);
-      const [diskOffset, fileOffset] = [extent.diskOffset + i * PIECE_BYTES, extent.fileOffset + i * PIECE_BYTES];
-      return { ...extent, diskOffset, fileOffset, diskBytes: bytes, fileBytes: bytes };
-    });
-  });
-}
-
 /** In the order of the file; neighbours are fetched with one request. */
 function groupsOf(extents: readonly Extent[]): readonly (readonly Extent[])[] {
   const groups: Extent[][] = [];
   let end = 0;
-  for (const extent of piecesOf(extents).toSorted((a, b) => a.fileOffset - b.fileOffset)) {
+  const pieces = [...cutExtents(extents, PIECE_BYTES)];
+  for (const extent of pieces.toSorted((a, b) => a.fileOffset - b.fileOffset)) {
     const group = groups.at(-1);
     const start = group?.[0]?.fileOffset ?? 0;
     const reach = Math.max(end, extent.fileOffset + extent.fileBytes);

@@ -1,3 +1,4 @@
+import { cutExtents } from '#transfer/disk-images/cut-extents.ts';
 import type { DiskImage, Extent, SeekableFile } from '#transfer/disk-images/disk-image.ts';
 import { decodeExtent } from '#transfer/disk-images/extent-decoder.ts';
 import type { ImagePiece } from '../image-piece.ts';
@@ -62,7 +63,8 @@ async function readGroup(group: ExtentGroup | undefined, file: SeekableFile): Pr
 /** Neighbours on the disk that lie near each other in the file become one read. */
 export function groupExtents({ extents }: DiskImage): readonly ExtentGroup[] {
   const groups: { start: number; end: number; bytes: number; diskBytes: number; extents: Extent[] }[] = [];
-  for (const extent of cut(extents.toSorted((a, b) => a.diskOffset - b.diskOffset))) {
+  const inOrder = extents.toSorted((a, b) => a.diskOffset - b.diskOffset);
+  for (const extent of cutExtents(inOrder, READ_BYTES)) {
     const { fileOffset, fileBytes, diskBytes } = extent;
     const last = groups.at(-1);
     const start = Math.min(last?.start ?? fileOffset, fileOffset);
@@ -77,19 +79,4 @@ export function groupExtents({ extents }: DiskImage): readonly ExtentGroup[] {
     }
   }
   return groups;
-}
-
-/** Long plain extents are cut to what one read takes. */
-function* cut(extents: readonly Extent[]): Generator<Extent> {
-  for (const extent of extents) {
-    if (extent.coding !== 'plain') {
-      yield extent;
-      continue;
-    }
-    for (let done = 0; done < extent.diskBytes; done += READ_BYTES) {
-      const bytes = Math.min(READ_BYTES, extent.diskBytes - done);
-      const [diskOffset, fileOffset] = [extent.diskOffset + done, extent.fileOffset + done];
-      yield { ...extent, diskOffset, fileOffset, diskBytes: bytes, fileBytes: bytes };
-    }
-  }
 }

@@ -2,8 +2,10 @@ import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, TinsmithError } from '#proto/errors.ts';
 import type { SeekableFile } from '#transfer/disk-images/disk-image.ts';
+import { writeAll } from '../synced-files.ts';
 import { seekableHandle } from './local-file.ts';
 
+/** A file without a name; disposing it frees its bytes. */
 export interface Spool extends AsyncDisposable {
   readonly file: SeekableFile;
 }
@@ -17,7 +19,7 @@ export async function spool(stream: AsyncIterable<Uint8Array>, folder: string): 
   try {
     let bytes = 0;
     for await (const piece of stream) {
-      await writeAll(handle, piece, bytes);
+      await keep(handle, piece, bytes);
       bytes += piece.length;
     }
     return { file: seekableHandle(handle, bytes), [Symbol.asyncDispose]: () => handle.close() };
@@ -36,14 +38,12 @@ async function openNameless(folder: string): Promise<FileHandle> {
   }
 }
 
-async function writeAll(handle: FileHandle, piece: Uint8Array, offset: number): Promise<void> {
+async function keep(handle: FileHandle, piece: Uint8Array, keptBytes: number): Promise<void> {
   try {
-    for (let done = 0; done < piece.length; ) {
-      done += (await handle.write(piece, done, piece.length - done, offset + done)).bytesWritten;
-    }
+    await writeAll(handle, piece);
   } catch (cause) {
     const reason = messageOf(cause);
-    const sentence = `cannot keep the source of the image beside the library, ${offset} bytes so far: ${reason}: free some space`;
+    const sentence = `cannot keep the source of the image beside the library, ${keptBytes} bytes so far: ${reason}: free some space`;
     throw new TinsmithError('write_failed', sentence, { cause });
   }
 }

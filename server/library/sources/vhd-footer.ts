@@ -1,4 +1,5 @@
 import { TinsmithError } from '#proto/errors.ts';
+import type { ImageLimit } from '#transfer/disk-images/disk-image.ts';
 import { isVhdFooter, openVhd } from '#transfer/disk-images/vhd.ts';
 
 const FOOTER_BYTES = 512;
@@ -9,7 +10,7 @@ const FOOTER_BYTES = 512;
  */
 export async function* withoutVhdFooter(
   stream: AsyncIterable<Uint8Array>,
-  limit: { readonly requireFits: (bytes: number) => void },
+  limit: ImageLimit,
 ): AsyncGenerator<Uint8Array> {
   let kept = Buffer.alloc(0);
   let bytes = 0;
