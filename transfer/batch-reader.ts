@@ -3,6 +3,7 @@ import { TinsmithError } from '#proto/errors.ts';
 const BATCH_BYTES = 1 << 20;
 /** 8 MiB are read ahead of the decoder at most. */
 const BATCHES = 8;
+/** What one reader holds. */
 export const BATCH_READER_BYTES = BATCHES * BATCH_BYTES;
 
 /**

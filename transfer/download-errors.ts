@@ -17,6 +17,7 @@ export class FinalDownloadError extends CarriedError {}
 /** The rest cannot be asked for safely: only the whole download can start again. */
 export class RestartDownloadError extends CarriedError {}
 
+/** What is told to people: which URL, without its secrets, and why. */
 export function cannotFetch(url: URL, fact: string, cause?: unknown): TinsmithError {
   return new TinsmithError('download_failed', `cannot fetch ${shownUrl(url)}: ${fact}`, { cause });
 }

@@ -14,6 +14,7 @@ import type { HttpResponse } from './http-response.ts';
 import { pauseBeforeRetry } from './retry-pause.ts';
 import { type TurnInLine, TurnLog } from './turn-in-line.ts';
 
+/** What is downloaded, and how patiently. */
 export interface DownloadOptions {
   readonly url: string;
   readonly proxy: ProxyParams;
@@ -31,6 +32,7 @@ export interface DownloadOptions {
   readonly access?: DownloadAccess;
 }
 
+/** Waiting times; shorter in tests. */
 export interface DownloadTiming {
   /** For the connection and the head of an answer. */
   readonly answerMs: number;

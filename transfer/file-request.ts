@@ -12,6 +12,7 @@ export interface DownloadAccess {
   authorization(renew: boolean): Promise<string | undefined>;
 }
 
+/** How a file is asked for. */
 export interface FileRequest {
   readonly proxy: ProxyParams;
   readonly signal: AbortSignal;

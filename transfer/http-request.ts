@@ -11,6 +11,7 @@ import { pause } from './pause.ts';
 import { ConnectionReader, type SocketReader, streamReader } from './socket-reader.ts';
 import { type TurnInLine, turnInLine } from './turn-in-line.ts';
 
+/** How a URL is asked for. */
 export interface GetOptions {
   readonly headers: Readonly<Record<string, string>>;
   readonly proxy: ProxyParams;

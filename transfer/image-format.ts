@@ -11,6 +11,7 @@ export interface Decoder {
   settled?(): Promise<void>;
 }
 
+/** What an image may be compressed with. */
 export type ImageFormat = 'raw' | 'gz' | 'xz' | 'zst' | 'bz2';
 
 /** Enough to recognise every format below. */

@@ -1,5 +1,6 @@
 import type { ImageSink } from './image-sink.ts';
 
+/** A sink whose reader may go away. */
 export interface StoppableSink extends ImageSink {
   /** Nobody wants any more. */
   readonly isStopped: boolean;

@@ -7,6 +7,7 @@ import type { HttpResponse } from './http-response.ts';
 import { pauseBeforeRetry } from './retry-pause.ts';
 import { type TurnInLine, TurnLog } from './turn-in-line.ts';
 
+/** As for a download that comes in order. */
 export type RangedFileOptions = Pick<
   DownloadOptions,
   'url' | 'proxy' | 'signal' | 'retryForMs' | 'log' | 'timing' | 'access'

@@ -14,6 +14,7 @@ export interface Interruption {
   readonly atByte?: number;
 }
 
+/** How long somebody is ready to wait. */
 export interface Patience {
   /** How long it may go on without one new byte; 0: until `signal`. */
   readonly retryForMs: number;

@@ -4,6 +4,7 @@ import type { HttpResponse } from './http-response.ts';
 export const LINE_HEADER = 'tinsmith-line';
 const LONGEST_WAIT_MS = 30_000;
 
+/** A place in a server's line. */
 export interface TurnInLine {
   /** 1 is next. */
   readonly place: number;

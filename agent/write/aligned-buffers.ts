@@ -9,6 +9,7 @@ export function alignedBuffers(count: number, sizeBytes: number): Buffer<ArrayBu
   return Array.from({ length: count }, (_, i) => Buffer.from(memory, i * sizeBytes, sizeBytes));
 }
 
+/** One of them. */
 export function alignedBuffer(sizeBytes: number): Buffer<ArrayBuffer> {
   return Buffer.from(new ArrayBuffer(sizeBytes, { maxByteLength: sizeBytes }), 0, sizeBytes);
 }

@@ -24,10 +24,12 @@ export interface ImagePiece {
 
 /** Both ends of the disk, where boot code and partition tables live, are withheld and written last. */
 export const END_BYTES = 1 << 20;
+/** One write, and what has a sum of its own. */
 export const PIECE_BYTES = 4 << 20;
 /** 24 MiB; with the reader's batches the whole pipeline stays below 64 MiB. */
 const BUFFERS = 6;
 
+/** What a writer keeps of the image, and who looks at it first. */
 export interface DiskWriterOptions {
   /** Whether the SHA-256 of the whole image is wanted. */
   readonly hash: boolean;

@@ -4,12 +4,14 @@ import { END_BYTES, type ImageEnds, type ImagePiece } from './disk-writer.ts';
 import { isZeros } from './library/frame-store.ts';
 import type { WriteMemory } from './library/write-memory.ts';
 
+/** Whom reading back tells, and who ends it. */
 export interface ReadBackEvents {
   readonly signal: AbortSignal;
   /** After every piece. */
   readonly readBack?: (progress: { readonly done: number; readonly total: number }) => void;
 }
 
+/** What it reads into and sums up with. */
 export interface ReadBackMemory {
   /** Aligned, of `PIECE_BYTES`: one for each read in flight. */
   readonly buffers: readonly Buffer<ArrayBuffer>[];

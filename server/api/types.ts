@@ -1,7 +1,7 @@
 /**
- * Every request and response of the admin API: JSON Schemas (TypeBox) and the types made from them; those of clusters
- * and images are in cluster-types.ts and image-types.ts. The CLI and the web page import nothing else of the server (types only). Dates are ISO 8601 strings in UTC,
- * sizes are bytes.
+ * Every request and response of the admin API: JSON Schemas (TypeBox) and the types made from them; those of clusters and images are in
+ * cluster-types.ts and image-types.ts. The CLI and the web page import nothing else of the server (types only). Dates are ISO 8601
+ * strings in UTC, sizes are bytes.
  */
 import { type TSchema, Type } from 'typebox';
 import type { ErrorCode } from '#proto/errors.ts';

@@ -26,6 +26,7 @@ export interface ImageJob {
   readonly error?: TinsmithError;
 }
 
+/** What is to be imported, under which name, and what it has to be. */
 export interface ImageOrder extends OutsideChecks {
   readonly name: string;
   /** Absolute path on the server, http or https URL, or OCI reference. */
@@ -50,6 +51,7 @@ export function orderKey(order: ImageOrder): string {
   return createHash('sha256').update(JSON.stringify(order)).digest('hex');
 }
 
+/** Disposing it ends what runs and waits for that. */
 export interface ImageJobs extends AsyncDisposable {
   /**
    * Starts an import. The same order while it runs gives the job that runs; another one for its name, or under another name for a URL
@@ -78,6 +80,7 @@ export interface ImageJobsOptions {
 /** Ended jobs that are still told about. */
 const KEPT = 100;
 
+/** Nothing begins until it is asked for. */
 export function imageJobs({ library, clock, proxy, onAdded }: ImageJobsOptions): ImageJobs {
   const jobs = new Map<string, RunningJob>();
   const orders = new Map<string, StartedOrder>();

@@ -45,6 +45,7 @@ export interface ImageLibrary {
   readonly mirrors: ImageMirrors;
 }
 
+/** An image as its name stands for it now. */
 export interface LibraryImage {
   readonly name: string;
   /** SHA-256 of the index, lower-case hex: it vouches for every byte. */
@@ -82,6 +83,7 @@ interface Working {
   readonly progress: (imageBytes: number) => void;
 }
 
+/** What is known of an image beforehand, and how it is packed. */
 export interface AddOptions extends Working {
   readonly source: string;
   /** Of zstd, 1 to 19. */

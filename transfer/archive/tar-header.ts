@@ -2,6 +2,7 @@ import { TinsmithError } from '#proto/errors.ts';
 
 // One header block: POSIX.1-2017 "pax" (ustar) and the GNU and v7 forms that GNU tar, bsdtar and Python write.
 
+/** Headers fill one, data is padded to whole ones. */
 export const BLOCK_BYTES = 512;
 
 /** The fields of one header block as they stand there; extended headers before it may overrule them. */
@@ -72,6 +73,7 @@ export function gnuSparseRealSize(header: Buffer): number {
   return size(header, 483);
 }
 
+/** `fact` says where it is not a tar file. */
 export function damaged(fact: string): TinsmithError {
   return new TinsmithError('corrupt_image', `the archive is damaged: ${fact}`);
 }

@@ -17,8 +17,10 @@ import {
   type TarHeader,
 } from './tar-header.ts';
 
+/** What an entry makes. */
 export type TarEntryKind = 'file' | 'directory' | 'symbolicLink' | 'hardLink' | 'character' | 'block' | 'fifo';
 
+/** One entry, with what its extended headers overrule. */
 export interface TarEntry extends Omit<TarHeader, 'type' | 'sizeBytes'> {
   readonly kind: TarEntryKind;
   /** Of the file as it is used, holes included. */

@@ -7,6 +7,7 @@ export interface SeekableFile {
   read(offset: number, bytes: number): Promise<Buffer>;
 }
 
+/** Formats with tables; all else is raw or compressed. */
 export type DiskImageFormat = 'qcow2' | 'vmdk' | 'vhdx' | 'vhd' | 'vdi';
 
 /** The image as a disk: what is in no extent reads as zeros. */
@@ -21,6 +22,7 @@ export interface DiskImage {
   readonly dataFile?: string;
 }
 
+/** A part of the disk that the file has bytes of. */
 export interface Extent {
   /** On the disk. The last one of a disk may be cut at its end. */
   readonly diskOffset: number;
@@ -138,10 +140,12 @@ function isNear(start: number, last: number, next: number, bytes: number): boole
   return next - (last + bytes) <= 65_536 && next + bytes - start <= 4 << 20;
 }
 
+/** The image contradicts itself or its file: no program can read it right. */
 export function damaged(format: DiskImageFormat, fact: string): TinsmithError {
   return new TinsmithError('corrupt_image', `the ${format} image is damaged: ${fact}`);
 }
 
+/** The image may be whole; qemu-img can make sense of it. */
 export function unsupported(format: DiskImageFormat, fact: string): TinsmithError {
   const fix = 'convert it with qemu-img convert -O qcow2';
   return new TinsmithError('unsupported', `cannot use the ${format} image: ${fact}: ${fix}`);

@@ -26,10 +26,12 @@ interface Header {
   readonly coding: 'deflate' | 'zstd';
 }
 
+/** By its mark. */
 export function isQcow2(start: Buffer): boolean {
   return start.toString('latin1', 0, 4) === 'QFI\xfb';
 }
 
+/** Versions 2 and 3. `start`: the first 64 KiB. Throws as `openDiskImage` does. */
 export async function openQcow2(source: SeekableFile, start: Buffer, limit: ImageLimit): Promise<DiskImage> {
   const header = readHeader(start);
   const { clusterBytes, virtualBytes, l1Entries, l1Offset } = header;

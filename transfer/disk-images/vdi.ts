@@ -13,10 +13,12 @@ import {
 
 const LEAST_SPECIAL = 0xffff_fffe;
 
+/** By its mark. */
 export function isVdi(start: Buffer): boolean {
   return start.length >= 0x1c8 && start.readUInt32LE(0x40) === 0xbeda_107f;
 }
 
+/** Version 1.1, growing or fixed. `start`: the first 64 KiB. Throws as `openDiskImage` does. */
 export async function openVdi(source: SeekableFile, start: Buffer, limit: ImageLimit): Promise<DiskImage> {
   const version = start.readUInt32LE(0x44);
   if (version !== 0x0001_0001) throw unsupported('vdi', `its version is ${version >>> 16}.${version & 0xffff}`);

@@ -17,6 +17,7 @@ const UNUSED = 0xffff_ffff;
 /** Programs that round the disk to whole cylinders and mean that size; of others the size as written counts, as in QEMU. */
 const COUNTS_CYLINDERS = ['vpc ', 'vs  ', 'qemu'];
 
+/** By its mark. */
 export function isVhdFooter(footer: Buffer): boolean {
   return footer.toString('latin1', 0, 8) === 'conectix';
 }

@@ -31,10 +31,12 @@ interface Region {
   readonly bytes: number;
 }
 
+/** By its mark. */
 export function isVhdx(start: Buffer): boolean {
   return start.toString('latin1', 0, 8) === 'vhdxfile';
 }
 
+/** Growing or fixed, with nothing left in its log. Throws as `openDiskImage` does. */
 export async function openVhdx(source: SeekableFile, limit: ImageLimit): Promise<DiskImage> {
   await refuseDirty(source);
   const regions = await readRegions(source);

@@ -29,6 +29,7 @@ interface Header {
   readonly isDeflated: boolean;
 }
 
+/** By its mark, or as a descriptor in a file of its own. */
 export function isVmdk(start: Buffer): boolean {
   return ['KDMV', 'COWD'].includes(start.toString('latin1', 0, 4)) || isDescriptor(start);
 }
@@ -37,6 +38,10 @@ function isDescriptor(start: Buffer): boolean {
   return /^# ?Disk DescriptorFile/i.test(start.toString('latin1', 0, 64));
 }
 
+/**
+ * One sparse file, streamOptimized ones too, or a descriptor of one flat file. `start`: the first 64 KiB. Throws as `openDiskImage`
+ * does.
+ */
 export async function openVmdk(source: SeekableFile, start: Buffer, limit: ImageLimit): Promise<DiskImage> {
   if (isDescriptor(start)) return openFlat(start.toString('latin1'), limit);
   if (start.toString('latin1', 0, 4) === 'COWD') throw unsupported('vmdk', 'it is in the old COWD format');

@@ -2,6 +2,7 @@ import { TinsmithError } from '#proto/errors.ts';
 
 // OCI Image Specification 1.1: index and manifest; the same fields in Docker's version 2, schema 2.
 
+/** A blob that a manifest names. */
 export interface Layer {
   /** `sha256:` and 64 hexadecimal digits. */
   readonly digest: string;

@@ -11,6 +11,7 @@ import { pause } from '../pause.ts';
 
 // OCI Distribution Specification 1.1, "Pull", and Docker's token authentication (distribution/spec/auth/token).
 
+/** Which repository, and how it is reached. */
 export interface RegistryOptions {
   readonly image: OciReference;
   readonly credentials?: { readonly username: string; readonly password: string };

@@ -7,6 +7,7 @@ import { ask, command, type WipeMethod, type WipeTarget } from './wipe-method.ts
 const PASSWORD = 'tinsmith';
 const AS_USER = ['--user-master', 'u'] as const;
 
+/** What a drive says of its security feature set. */
 export interface AtaSecurity {
   readonly isSupported: boolean;
   readonly isEnabled: boolean;
@@ -16,6 +17,7 @@ export interface AtaSecurity {
   readonly hasEnhancedErase: boolean;
 }
 
+/** SECURITY ERASE UNIT, the enhanced one where there is one, by hdparm. A drive that the firmware has frozen takes none. */
 export const ataSecureErase: WipeMethod = {
   name: 'ata-secure-erase',
   leaves: 'noise',

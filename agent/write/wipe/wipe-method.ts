@@ -32,6 +32,7 @@ export interface WipeMethod {
   readonly erase: (target: WipeTarget, plan: WipePlan) => Promise<void>;
 }
 
+/** What a program said, standard output and errors together. */
 export interface Said {
   readonly exitCode: number;
   readonly text: string;

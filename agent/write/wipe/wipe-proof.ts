@@ -10,6 +10,7 @@ const SAMPLE_BYTES = 4096;
 const PARTS = 256;
 const READ_BYTES = 4 << 20;
 
+/** What one place of a disk held. */
 export interface Sample {
   readonly offset: number;
   /** What lay there before the disk was wiped; never all zeros. */
@@ -89,6 +90,7 @@ export async function findNonZero(
 
 const ZEROS = Buffer.alloc(READ_BYTES);
 
+/** At most as many bytes as are read at once. */
 export function isZero(bytes: Buffer): boolean {
   return bytes.equals(ZEROS.subarray(0, bytes.length));
 }

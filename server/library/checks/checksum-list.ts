@@ -1,5 +1,6 @@
 import { TinsmithError } from '#proto/errors.ts';
 
+/** A sum that a list has for a file. */
 export interface Checksum {
   readonly algorithm: 'sha256' | 'sha512';
   /** Lower-case hex. */

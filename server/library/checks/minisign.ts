@@ -5,6 +5,7 @@ import type { SourceCheck } from './source-check.ts';
 
 // minisign's formats (jedisct1.github.io/minisign): Ed25519 over the file, or over its BLAKE2b-512.
 
+/** A public key; the number tells keys apart and proves nothing. */
 export interface MinisignKey {
   readonly id: Buffer;
   /** Ed25519, 32 bytes. */

@@ -6,6 +6,7 @@ import { parseHttpUrl } from '#proto/http-url.ts';
 import { withoutUrlSecrets } from '#proto/url-secrets.ts';
 import { openRemoteFile, type SourceContact } from '../sources/remote-file.ts';
 
+/** How a file on another host is reached. */
 export interface SmallFileAccess {
   readonly signal: AbortSignal;
   readonly proxy?: string;

@@ -14,6 +14,7 @@ export type UpstreamAnswer =
   /** It will not give the file. */
   | { readonly kind: 'refused'; readonly reason: string };
 
+/** All that the decision depends on. */
 export interface ImageFacts {
   readonly mode: FirstUseMode;
   readonly wanted: Pick<WantedImage, 'shown' | 'sha256' | 'rawSha256'>;
@@ -27,6 +28,7 @@ export interface ImageFacts {
   readonly failure?: ImageFault;
 }
 
+/** Why an action cannot get its image, as the workflow fails with it. */
 export interface ImageFault {
   readonly code: ErrorCode;
   readonly message: string;

@@ -11,6 +11,7 @@ const LEVEL = 3;
 /** At once: each compresses on all cores and holds some frames in memory. */
 const MOST = 4;
 
+/** An import that somebody waited for. */
 export interface EndedImport {
   readonly job: ImageJob;
   /** Whether it was the import that was asked for, not one of the same URL with other sums or another proxy. */

@@ -15,6 +15,7 @@ import { type OutsideFetch, outsideFetches } from './outside-fetch.ts';
 import { type WantedImage, wantedImages } from './wanted-image.ts';
 import { machineOf, type RunImage, runId, type WorkflowRun } from './workflow-run.ts';
 
+/** What it works with. */
 export interface FirstUseOptions {
   readonly mode: FirstUseMode;
   readonly store: Store;

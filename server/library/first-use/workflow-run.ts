@@ -12,6 +12,7 @@ export interface WorkflowRun {
   readonly images: readonly RunImage[];
 }
 
+/** One image of a run, and how far it is. */
 export interface RunImage {
   readonly wanted: WantedImage;
   outcome: ImageOutcome | undefined;

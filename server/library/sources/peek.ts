@@ -1,6 +1,7 @@
 /** What can be told from the first bytes of any format: this many hold all marks and headers. */
 const START_BYTES = 64 << 10;
 
+/** A stream whose start was looked at. */
 export interface Peeked {
   /** 64 KiB, or all of a shorter stream. A copy. */
   readonly start: Buffer;

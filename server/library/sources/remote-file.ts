@@ -9,6 +9,7 @@ import type { DownloadAccess } from '#transfer/file-request.ts';
 import { RangedFile } from '#transfer/ranged-file.ts';
 import type { SourceFile } from './source-file.ts';
 
+/** Which file, and how it is reached. */
 export interface RemoteFileOptions {
   readonly url: URL;
   /** For sentences and the record, where the URL is not what was asked for. */

@@ -13,6 +13,7 @@ import type { SourceFile } from './source-file.ts';
 import { spool } from './spool.ts';
 import { withoutVhdFooter } from './vhd-footer.ts';
 
+/** What the bytes pass on their way. */
 export interface SourceReadingOptions {
   readonly signal: AbortSignal;
   readonly checks: readonly SourceCheck[];
