@@ -1,7 +1,6 @@
 /** Sources and mirrors behind TLS of a site's own authority, for the server and for a machine. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { createReadStream, readFileSync } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
@@ -11,19 +10,16 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { diskImage } from '#test/support/disk-image.ts';
 import { Site } from '#test/support/site.ts';
+import { makeAuthority, type TlsIdentity } from '#test/support/site-authority.ts';
 
 const IMAGE = diskImage();
 const MIB = 1 << 20;
 let folder: string;
+let identity: TlsIdentity;
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tinsmith-authority-'));
-  const openssl = (...argv: string[]): Buffer => execFileSync('openssl', argv, { cwd: folder, stdio: 'pipe' });
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-  openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=site', '-days', '2');
-  const host = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-addext', 'subjectAltName=IP:127.0.0.1'];
-  const leaf = [...host, '-addext', 'basicConstraints=CA:FALSE', '-subj', '/CN=mirror', '-days', '2'];
-  openssl('req', '-x509', ...key, '-keyout', 'host.key', '-out', 'host.pem', ...leaf);
+  identity = makeAuthority(folder);
 });
 
 after(() => rm(folder, { recursive: true, force: true }));
@@ -31,7 +27,6 @@ after(() => rm(folder, { recursive: true, force: true }));
 /** `/image.raw` is the image; everything else a file below `blobs()`, with ranges. */
 async function tlsServer(blobs: () => string) {
   const served: string[] = [];
-  const [key, cert] = ['host.key', 'host.pem'].map((name) => readFileSync(join(folder, name)));
   const sendPart = async (path: string, request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const file = join(blobs(), path);
     const { size } = await stat(file);
@@ -42,7 +37,7 @@ async function tlsServer(blobs: () => string) {
     response.writeHead(206, range);
     createReadStream(file, { start, end }).pipe(response);
   };
-  const server = createServer({ key, cert }, (request, response) => {
+  const server = createServer({ ...identity }, (request, response) => {
     if (request.url === '/image.raw') {
       response.writeHead(200, { 'content-length': IMAGE.length, etag: '"1"' }).end(IMAGE);
     } else {
