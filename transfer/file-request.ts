@@ -2,7 +2,7 @@ import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { httpGet } from './http-request.ts';
 import type { HttpResponse } from './http-response.ts';
 import type { KeptConnections } from './kept-connections.ts';
-import type { TurnInLine } from './turn-in-line.ts';
+import { AGENT_NAME, type TurnInLine } from './turn-in-line.ts';
 
 /** For servers that want to know who asks. */
 export interface DownloadAccess {
@@ -28,7 +28,7 @@ export async function askForFile(
   range: Readonly<Record<string, string>>,
   { access, ...options }: FileRequest,
 ): Promise<HttpResponse> {
-  const headers = { 'accept-encoding': 'identity', 'user-agent': 'tinsmith-agent', ...range };
+  const headers = { 'accept-encoding': 'identity', 'user-agent': AGENT_NAME, ...range };
   const get = async (renew: boolean): Promise<HttpResponse> => {
     const authorization = await access?.authorization(renew);
     const given = authorization === undefined ? {} : { authorization };

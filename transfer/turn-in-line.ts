@@ -2,6 +2,8 @@ import type { HttpResponse } from './http-response.ts';
 
 /** A server of images that serves a few machines at once says so to the others: 503 with `Retry-After` and this header. */
 export const LINE_HEADER = 'tinsmith-line';
+/** How agents name themselves to servers: one of images answers them sooner that it is not their turn, as they come again. */
+export const AGENT_NAME = 'tinsmith-agent';
 const LONGEST_WAIT_MS = 30_000;
 
 /** A place in a server's line. */

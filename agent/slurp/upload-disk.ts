@@ -8,6 +8,7 @@ import { SLURP_FIELDS, type SlurpParams } from '#proto/actions/slurp.ts';
 import { messageOf, TinsmithError } from '#proto/errors.ts';
 import { shownUrl } from '#proto/url-secrets.ts';
 import { pause } from '#transfer/pause.ts';
+import { AGENT_NAME } from '#transfer/turn-in-line.ts';
 import type { Disk } from '../machine/machine.ts';
 import { alignedBuffer } from '../write/aligned-buffers.ts';
 
@@ -85,7 +86,7 @@ class Upload {
     const { url } = this.#params;
     const boundary = `tinsmith-${randomBytes(16).toString('hex')}`;
     const open = url.startsWith('https:') ? httpsRequest : httpRequest;
-    const headers = { 'content-type': `multipart/form-data; boundary=${boundary}`, 'user-agent': 'tinsmith-agent' };
+    const headers = { 'content-type': `multipart/form-data; boundary=${boundary}`, 'user-agent': AGENT_NAME };
     const request = open(url, { method: 'POST', headers, signal: this.#events.signal, timeout: IDLE_MS });
     request.on('timeout', () => request.destroy(new Error(`nothing moved for ${IDLE_MS / 1000} s`)));
     const answered = Promise.withResolvers<IncomingMessage>();

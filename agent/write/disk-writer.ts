@@ -46,9 +46,8 @@ export class DiskWriter implements ImageSink {
   readonly disk: Disk;
   /** What belongs into the disk's first MiB. */
   readonly head: Buffer;
-  /** What belongs into its last MiB; `tailBytes` of it are known. */
+  /** What belongs into its last MiB, as far as the image reaches it. */
   readonly tail: Buffer;
-  tailBytes = 0;
   /** Bytes of the image so far. */
   bytes = 0;
   readonly #beforeFirstWrite: (head: Buffer) => Promise<void>;
@@ -141,17 +140,12 @@ export class DiskWriter implements ImageSink {
     const padded = Math.ceil(this.#filled / block) * block;
     buffer.fill(0, this.#filled, padded);
     const start = this.bytes - this.#filled;
-    let from = 0;
+    const { from, to } = middleOf(this.disk, start, padded);
     if (start === 0) {
-      from = Math.min(padded, END_BYTES);
       buffer.copy(this.head, 0, 0, from);
       await this.#beforeFirstWrite(this.head);
     }
-    const to = Math.max(from, Math.min(padded, this.disk.sizeBytes - END_BYTES - start));
-    if (to < padded) {
-      buffer.copy(this.tail, start + to - (this.disk.sizeBytes - END_BYTES), to, padded);
-      this.tailBytes = start + padded - (this.disk.sizeBytes - END_BYTES);
-    }
+    if (to < padded) buffer.copy(this.tail, start + to - (this.disk.sizeBytes - END_BYTES), to, padded);
     const write = this.#recordWhenDone(
       to > from ? this.disk.write(buffer.subarray(from, to), start + from) : Promise.resolve(),
       buffer.subarray(0, this.#filled),
@@ -176,6 +170,16 @@ export class DiskWriter implements ImageSink {
     if (this.#checks !== undefined) this.#checks[index] = check;
     if (this.#pieces !== undefined) this.#pieces[index] = { imageOffset, imageBytes: bytes.length, sha256: sum.value };
   }
+}
+
+/** The part of `bytes` at `offset` that lies in neither end of the disk; from there, in bytes. Empty where `from` is `to`. */
+export function middleOf(
+  { sizeBytes }: Disk,
+  offset: number,
+  bytes: number,
+): { readonly from: number; readonly to: number } {
+  const from = Math.min(bytes, Math.max(0, END_BYTES - offset));
+  return { from, to: Math.max(from, Math.min(bytes, sizeBytes - END_BYTES - offset)) };
 }
 
 /** `fact` says how the image compares. */

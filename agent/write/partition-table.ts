@@ -28,8 +28,8 @@ export const GPT_TYPE = {
 } as const;
 
 /** What every program makes; others are read as well. */
-export const GPT_ENTRY_BYTES = 128;
-export const GPT_ENTRIES = 128;
+const GPT_ENTRY_BYTES = 128;
+const GPT_ENTRIES = 128;
 const SIGNATURE = 'EFI PART';
 /** Attribute of a GPT entry, in the first byte of eight. */
 const LEGACY_BOOTABLE = 0b100;

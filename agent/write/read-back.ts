@@ -1,6 +1,6 @@
 import { TinsmithError } from '#proto/errors.ts';
 import type { Disk } from '../machine/machine.ts';
-import { END_BYTES, type ImageEnds, type ImagePiece } from './disk-writer.ts';
+import { END_BYTES, type ImageEnds, type ImagePiece, middleOf } from './disk-writer.ts';
 import { isZeros } from './library/frame-store.ts';
 import type { WriteMemory } from './library/write-memory.ts';
 
@@ -56,8 +56,7 @@ export async function readPiece(
   const block = disk.logicalBlockBytes;
   const padded = Math.ceil(imageBytes / block) * block;
   const tailOffset = disk.sizeBytes - END_BYTES;
-  const from = Math.min(padded, Math.max(0, END_BYTES - imageOffset));
-  const to = Math.max(from, Math.min(padded, tailOffset - imageOffset));
+  const { from, to } = middleOf(disk, imageOffset, padded);
   if (to > from) await disk.read(memory.subarray(from, to), imageOffset + from);
   if (from > 0) head.copy(memory, 0, imageOffset, imageOffset + from);
   if (to < padded) tail.copy(memory, to, imageOffset + to - tailOffset, imageOffset + padded - tailOffset);

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { LINE_HEADER, turnText } from '#transfer/turn-in-line.ts';
+import { AGENT_NAME, LINE_HEADER, turnText } from '#transfer/turn-in-line.ts';
 import type { ImageAdmission, ImagePlace } from './image-admission.ts';
 import { plainAddress } from './plain-address.ts';
 import { type FileToSend, sendFile } from './send-file.ts';
@@ -36,7 +36,7 @@ export async function sendImage(request: FastifyRequest, reply: FastifyReply, im
   const gone = new AbortController();
   reply.raw.once('close', () => gone.abort(new Error('the client closed the connection')));
   const signal = AbortSignal.any([gone.signal, toSend.signal]);
-  const isAgent = request.headers['user-agent'] === 'tinsmith-agent';
+  const isAgent = request.headers['user-agent'] === AGENT_NAME;
   const entered = await admission
     .enter(address, { holdMs: isAgent ? holdMs.agent : holdMs.other, signal })
     .catch((thrown: unknown) => {

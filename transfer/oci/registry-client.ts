@@ -8,6 +8,7 @@ import type { DownloadAccess } from '../file-request.ts';
 import { httpGet } from '../http-request.ts';
 import type { HttpResponse } from '../http-response.ts';
 import { pause } from '../pause.ts';
+import { AGENT_NAME } from '../turn-in-line.ts';
 
 // OCI Distribution Specification 1.1, "Pull", and Docker's token authentication (distribution/spec/auth/token).
 
@@ -105,7 +106,7 @@ export class RegistryClient implements DownloadAccess {
 
   async #get(url: URL, authorization: string | undefined): Promise<HttpResponse> {
     const { proxy, signal } = this.#options;
-    const headers = { accept: ACCEPT, 'user-agent': 'tinsmith-agent' };
+    const headers = { accept: ACCEPT, 'user-agent': AGENT_NAME };
     const access = { skipVerify: this.skipVerify, ...(authorization === undefined ? {} : { authorization }) };
     return httpGet(url, { headers, proxy, signal, answerMs: ANSWER_MS, ...access });
   }

@@ -8,7 +8,7 @@ const PASSWORD = 'tinsmith';
 const AS_USER = ['--user-master', 'u'] as const;
 
 /** What a drive says of its security feature set. */
-export interface AtaSecurity {
+interface AtaSecurity {
   readonly isSupported: boolean;
   readonly isEnabled: boolean;
   readonly isLocked: boolean;
@@ -71,7 +71,7 @@ async function securityOf(target: WipeTarget): Promise<AtaSecurity | undefined> 
 }
 
 /** The part "Security:" of what `hdparm -I` prints; a `not` before a word denies it. */
-export function parseSecurity(text: string): AtaSecurity | undefined {
+function parseSecurity(text: string): AtaSecurity | undefined {
   const [, part] = /^Security:[^\n]*\n((?:[ \t]+[^\n]*\n?)*)/m.exec(text) ?? [];
   if (part === undefined) return undefined;
   const says = (word: string): boolean => new RegExp(`^\\s+${word}`, 'm').test(part);
