@@ -124,9 +124,16 @@ export interface BenchPlace {
   readonly diskFile: string;
 }
 
-/** A server and an empty disk that is a little larger than the image. */
-export async function benchPlace({ sizeBytes }: BenchImage, cleanup: AsyncDisposableStack): Promise<BenchPlace> {
-  const diskFile = pathOf('disk.img');
+/** A file system in memory, on every Linux. */
+const MEMORY = '/dev/shm';
+
+/** A server and an empty disk that is a little larger than the image: on this machine's disk, or in memory. */
+export async function benchPlace(
+  { sizeBytes }: BenchImage,
+  cleanup: AsyncDisposableStack,
+  on: 'disk' | 'memory' = 'disk',
+): Promise<BenchPlace> {
+  const diskFile = on === 'disk' ? pathOf('disk.img') : join(MEMORY, `tinsmith-bench-${process.pid}.img`);
   const base = await serveFolder(folder, cleanup);
   return { base, diskFile, device: await attachDisk(diskFile, sizeBytes + 64 * MIB, cleanup) };
 }

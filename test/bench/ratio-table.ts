@@ -33,6 +33,10 @@ const ROWS: readonly Row[] = [
     ratios: [0, 1, 30].map((percent) => `re-image: ${percent} % changed / full write`),
     goal: '3',
   },
+  {
+    what: 'the same on a disk in memory',
+    ratios: [0, 1, 30].map((percent) => `re-image in memory: ${percent} % changed / full write`),
+  },
   { what: '8 agents at once, against one', ratios: ['many: 8 agents / one'] },
   { what: '4 agents with peers, against without', ratios: ['peers: 4 agents, with / without'] },
   {

@@ -19,12 +19,14 @@ export interface FrameQueueOptions {
   readonly done: (frame: LibraryFrame, how: 'made' | 'kept') => void;
 }
 
+/** Who take frames from one queue, at most. */
+export const MOST_READERS = 5;
 /** Asked for with one request: large enough that the requests do not count, small enough that all slots get work. */
 const REQUEST_BYTES = 8 << 20;
 /** So many at most, however small: with peers it may be somebody else's turn soon, and after a cut these are what lies scattered. */
 const MOST_FRAMES = 8;
 /** Frames that all readers together may have left unwritten between others when a write was cut. */
-const SCATTERED_FRAMES = 5 * MOST_FRAMES;
+const SCATTERED_FRAMES = MOST_READERS * MOST_FRAMES;
 /** Frames that are looked at before a disk counts as new. */
 const FEW_MISSES = 4;
 /** One of so many is looked at when nothing is expected any more. */
@@ -83,7 +85,7 @@ export class FrameQueue {
   /** The next neighbouring frames that have to be fetched. Empty: none for now. */
   async #nextRun(raw: Buffer<ArrayBuffer>): Promise<readonly LibraryFrame[]> {
     const { signal, index, disk } = this.#options;
-    const run = new FrameRun();
+    const run = new FrameRun(this.#fairShare());
     while (this.#left.size < MOST_LEFT) {
       signal.throwIfAborted();
       const frame = index.frames[this.#next];
@@ -101,10 +103,16 @@ export class FrameQueue {
     return run.frames;
   }
 
+  /** Towards the end requests get smaller, so that no reader is left with much to do when the others are done. */
+  #fairShare(): number {
+    const left = this.#options.index.frames.length - this.#next;
+    return Math.min(MOST_FRAMES, Math.ceil(left / (2 * MOST_READERS)));
+  }
+
   /** Frames that were left for others, and are this machine's turn by now. */
   #comeBack(): FrameJob | undefined {
     const { exchange } = this.#options;
-    const run = new FrameRun();
+    const run = new FrameRun(MOST_FRAMES);
     for (const [number, frame] of this.#left) {
       if (run.hasRoomFor(frame) && exchange?.isOwn(number) !== false) run.add(frame);
       else if (run.frames.length > 0) break;
@@ -172,13 +180,18 @@ export class FrameQueue {
 /** Frames that are neighbours in the file, for one request. */
 class FrameRun {
   readonly frames: LibraryFrame[] = [];
+  readonly #most: number;
   #bytes = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
 
   hasRoomFor(frame: LibraryFrame): boolean {
     const last = this.frames.at(-1);
     if (last === undefined) return true;
     const isNext = last.fileOffset + last.fileBytes === frame.fileOffset;
-    return isNext && this.frames.length < MOST_FRAMES && this.#bytes + frame.fileBytes <= REQUEST_BYTES;
+    return isNext && this.frames.length < this.#most && this.#bytes + frame.fileBytes <= REQUEST_BYTES;
   }
 
   add(frame: LibraryFrame): void {

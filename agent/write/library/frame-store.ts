@@ -64,7 +64,7 @@ export class FrameStore {
     const found = raw.subarray(0, imageBytes);
     if (!(await this.#canRead(found, imageOffset))) return false;
     if (sums === undefined) return isZeros(found);
-    return (await this.#memory.sha256Aside(found)) === sums.image;
+    return (await this.#memory.sha256(found)) === sums.image;
   }
 
   async #canRead(into: Buffer, offset: number): Promise<boolean> {

@@ -7,7 +7,7 @@ import { DiskEnds } from '../disk-ends.ts';
 import { type ImagePiece, tooSmall } from '../disk-writer.ts';
 import { type ReadBackEvents, type ReadBackMemory, readBack } from '../read-back.ts';
 import { FrameDecoder } from './frame-decoder.ts';
-import { type FrameJob, FrameQueue, type FrameQueueOptions, numberOf } from './frame-queue.ts';
+import { type FrameJob, FrameQueue, type FrameQueueOptions, MOST_READERS, numberOf } from './frame-queue.ts';
 import { FrameStore } from './frame-store.ts';
 import {
   type FetchedIndex,
@@ -50,7 +50,7 @@ export interface LibraryWritten {
  * Frames in work at once, each with memory for itself, for what it decodes to and for what its connection receives: 5 × 8.5 MiB. More
  * than the thread pool has threads, so that some wait for the network while others are checked, decoded and written.
  */
-const SLOTS = 5;
+const SLOTS = MOST_READERS;
 /** When frames are given to other machines, too, whose memory is that of a slot. */
 const SLOTS_WITH_PEERS = 4;
 /** A frame that came damaged this often, and more often than there are mirrors, will not come whole any more. */

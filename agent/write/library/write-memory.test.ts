@@ -10,10 +10,9 @@ describe('the memory of a library write', () => {
       const pieces = Array.from({ length: 8 }, (_, i) => memory.plain(100_000).fill(i));
 
       const sums = await Promise.all(pieces.map((piece) => memory.sha256(piece)));
-      const aside = await Promise.all(pieces.map((piece) => memory.sha256Aside(piece)));
 
       const expected = pieces.map((piece) => createHash('sha256').update(piece).digest('hex'));
-      assert.deepEqual([sums, aside], [expected, expected]);
+      assert.deepEqual(sums, expected);
     });
   }
 
