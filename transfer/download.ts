@@ -75,7 +75,7 @@ export class Download implements AsyncIterable<Uint8Array> {
     this.#options = options;
     this.#timing = options.timing ?? TIMING;
     this.#pauseMs = this.#timing.firstPauseMs;
-    this.#turns = new TurnLog(this.#url.host, options.log);
+    this.#turns = new TurnLog(options.log);
   }
 
   /** Known after `open`: what tells this version of the file from others, if the server names something. */
@@ -187,7 +187,7 @@ export class Download implements AsyncIterable<Uint8Array> {
     this.#lastByteAt = performance.now();
     // Not the distance made us wait; and whoever has a turn does not give it back.
     this.answerMs = 0;
-    this.#turns.tell(turn);
+    this.#turns.tell(this.#url.host, turn);
   }
 
   #acceptFirst(response: HttpResponse): void {

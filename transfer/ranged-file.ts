@@ -72,7 +72,7 @@ class RangeRequests {
     this.#url = new URL(options.url);
     this.#options = options;
     this.#timing = options.timing ?? TIMING;
-    this.#turns = new TurnLog(this.#url.host, options.log);
+    this.#turns = new TurnLog(options.log);
   }
 
   /** Resolves with how much was read: less than asked for only of a file that ends before. */
@@ -115,7 +115,7 @@ class RangeRequests {
   /** The server works and serves others first: no failure, so it does not count as time without a byte. */
   #waitInLine(turn: TurnInLine): void {
     this.#lastByteAt = performance.now();
-    this.#turns.tell(turn);
+    this.#turns.tell(this.#url.host, turn);
   }
 
   #accept(response: HttpResponse, from: number): void {

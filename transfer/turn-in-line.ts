@@ -24,18 +24,16 @@ export function turnInLine({ status, headers }: Pick<HttpResponse, 'status' | 'h
 
 /** Logs the places in a server's line, each once: whoever waits asks often. */
 export class TurnLog {
-  readonly #host: string;
   readonly #log: (text: string) => void;
   #last = '';
 
-  constructor(host: string, log: (text: string) => void) {
-    this.#host = host;
+  constructor(log: (text: string) => void) {
     this.#log = log;
   }
 
-  tell(turn: TurnInLine): void {
-    const text = turnText(turn);
-    if (text !== this.#last) this.#log(`download from ${this.#host} ${text}`);
+  tell(host: string, turn: TurnInLine): void {
+    const text = `download from ${host} ${turnText(turn)}`;
+    if (text !== this.#last) this.#log(text);
     this.#last = text;
   }
 }

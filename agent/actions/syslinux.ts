@@ -15,7 +15,7 @@ export async function syslinux(params: SyslinuxParams, context: ActionContext): 
     throw new TinsmithError('unsupported', 'cannot install SYSLINUX: it starts machines by BIOS and this one has UEFI');
   }
   if (params.version !== undefined && params.version !== VERSION) log('agent', `using SYSLINUX ${VERSION}`);
-  const number = await numberOf(params, context);
+  const number = await frameNumber(params, context);
   {
     await using disk = await machine.openDisk(params.disk, { signal });
     await requireBootPlace(disk, number);
@@ -36,7 +36,7 @@ export async function syslinux(params: SyslinuxParams, context: ActionContext): 
 }
 
 /** Throws `device_unfit` when the partition is another disk's. */
-async function numberOf({ disk, partition }: SyslinuxParams, { machine, signal }: ActionContext): Promise<number> {
+async function frameNumber({ disk, partition }: SyslinuxParams, { machine, signal }: ActionContext): Promise<number> {
   const [diskNode, node] = [await machine.nodeOf(disk, { signal }), await machine.nodeOf(partition, { signal })];
   const number = Number(/\d+$/.exec(node)?.[0]);
   if (node === partitionDevice(diskNode, number)) return number;

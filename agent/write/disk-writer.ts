@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib';
 import { TinsmithError } from '#proto/errors.ts';
 import type { ImageSink } from '#transfer/image-sink.ts';
 import type { Disk } from '../machine/machine.ts';
-import { WriteMemory } from './library/write-memory.ts';
+import { WriteMemory } from './write-memory.ts';
 
 /** What belongs into the first and the last MiB of a disk, and how long the whole image is. */
 export interface ImageEnds {

@@ -1,8 +1,8 @@
 import { TinsmithError } from '#proto/errors.ts';
 import type { Disk } from '../machine/machine.ts';
 import { END_BYTES, type ImageEnds, type ImagePiece, middleOf } from './disk-writer.ts';
-import { isZeros } from './library/frame-store.ts';
-import type { WriteMemory } from './library/write-memory.ts';
+import type { WriteMemory } from './write-memory.ts';
+import { isZeros } from './zeros.ts';
 
 /** Whom reading back tells, and who ends it. */
 export interface ReadBackEvents {

@@ -11,7 +11,7 @@ import { setTimeout as delay, setInterval } from 'node:timers/promises';
 import { folderMachine } from '#agent/machine/folder-machine.ts';
 import type { PeerDirectory } from '#agent/write/library/peers/peer-directory.ts';
 import { type LibraryWritten, writeLibraryImage } from '#agent/write/library/write-library-image.ts';
-import { MOST_BUFFER_BYTES } from '#agent/write/library/write-memory.ts';
+import { MOST_BUFFER_BYTES } from '#agent/write/write-memory.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { FRAME_BYTES } from '#proto/library-index.ts';
 import { PeerTracker } from '#server/provision/peer-tracker.ts';

@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import { MOST_BUFFER_BYTES } from '#agent/write/library/write-memory.ts';
+import { MOST_BUFFER_BYTES } from '#agent/write/write-memory.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { FRAME_BYTES } from '#proto/library-index.ts';
 import { diskImage } from '#test/support/disk-image.ts';

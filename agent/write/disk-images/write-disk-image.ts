@@ -9,8 +9,8 @@ import { alignedBuffers } from '../aligned-buffers.ts';
 import { DiskEnds } from '../disk-ends.ts';
 import { END_BYTES, tooSmall } from '../disk-writer.ts';
 import { FrameStore } from '../library/frame-store.ts';
-import { WriteMemory } from '../library/write-memory.ts';
 import { type ImageRequest, type WriteEvents, writeImage } from '../write-image.ts';
+import { WriteMemory } from '../write-memory.ts';
 import { type PlacedFile, SummedFile } from './summed-file.ts';
 
 /** As for a streamed image; of a decoded one nobody knows a sum. */

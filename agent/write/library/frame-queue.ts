@@ -38,7 +38,8 @@ const MOST_LEFT = 4096;
 /** One of so many is taken, so that machines that want the same frames do not all ask for the same one. */
 const CHOICE = 32;
 
-export function numberOf({ imageOffset }: LibraryFrame): number {
+/** Which frame of its image it is, from 0 on. */
+export function frameNumber({ imageOffset }: LibraryFrame): number {
   return imageOffset / FRAME_BYTES;
 }
 
@@ -73,7 +74,7 @@ export class FrameQueue {
 
   /** A frame that is somebody else's turn, or that a peer did not give. */
   giveBack(frame: LibraryFrame): void {
-    this.#left.set(numberOf(frame), frame);
+    this.#left.set(frameNumber(frame), frame);
   }
 
   /** Nobody needs to go on. */
@@ -117,7 +118,7 @@ export class FrameQueue {
       if (run.hasRoomFor(frame) && exchange?.isOwn(number) !== false) run.add(frame);
       else if (run.frames.length > 0) break;
     }
-    for (const frame of run.frames) this.#left.delete(numberOf(frame));
+    for (const frame of run.frames) this.#left.delete(frameNumber(frame));
     return run.frames.length > 0 ? { from: 'mirrors', frames: run.frames } : undefined;
   }
 
@@ -131,7 +132,7 @@ export class FrameQueue {
     }
     const frame = choice[Math.floor(Math.random() * choice.length)];
     if (frame === undefined) return undefined;
-    this.#left.delete(numberOf(frame));
+    this.#left.delete(frameNumber(frame));
     return { from: 'peers', frame };
   }
 
@@ -155,7 +156,7 @@ export class FrameQueue {
   /** False: it is on the disk, or left for others. */
   async #isToFetch(frame: LibraryFrame, raw: Buffer<ArrayBuffer>): Promise<boolean> {
     if (await this.#isDone(frame, raw)) return false;
-    const isOwn = this.#options.exchange?.isOwn(numberOf(frame)) !== false;
+    const isOwn = this.#options.exchange?.isOwn(frameNumber(frame)) !== false;
     if (!isOwn) this.giveBack(frame);
     return isOwn;
   }

@@ -1,8 +1,9 @@
 import { TinsmithError } from '#proto/errors.ts';
 import type { LibraryFrame } from '#proto/library-index.ts';
 import type { Disk } from '../../machine/machine.ts';
-import { END_BYTES } from '../disk-writer.ts';
-import type { WriteMemory } from './write-memory.ts';
+import { END_BYTES, middleOf } from '../disk-writer.ts';
+import type { WriteMemory } from '../write-memory.ts';
+import { isZeros } from '../zeros.ts';
 
 /** A piece of an image, and where it belongs. */
 type ImagePart = Pick<LibraryFrame, 'imageOffset' | 'imageBytes'>;
@@ -31,7 +32,7 @@ export class FrameStore {
     const block = this.#disk.logicalBlockBytes;
     const padded = Math.ceil(imageBytes / block) * block;
     raw.fill(0, imageBytes, padded);
-    const { from, to } = this.#middle(imageOffset, padded);
+    const { from, to } = middleOf(this.#disk, imageOffset, padded);
     if (imageOffset < END_BYTES) raw.copy(this.head, imageOffset, 0, from);
     if (to < padded) raw.copy(this.tail, imageOffset + to - this.#tailOffset, to, padded);
     if (to > from) await this.#disk.write(raw.subarray(from, to), imageOffset + from);
@@ -43,14 +44,14 @@ export class FrameStore {
     if (first === undefined || last === undefined) return;
     const block = this.#disk.logicalBlockBytes;
     const bytes = Math.ceil((last.imageOffset + last.imageBytes - first.imageOffset) / block) * block;
-    const { from, to } = this.#middle(first.imageOffset, bytes);
+    const { from, to } = middleOf(this.#disk, first.imageOffset, bytes);
     if (to > from) await this.#disk.zero({ offset: first.imageOffset + from, bytes: to - from }, { signal });
   }
 
   /** Whether all of it lies on the disk once it is put. */
   isInTheMiddle({ imageOffset, imageBytes }: ImagePart): boolean {
     const padded = Math.ceil(imageBytes / this.#disk.logicalBlockBytes) * this.#disk.logicalBlockBytes;
-    const { from, to } = this.#middle(imageOffset, padded);
+    const { from, to } = middleOf(this.#disk, imageOffset, padded);
     return from === 0 && to === padded && padded === imageBytes;
   }
 
@@ -77,20 +78,9 @@ export class FrameStore {
     }
   }
 
-  /** The part of a frame that lies in neither end, in offsets of the frame. */
-  #middle(imageOffset: number, padded: number): { readonly from: number; readonly to: number } {
-    const from = Math.min(padded, Math.max(0, END_BYTES - imageOffset));
-    return { from, to: Math.max(from, Math.min(padded, this.#tailOffset - imageOffset)) };
-  }
-
   get #tailOffset(): number {
     return this.#disk.sizeBytes - END_BYTES;
   }
-}
-
-/** A memory of zeros says so of itself: its first byte is zero, and each is as the one before it. */
-export function isZeros(bytes: Buffer): boolean {
-  return bytes[0] === 0 && bytes.compare(bytes, 1, bytes.length, 0, bytes.length - 1) === 0;
 }
 
 function noMemory(): TinsmithError {

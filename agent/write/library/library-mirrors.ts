@@ -4,15 +4,19 @@ import { TinsmithError } from '#proto/errors.ts';
 import { type LibraryFrame, type LibraryIndex, parseLibraryIndex } from '#proto/library-index.ts';
 import { LONGEST_MIRROR_LIST, parseMirrorList } from '#proto/mirror-list.ts';
 import { shownUrl } from '#proto/url-secrets.ts';
+import { BodyWatch } from '#transfer/body-watch.ts';
 import { Download, type DownloadTiming, TIMING } from '#transfer/download.ts';
+import { passingFailure } from '#transfer/download-errors.ts';
 import { httpGet } from '#transfer/http-request.ts';
 import type { HttpResponse } from '#transfer/http-response.ts';
 import { pause } from '#transfer/pause.ts';
-import { turnInLine, turnText } from '#transfer/turn-in-line.ts';
+import { AGENT_NAME, type TurnInLine, TurnLog, turnInLine, turnText } from '#transfer/turn-in-line.ts';
+import { requireSum } from '../require-sum.ts';
 import { MirrorChoice } from './mirror-choice.ts';
 import type { PeerDirectory } from './peers/peer-directory.ts';
 import type { ExchangeTiming } from './peers/peer-exchange.ts';
 
+/** A library image, where it may come from, and what it has to be. */
 export interface LibraryRequest {
   /** Its name, or `sha256-` and the digest of its index. */
   readonly image: string;
@@ -35,6 +39,7 @@ export interface LibraryRequest {
   readonly peerTiming?: ExchangeTiming;
 }
 
+/** What ends the fetching, and who hears of it. */
 export interface FetchEvents {
   readonly signal: AbortSignal;
   readonly log: (text: string) => void;
@@ -56,6 +61,7 @@ const LIST_RETRY_MS = 5000;
 /** Of one request. A mirror that gives less is left; the server itself may be as slow as it likes. */
 const SLOWEST_MIRROR_RATE = 256 * 1024;
 
+/** An index whose signature was checked, and who has the frames. */
 export interface FetchedIndex {
   readonly index: LibraryIndex;
   /** SHA-256 of the document: what the image is called on every mirror. */
@@ -71,8 +77,8 @@ export async function fetchIndex(request: LibraryRequest, events: FetchEvents): 
   const mirror = new URL(`${encodeURIComponent(request.image)}/`, library);
   const document = await fetchDocument(mirror, request, events);
   const index = parseLibraryIndex(document.toString('utf8'));
-  requireSum('IMG_SHA256', request.sha256, index.fileSha256);
-  requireSum('IMG_RAW_SHA256', request.rawSha256, index.imageSha256);
+  requireSum('IMG_SHA256', 'the library image', request.sha256, index.fileSha256);
+  requireSum('IMG_RAW_SHA256', 'the library image', request.rawSha256, index.imageSha256);
   return {
     index,
     digest: createHash('sha256').update(document).digest('hex'),
@@ -107,12 +113,6 @@ async function listedMirrors(mirror: URL, request: LibraryRequest, events: Fetch
   }
 }
 
-function requireSum(variable: string, expected: string | undefined, found: string): void {
-  if (expected === undefined || expected === found) return;
-  const sentence = `the library image has the SHA-256 ${found} and ${variable} says ${expected}: use the right image or the right sum`;
-  throw new TinsmithError('checksum_mismatch', sentence);
-}
-
 async function fetchSmall(url: URL, limit: number, request: LibraryRequest, events: FetchEvents): Promise<Buffer> {
   const { proxy, retryForMs, timing = TIMING } = request;
   const download = new Download({ url: url.href, proxy, retryForMs, timing, ...events, hasChecksum: true });
@@ -138,8 +138,8 @@ export class LibraryMirrors {
   readonly #timing: DownloadTiming;
   readonly #events: FetchEvents;
   readonly #choice: MirrorChoice;
+  readonly #turns: TurnLog;
   #lastFrameAt = performance.now();
-  #lastTurn = '';
   /** Bytes that came over the network, those of frames that are fetched again included. */
   receivedBytes = 0;
 
@@ -150,6 +150,7 @@ export class LibraryMirrors {
     this.#folder = `sha256-${digest}`;
     this.#timing = request.timing ?? TIMING;
     this.#events = events;
+    this.#turns = new TurnLog(events.log);
     this.#choice = new MirrorChoice(mirrors.length, this.#timing);
   }
 
@@ -193,17 +194,21 @@ export class LibraryMirrors {
     take: (frame: LibraryFrame, bytes: Buffer<ArrayBuffer>) => Promise<void>,
   ): Promise<void> {
     const response = await this.#ask(mirror, frames, received);
-    const watch = this.#watch(response, mirror);
+    const { stallMs } = this.#timing;
+    using watch = new BodyWatch(response, { signal: this.#events.signal, stallMs });
+    // There is nobody behind the last one: it may be as slow as it likes.
+    const pace = mirror === this.#mirrors.length - 1 ? undefined : new Pace(stallMs);
     try {
       let at = 0;
       let filled = 0;
-      watch.start();
+      pace?.wait();
       for await (const chunk of response) {
-        watch.stop(chunk.length);
+        watch.came();
+        pace?.came(chunk.length);
         this.receivedBytes += chunk.length;
         for (let done = 0; done < chunk.length; ) {
           const frame = frames[at];
-          if (frame === undefined) throw cut('it sends more than it was asked for');
+          if (frame === undefined) throw passingFailure('it sends more than it was asked for');
           const count = Math.min(chunk.length - done, frame.fileBytes - filled);
           memory.set(chunk.subarray(done, done + count), filled);
           done += count;
@@ -213,11 +218,11 @@ export class LibraryMirrors {
           at += 1;
           filled = 0;
         }
-        watch.start();
+        watch.wait();
+        pace?.wait();
       }
-      if (at < frames.length) throw cut('it ended too early');
+      if (at < frames.length) throw passingFailure('it ended too early');
     } finally {
-      watch.end();
       response.destroy();
     }
   }
@@ -226,12 +231,13 @@ export class LibraryMirrors {
     const { proxy } = this.#request;
     const base = this.#mirrors[mirror];
     const [first, last] = [frames[0], frames.at(-1)];
-    if (base === undefined || first === undefined || last === undefined) throw cut('there is nothing to ask for');
+    if (base === undefined || first === undefined || last === undefined)
+      throw passingFailure('there is nothing to ask for');
     const [from, end] = [first.fileOffset, last.fileOffset + last.fileBytes];
     const url = new URL(`${this.#folder}/image.zst`, base);
     const headers = {
       'accept-encoding': 'identity',
-      'user-agent': 'tinsmith-agent',
+      'user-agent': AGENT_NAME,
       range: `bytes=${from}-${end - 1}`,
     };
     const { signal } = this.#events;
@@ -241,42 +247,10 @@ export class LibraryMirrors {
     if (response.status === 206 && response.headers.get('content-range') === range) return response;
     response.destroy();
     const turn = turnInLine(response);
-    if (turn !== undefined) throw new BusyMirrorError(turn.afterMs, `download from ${url.host} ${turnText(turn)}`);
+    if (turn !== undefined) throw new BusyMirrorError(url.host, turn);
     const got = response.status === 206 ? `the range ${response.headers.get('content-range') ?? '?'}` : response.status;
     const fact = `${shownUrl(url)} answered ${got} to the range ${range}`;
-    throw response.status < 500 ? new TinsmithError('corrupt_image', fact) : cut(fact);
-  }
-
-  /** Ends a response that brings nothing for too long, one of a mirror that brings too little, and one that is not wanted any more. */
-  #watch(response: HttpResponse, mirror: number) {
-    const { signal } = this.#events;
-    const { stallMs } = this.#timing;
-    const isLast = mirror === this.#mirrors.length - 1;
-    let timer: NodeJS.Timeout | undefined;
-    let [startedAt, waitedMs, bytes] = [0, 0, 0];
-    const onAbort = (): void => response.destroy(new TinsmithError('cancelled', 'it is not wanted any more'));
-    signal.addEventListener('abort', onAbort, { once: true });
-    if (signal.aborted) onAbort();
-    const onStall = (): void => response.destroy(cut(`no byte came for ${stallMs / 1000} s`));
-    return {
-      start: () => {
-        startedAt = performance.now();
-        timer = setTimeout(onStall, stallMs);
-      },
-      stop: (length: number) => {
-        clearTimeout(timer);
-        waitedMs += performance.now() - startedAt;
-        bytes += length;
-        if (waitedMs < stallMs) return;
-        const rate = (bytes / waitedMs) * 1000;
-        if (!isLast && rate < SLOWEST_MIRROR_RATE) throw cut(`it sends only ${Math.round(rate / 1024)} KiB/s`);
-        [waitedMs, bytes] = [0, 0];
-      },
-      end: () => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', onAbort);
-      },
-    };
+    throw response.status < 500 ? new TinsmithError('corrupt_image', fact) : passingFailure(fact);
   }
 
   /** Notes what happened to a mirror, so that the next one is asked. Throws when there was no frame for too long. */
@@ -292,8 +266,8 @@ export class LibraryMirrors {
     const now = performance.now();
     if (thrown instanceof BusyMirrorError) {
       this.#lastFrameAt = now;
-      this.#choice.isBusy(mirror, now, thrown.afterMs);
-      return this.#logTurn(thrown.message);
+      this.#choice.isBusy(mirror, now, thrown.turn.afterMs);
+      return this.#turns.tell(thrown.host, thrown.turn);
     }
     const { code, message } = TinsmithError.from(thrown);
     const idleMs = now - Math.max(this.#lastFrameAt, startedAt);
@@ -307,21 +281,43 @@ export class LibraryMirrors {
     const then = this.#mirrors.length === 1 ? 'it is asked again' : 'on to the next mirror';
     this.#events.log(`${this.#mirrors[mirror]?.host ?? 'no mirror'}: ${message}: ${then}`);
   }
-
-  /** Once for each place: several readers wait, and ask often. */
-  #logTurn(text: string): void {
-    if (text !== this.#lastTurn) this.#events.log(text);
-    this.#lastTurn = text;
-  }
 }
 
 /** The mirror serves others first. */
 class BusyMirrorError extends Error {
-  readonly afterMs: number;
+  readonly host: string;
+  readonly turn: TurnInLine;
 
-  constructor(afterMs: number, message: string) {
-    super(message);
-    this.afterMs = afterMs;
+  constructor(host: string, turn: TurnInLine) {
+    super(turnText(turn));
+    this.host = host;
+    this.turn = turn;
+  }
+}
+
+/** How fast a mirror sends, while somebody waits for it. */
+class Pace {
+  readonly #windowMs: number;
+  #startedAt = 0;
+  #waitedMs = 0;
+  #bytes = 0;
+
+  constructor(windowMs: number) {
+    this.#windowMs = windowMs;
+  }
+
+  wait(): void {
+    this.#startedAt = performance.now();
+  }
+
+  /** Throws when the mirror sent too little while it was waited for that long. */
+  came(bytes: number): void {
+    this.#waitedMs += performance.now() - this.#startedAt;
+    this.#bytes += bytes;
+    if (this.#waitedMs < this.#windowMs) return;
+    const rate = (this.#bytes / this.#waitedMs) * 1000;
+    if (rate < SLOWEST_MIRROR_RATE) throw passingFailure(`it sends only ${Math.round(rate / 1024)} KiB/s`);
+    [this.#waitedMs, this.#bytes] = [0, 0];
   }
 }
 
@@ -333,8 +329,4 @@ export class UnusableFrameError extends Error {
     super(error.message);
     this.error = error;
   }
-}
-
-function cut(fact: string): TinsmithError {
-  return new TinsmithError('unavailable', fact);
 }

@@ -6,8 +6,9 @@ import type { Disk } from '../../machine/machine.ts';
 import { DiskEnds } from '../disk-ends.ts';
 import { type ImagePiece, tooSmall } from '../disk-writer.ts';
 import { type ReadBackEvents, type ReadBackMemory, readBack } from '../read-back.ts';
+import { WriteMemory } from '../write-memory.ts';
 import { FrameDecoder } from './frame-decoder.ts';
-import { type FrameJob, FrameQueue, type FrameQueueOptions, MOST_READERS, numberOf } from './frame-queue.ts';
+import { type FrameJob, FrameQueue, type FrameQueueOptions, frameNumber, MOST_READERS } from './frame-queue.ts';
 import { FrameStore } from './frame-store.ts';
 import {
   type FetchedIndex,
@@ -18,8 +19,8 @@ import {
   UnusableFrameError,
 } from './library-mirrors.ts';
 import { EXCHANGE_TIMING, PeerExchange } from './peers/peer-exchange.ts';
-import { WriteMemory } from './write-memory.ts';
 
+/** How far a write has come. */
 export interface LibraryProgress {
   /** Bytes of the image that are on the disk, of how many. */
   readonly done: number;
@@ -32,6 +33,7 @@ export interface LibraryEvents extends ReadBackEvents {
   readonly progress: (progress: LibraryProgress) => void;
 }
 
+/** What a write did, for the log and for benchmarks. */
 export interface LibraryWritten {
   readonly imageBytes: number;
   /** Numbers of the partitions that the kernel should show now. */
@@ -186,8 +188,7 @@ class LibraryRun {
 
   /** The first frame holds the partition table: `check` sees it before anything is written, and before more is fetched. */
   async readFirst(check: (head: Buffer) => void): Promise<void> {
-    const [first, slot] = [this.#index.frames[0], this.#slots[0]];
-    if (first === undefined || slot === undefined) throw new TinsmithError('corrupt_image', 'the image has no frames');
+    const { first, slot } = this.#start();
     if (first.sums === undefined) return check(this.store.head);
     await this.#mirrors.read([first], slot.fetched, (frame, bytes) => this.#decode(frame, bytes, slot));
     check(slot.raw);
@@ -195,8 +196,7 @@ class LibraryRun {
 
   /** After `readFirst`, whose frame is still in the memory of the first slot. */
   async writeAll(): Promise<void> {
-    const [first, slot] = [this.#index.frames[0], this.#slots[0]];
-    if (first === undefined || slot === undefined) throw new TinsmithError('corrupt_image', 'the image has no frames');
+    const { first, slot } = this.#start();
     if (first.sums === undefined) await this.store.putZeros([first], this.#events.signal);
     else await this.store.put(first, slot.raw);
     this.#count(first);
@@ -205,6 +205,12 @@ class LibraryRun {
       this.#slots.map((slot, place) => this.#work(slot, place % 2 === 0 ? 'mirrors' : 'peers')),
     );
     for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  #start(): { readonly first: LibraryFrame; readonly slot: Slot } {
+    const [first, slot] = [this.#index.frames[0], this.#slots[0]];
+    if (first === undefined || slot === undefined) throw new TinsmithError('corrupt_image', 'the image has no frames');
+    return { first, slot };
   }
 
   close(): void {
@@ -235,7 +241,7 @@ class LibraryRun {
 
   async #takeFromPeers(frame: LibraryFrame, slot: Slot): Promise<void> {
     const memory = { into: slot.raw, received: slot.fetched.received };
-    if ((await this.#exchange?.fetch(numberOf(frame), frame, memory)) !== true) return this.#queue.giveBack(frame);
+    if ((await this.#exchange?.fetch(frameNumber(frame), frame, memory)) !== true) return this.#queue.giveBack(frame);
     await this.store.put(frame, slot.raw);
     this.#count(frame);
   }
@@ -276,7 +282,7 @@ class LibraryRun {
 
   #count(frame: LibraryFrame): void {
     // What lies in an end of the disk is not there before the very last.
-    if (frame.sums !== undefined && this.store.isInTheMiddle(frame)) this.#exchange?.note(numberOf(frame));
+    if (frame.sums !== undefined && this.store.isInTheMiddle(frame)) this.#exchange?.note(frameNumber(frame));
     this.#doneBytes += frame.imageBytes;
     this.#events.progress({ done: this.#doneBytes, total: this.#index.imageBytes });
   }

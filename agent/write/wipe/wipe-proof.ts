@@ -3,6 +3,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import type { Disk } from '../../machine/machine.ts';
 import { alignedBuffer } from '../aligned-buffers.ts';
 import { END_BYTES } from '../disk-writer.ts';
+import { isZeros } from '../zeros.ts';
 
 /** Both 512 and 4096 byte blocks divide it. */
 const SAMPLE_BYTES = 4096;
@@ -26,7 +27,7 @@ export async function takeSamples(disk: Disk): Promise<readonly Sample[]> {
   const buffer = alignedBuffer(SAMPLE_BYTES);
   for (const offset of samplePlaces(disk)) {
     await disk.read(buffer, offset);
-    if (isZero(buffer)) {
+    if (isZeros(buffer)) {
       buffer.set(randomBytes(SAMPLE_BYTES));
       await disk.write(buffer, offset);
     }
@@ -63,8 +64,8 @@ export async function compareSamples(
     for (let at = 0; at < SAMPLE_BYTES; at += disk.logicalBlockBytes) {
       const block = buffer.subarray(at, at + disk.logicalBlockBytes);
       const old = before.subarray(at, at + disk.logicalBlockBytes);
-      if (!isZero(block) && block.equals(old)) return { left: offset + at };
-      areZeros &&= isZero(block);
+      if (!isZeros(block) && block.equals(old)) return { left: offset + at };
+      areZeros &&= isZeros(block);
     }
   }
   return areZeros ? 'zeros' : 'changed';
@@ -81,18 +82,11 @@ export async function findNonZero(
     events.signal.throwIfAborted();
     const part = buffer.subarray(0, Math.min(READ_BYTES, range.to - offset));
     await disk.read(part, offset);
-    if (!isZero(part)) return offset;
+    if (!isZeros(part)) return offset;
     offset += part.length;
     events.progress(offset - range.from);
   }
   return undefined;
-}
-
-const ZEROS = Buffer.alloc(READ_BYTES);
-
-/** At most as many bytes as are read at once. */
-export function isZero(bytes: Buffer): boolean {
-  return bytes.equals(ZEROS.subarray(0, bytes.length));
 }
 
 function faulty(disk: Disk, offset: number): TinsmithError {

@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { FRAME_BYTES } from '#proto/library-index.ts';
 import { type FolderMachine, folderMachine } from '../../../machine/folder-machine.ts';
 import type { Disk } from '../../../machine/machine.ts';
-import { WriteMemory } from '../write-memory.ts';
+import { WriteMemory } from '../../write-memory.ts';
 import { FrameSet } from './frame-set.ts';
 import { type PeerServerOptions, startPeerServer } from './peer-server.ts';
 

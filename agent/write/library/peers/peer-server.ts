@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { TinsmithError } from '#proto/errors.ts';
 import { FRAME_BYTES, type LibraryFrame } from '#proto/library-index.ts';
 import type { Disk } from '../../../machine/machine.ts';
-import type { WriteMemory } from '../write-memory.ts';
+import type { WriteMemory } from '../../write-memory.ts';
 import type { FrameSet } from './frame-set.ts';
 
 export interface PeerServerOptions {

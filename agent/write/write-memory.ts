@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import { alignedBuffers } from '../aligned-buffers.ts';
+import { alignedBuffers } from './aligned-buffers.ts';
 
 /** What all buffers of one library write may hold together, whatever the image's size. */
 export const MOST_BUFFER_BYTES = 64 << 20;
