@@ -1,5 +1,6 @@
 /** What a publisher says about an image, checked on import from the command line. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash, generateKeyPairSync, sign } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -109,6 +110,23 @@ describe('an image whose publisher signs', () => {
       const result = await add(world, 'bad', ...argv);
       assert.equal(result.code, code, `${argv.join(' ')}: ${result.stderr}`);
       assert.match(result.stderr, sentence);
+      await requireEmpty(world);
+    }
+  });
+
+  it('is not waited for when what should vouch for it is a pipe', { timeout: 60_000 }, async () => {
+    await using world = await startApiWorld();
+    execFileSync('mkfifo', [join(folder, 'pipe')]);
+    const key = ['--public-key', 'cosign.pub'];
+
+    for (const argv of [
+      ['--checksums', 'pipe'],
+      ['--signature', 'pipe', ...key],
+      ['--signature', 'disk.img.gz.sig', '--public-key', 'pipe'],
+    ]) {
+      const result = await add(world, 'bad', 'disk.img.gz', ...argv);
+      assert.equal(result.code, 65, `${argv.join(' ')}: ${result.stderr}`);
+      assert.match(result.stderr, /pipe: it is no file/);
       await requireEmpty(world);
     }
   });

@@ -1,4 +1,5 @@
-import { readFile, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import type {
@@ -266,12 +267,18 @@ function placeOf(given: string): string {
 }
 
 async function readKey(path: string): Promise<string> {
-  const bytes = await readFile(path).catch((cause: unknown) => {
+  try {
+    // A pipe without a writer would be waited for for ever, and a device has no end.
+    await using handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stats = await handle.stat();
+    if (!stats.isFile()) throw new TinsmithError('invalid_input', `cannot read the public key ${path}: it is no file`);
+    if (stats.size <= LARGEST_KEY) return (await handle.readFile()).toString('base64');
+    const fact = `${path} has ${stats.size} bytes of keys, ${LARGEST_KEY} at most`;
+    throw new TinsmithError('invalid_input', `${fact}: export only the key that signs`);
+  } catch (cause) {
+    if (cause instanceof TinsmithError) throw cause;
     throw new TinsmithError('invalid_input', `cannot read the public key ${path}: ${String(cause)}`, { cause });
-  });
-  if (bytes.length <= LARGEST_KEY) return bytes.toString('base64');
-  const fix = 'export only the key that signs';
-  throw new TinsmithError('invalid_input', `${path} has ${bytes.length} bytes of keys, ${LARGEST_KEY} at most: ${fix}`);
+  }
 }
 
 function hex(option: string, text: string): string {

@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { oneProxy } from '#proto/actions/proxy.ts';
@@ -20,13 +21,14 @@ interface SmallFileOptions extends SmallFileAccess {
 
 /** Lists of all releases of a distribution have some hundred KiB. */
 const MOST_BYTES = 4 << 20;
+const READ_BYTES = 256 << 10;
 
 /** All of a file on this host (absolute path) or behind a URL. Throws `not_found`, `invalid_input` or `download_failed`. */
 export async function readSmallFile(
   source: string,
   { what, signal, proxy, contact }: SmallFileOptions,
 ): Promise<Buffer> {
-  if (isAbsolute(source)) return readLocal(source, what);
+  if (isAbsolute(source)) return readLocal(source, what, signal);
   const url = parseHttpUrl(source);
   if (url === undefined) {
     const shown = JSON.stringify(withoutUrlSecrets(source.slice(0, 200)));
@@ -52,13 +54,24 @@ export async function readSmallFile(
   return Buffer.concat(parts);
 }
 
-async function readLocal(path: string, what: string): Promise<Buffer> {
+async function readLocal(path: string, what: string, signal: AbortSignal): Promise<Buffer> {
   try {
-    await using handle = await open(path, 'r');
-    if ((await handle.stat()).size > MOST_BYTES) throw tooLarge(what, path);
-    return await handle.readFile();
+    // A pipe without a writer would otherwise hold one of the few threads that all files share, for ever.
+    await using handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stats = await handle.stat();
+    if (!stats.isFile()) throw new TinsmithError('invalid_input', `cannot use ${what} ${path}: it is no file`);
+    if (stats.size > MOST_BYTES) throw tooLarge(what, path);
+    // Its size may be wrong by now, and files of /proc have none.
+    const into = Buffer.alloc(MOST_BYTES + 1);
+    let bytes = 0;
+    for (let read = -1; read !== 0 && bytes < into.length; bytes += read) {
+      signal.throwIfAborted();
+      ({ bytesRead: read } = await handle.read(into, bytes, Math.min(into.length - bytes, READ_BYTES)));
+    }
+    if (bytes > MOST_BYTES) throw tooLarge(what, path);
+    return Buffer.from(into.subarray(0, bytes));
   } catch (cause) {
-    if (cause instanceof TinsmithError) throw cause;
+    if (signal.aborted || cause instanceof TinsmithError) throw cause;
     const reason = messageOf(cause);
     throw new TinsmithError('not_found', `cannot read ${what} ${path} on the server: ${reason}`, { cause });
   }
