@@ -5,9 +5,10 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { crc32 } from 'node:zlib';
 import type { ActionName } from '#proto/actions/catalog.ts';
+import { readPartitionTable } from '#transfer/partition-table.ts';
 import { type FolderMachine, folderMachine } from '../machine/folder-machine.ts';
 import type { ProgramCall, ProgramResult } from '../machine/machine.ts';
-import { readPartitionTable, stretchGpt, writeGpt, writeMbr } from '../write/partition-table.ts';
+import { stretchGpt, writeGpt, writeMbr } from '../write/partition-table.ts';
 import type { Undo } from './action-context.ts';
 import { type ActionRunResult, runActionWithPolicy } from './run-action.ts';
 

@@ -3,9 +3,9 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { readPartitionTable } from '#transfer/partition-table.ts';
 import { type FolderMachine, folderMachine } from '../machine/folder-machine.ts';
 import type { ProgramCall, ProgramResult } from '../machine/machine.ts';
-import { readPartitionTable } from '../write/partition-table.ts';
 import { type ActionRunResult, runActionWithPolicy } from './run-action.ts';
 
 const MIB = 1 << 20;

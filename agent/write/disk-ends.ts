@@ -1,8 +1,14 @@
 import { TinsmithError } from '#proto/errors.ts';
+import {
+  type PartitionTable,
+  readPartitionTable,
+  requireNoDamagedGpt,
+  requireWhole,
+} from '#transfer/partition-table.ts';
 import type { Disk } from '../machine/machine.ts';
 import { alignedBuffer } from './aligned-buffers.ts';
 import { END_BYTES, type ImageEnds } from './disk-writer.ts';
-import { hasDamagedGpt, type PartitionTable, readPartitionTable, stretchGpt } from './partition-table.ts';
+import { stretchGpt } from './partition-table.ts';
 
 /** The smallest disk whose ends do not meet. */
 const LEAST_BYTES = 4 * END_BYTES;
@@ -28,9 +34,7 @@ export class DiskEnds {
   check(head: Buffer): void {
     const { sizeBytes, logicalBlockBytes } = this.#disk;
     const table = readPartitionTable(head, logicalBlockBytes);
-    if (table === undefined && hasDamagedGpt(head)) {
-      throw new TinsmithError('corrupt_image', 'the image is damaged: the checksums of its partition table are wrong');
-    }
+    if (table === undefined) requireNoDamagedGpt(head);
     // Behind the last partition a GPT needs room for its copy, which may have more entries than usual.
     const usableBytes = sizeBytes - (table?.copyBytes ?? 0);
     for (const { number, lastBlock } of table?.partitions ?? []) {
@@ -107,18 +111,5 @@ export class DiskEnds {
       const fact = `what was written at byte ${offset} reads back differently: the disk is faulty`;
       throw new TinsmithError('write_failed', `cannot trust ${this.#disk.device}: ${fact}`);
     }
-  }
-}
-
-/** An image file that was cut before it was published: its own table says that partitions lie beyond its end. */
-function requireWhole(table: PartitionTable | undefined, imageBytes: number): void {
-  if (imageBytes % 512 !== 0) {
-    throw new TinsmithError('corrupt_image', `the image is cut short: it has ${imageBytes} bytes, no multiple of 512`);
-  }
-  for (const { number, lastBlock } of table?.partitions ?? []) {
-    const end = (lastBlock + 1) * (table?.blockBytes ?? 0);
-    if (end <= imageBytes) continue;
-    const fact = `its partition ${number} ends at byte ${end} and it has only ${imageBytes}`;
-    throw new TinsmithError('corrupt_image', `the image is cut short: ${fact}`);
   }
 }

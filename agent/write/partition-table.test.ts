@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { diskImage } from '#test/support/disk-image.ts';
-import { readPartitionTable, stretchGpt, writeMbr } from './partition-table.ts';
+import { readPartitionTable } from '#transfer/partition-table.ts';
+import { stretchGpt, writeMbr } from './partition-table.ts';
 
 const MIB = 1 << 20;
 

@@ -1,25 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-import { TinsmithError } from '#proto/errors.ts';
-
-// GPT: UEFI specification 2.10, chapter 5. MBR: its section 5.2.
-
-/** What is on a disk, and where. */
-export interface PartitionTable {
-  readonly kind: 'gpt' | 'mbr';
-  /** Block size that the table counts in. */
-  readonly blockBytes: number;
-  readonly partitions: readonly TablePartition[];
-  /** Of a GPT: what its copy takes at the end of the disk. */
-  readonly copyBytes?: number;
-}
-
-/** Both blocks belong to it. */
-export interface TablePartition {
-  readonly number: number;
-  readonly firstBlock: number;
-  readonly lastBlock: number;
-}
+import {
+  entriesOf,
+  entryBlocks,
+  GPT_ENTRY_BYTES,
+  GPT_SIGNATURE,
+  headerCrc,
+  type PartitionTable,
+  readGptEntries,
+  readGptHeader,
+  readMbrEntries,
+} from '#transfer/partition-table.ts';
 
 /** Types of GPT partitions that boot code looks for. */
 export const GPT_TYPE = {
@@ -28,58 +19,9 @@ export const GPT_TYPE = {
 } as const;
 
 /** What every program makes; others are read as well. */
-const GPT_ENTRY_BYTES = 128;
 const GPT_ENTRIES = 128;
-const SIGNATURE = 'EFI PART';
 /** Attribute of a GPT entry, in the first byte of eight. */
 const LEGACY_BOOTABLE = 0b100;
-
-interface GptHeader {
-  readonly headerBytes: number;
-  readonly firstUsable: number;
-  readonly entriesBlock: number;
-  readonly entryCount: number;
-  readonly entryBytes: number;
-  readonly entriesCrc: number;
-}
-
-/**
- * The partition table in the first MiB of a disk; undefined when there is none, as on a bare file system. A GPT with a wrong
- * checksum is none: no system would take it. Throws `device_unfit` for a GPT that counts in other blocks than the disk.
- */
-export function readPartitionTable(head: Buffer, blockBytes: number): PartitionTable | undefined {
-  const gpt = readGptHeader(head, blockBytes);
-  if (gpt !== undefined) {
-    const copyBytes = (1 + entryBlocks(gpt, blockBytes)) * blockBytes;
-    return { kind: 'gpt', blockBytes, partitions: readGptEntries(head, gpt, blockBytes), copyBytes };
-  }
-  const other = blockBytes === 512 ? 4096 : 512;
-  if (readGptHeader(head, other) !== undefined) {
-    throw new TinsmithError(
-      'device_unfit',
-      `the image's partition table is made for blocks of ${other} bytes and the disk has blocks of ${blockBytes}: use an image made for such disks`,
-    );
-  }
-  const partitions = readMbrEntries(head);
-  return partitions.length === 0 ? undefined : { kind: 'mbr', blockBytes, partitions };
-}
-
-function readGptHeader(head: Buffer, blockBytes: number): GptHeader | undefined {
-  const header = head.subarray(blockBytes, blockBytes * 2);
-  if (header.length < blockBytes || header.toString('latin1', 0, 8) !== SIGNATURE) return undefined;
-  if (!isSealed(header)) return undefined;
-  const gpt = {
-    headerBytes: header.readUInt32LE(12),
-    firstUsable: readBlock(header, 40),
-    entriesBlock: readBlock(header, 72),
-    entryCount: header.readUInt32LE(80),
-    entryBytes: header.readUInt32LE(84),
-    entriesCrc: header.readUInt32LE(88),
-  };
-  const end = gpt.entriesBlock * blockBytes + gpt.entryCount * gpt.entryBytes;
-  const isSane = gpt.entryBytes >= GPT_ENTRY_BYTES && gpt.entriesBlock >= 2 && end <= head.length;
-  return isSane && crc32(entriesOf(head, gpt, blockBytes)) === gpt.entriesCrc ? gpt : undefined;
-}
 
 /**
  * Number → UUID of each partition, as the kernel takes it for `root=PARTUUID=`: in an MBR the disk's signature and the
@@ -133,58 +75,6 @@ function hex(number: number, digits: number): string {
 }
 
 /**
- * Whether the head of an image, in which no table was found, has a GPT that some bit of is wrong: every kernel would pass it
- * over. One whose entries lie beyond the head is not looked at.
- */
-export function hasDamagedGpt(head: Buffer): boolean {
-  return [512, 4096].some((blockBytes) => {
-    if (head.length < blockBytes * 2 || head.toString('latin1', blockBytes, blockBytes + 8) !== SIGNATURE) return false;
-    const entriesAt = readBlock(head, blockBytes + 72) * blockBytes;
-    const isElsewhere = entriesAt >= head.length && isSealed(head.subarray(blockBytes, blockBytes * 2));
-    return !isElsewhere;
-  });
-}
-
-function isSealed(header: Buffer): boolean {
-  const headerBytes = header.readUInt32LE(12);
-  return (
-    headerBytes >= 92 && headerBytes <= header.length && headerCrc(header, headerBytes) === header.readUInt32LE(16)
-  );
-}
-
-function entriesOf(head: Buffer, gpt: GptHeader, blockBytes: number): Buffer {
-  const start = gpt.entriesBlock * blockBytes;
-  return head.subarray(start, start + gpt.entryCount * gpt.entryBytes);
-}
-
-function readGptEntries(head: Buffer, gpt: GptHeader, blockBytes: number): TablePartition[] {
-  const entries = entriesOf(head, gpt, blockBytes);
-  const partitions: TablePartition[] = [];
-  for (let i = 0; i < gpt.entryCount; i++) {
-    const entry = entries.subarray(i * gpt.entryBytes, (i + 1) * gpt.entryBytes);
-    if (entry.subarray(0, 16).every((byte) => byte === 0)) continue;
-    partitions.push({ number: i + 1, firstBlock: readBlock(entry, 32), lastBlock: readBlock(entry, 40) });
-  }
-  return partitions;
-}
-
-/** Primary partitions; an extended one counts as one. A protective entry (0xee) belongs to a GPT and does not count. */
-function readMbrEntries(head: Buffer): TablePartition[] {
-  if (head.length < 512 || head.readUInt16LE(510) !== 0xaa55) return [];
-  const partitions: TablePartition[] = [];
-  for (let i = 0; i < 4; i++) {
-    const at = 446 + i * 16;
-    const [status, type] = [head.readUInt8(at), head.readUInt8(at + 4)];
-    const [firstBlock, blocks] = [head.readUInt32LE(at + 8), head.readUInt32LE(at + 12)];
-    // The boot sector of a FAT file system ends like an MBR, with text where the entries would be.
-    if ((status !== 0 && status !== 0x80) || (type !== 0 && blocks === 0)) return [];
-    if (type === 0xee) return [];
-    if (type !== 0) partitions.push({ number: i + 1, firstBlock, lastBlock: firstBlock + blocks - 1 });
-  }
-  return partitions;
-}
-
-/**
  * Makes a GPT span the whole disk: the copy at the end moves to the disk's last blocks. `head` (first MiB) and `tail` (last
  * MiB of the disk) are changed in place; nothing happens without a valid GPT. Returns whether there was one.
  */
@@ -211,10 +101,6 @@ export function stretchGpt(head: Buffer, tail: Buffer, disk: { sizeBytes: number
   sealHeader(copy, gpt.headerBytes);
   stretchProtectiveEntry(head, lastBlock);
   return true;
-}
-
-function entryBlocks({ entryCount, entryBytes }: GptHeader, blockBytes: number): number {
-  return Math.ceil((entryCount * entryBytes) / blockBytes);
 }
 
 /** Bytes at the disk's end that a GPT of the usual size, as `writeGpt` makes it, needs for itself. */
@@ -253,7 +139,7 @@ export function writeGpt(
     entry.write(partition.name.slice(0, 36), 56, 'utf16le');
   }
   const header = head.subarray(blockBytes, blockBytes * 2);
-  header.write(SIGNATURE, 0, 'latin1');
+  header.write(GPT_SIGNATURE, 0, 'latin1');
   header.writeUInt32LE(0x0001_0000, 8);
   header.writeUInt32LE(92, 12);
   writeBlock(header, 40, firstUsable);
@@ -304,13 +190,6 @@ function sealHeader(header: Buffer, headerBytes: number): void {
   header.writeUInt32LE(headerCrc(header, headerBytes), 16);
 }
 
-/** Over the header with its own field as zero. */
-function headerCrc(header: Buffer, headerBytes: number): number {
-  const copy = Buffer.from(header.subarray(0, headerBytes));
-  copy.writeUInt32LE(0, 16);
-  return crc32(copy);
-}
-
 /** Mixed-endian as in UEFI's appendix A: the first three groups are little endian. */
 function guidBytes(guid: string): Buffer {
   const plain = Buffer.from(guid.replaceAll('-', ''), 'hex');
@@ -323,10 +202,6 @@ function guidBytes(guid: string): Buffer {
 function guidText(bytes: Buffer): string {
   const first = `${hex(bytes.readUInt32LE(0), 8)}-${hex(bytes.readUInt16LE(4), 4)}-${hex(bytes.readUInt16LE(6), 4)}`;
   return `${first}-${bytes.toString('hex', 8, 10)}-${bytes.toString('hex', 10, 16)}`;
-}
-
-function readBlock(buffer: Buffer, at: number): number {
-  return Number(buffer.readBigUInt64LE(at));
 }
 
 function writeBlock(buffer: Buffer, at: number, block: number): void {

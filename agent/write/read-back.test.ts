@@ -8,9 +8,9 @@ import { gzipSync } from 'node:zlib';
 import { diskImage } from '#test/support/disk-image.ts';
 import { hostileServer, wholeFile } from '#test/support/hostile-server.ts';
 import { strictDisk } from '#test/support/strict-disk.ts';
+import { readPartitionTable } from '#transfer/partition-table.ts';
 import { TinsmithError } from '../../proto/errors.ts';
 import { folderMachine } from '../machine/folder-machine.ts';
-import { readPartitionTable } from './partition-table.ts';
 import { writeImage } from './write-image.ts';
 
 const KIB = 1 << 10;

@@ -16,10 +16,11 @@ import {
   untilClose,
   wholeFile,
 } from '#test/support/hostile-server.ts';
+import { readPartitionTable } from '#transfer/partition-table.ts';
 import { pause } from '#transfer/pause.ts';
 import { TinsmithError } from '../../proto/errors.ts';
 import { type FolderMachine, folderMachine } from '../machine/folder-machine.ts';
-import { readPartitionTable, writeGpt } from './partition-table.ts';
+import { writeGpt } from './partition-table.ts';
 import { type ImageRequest, type ImageWritten, writeImage } from './write-image.ts';
 
 const MIB = 1 << 20;

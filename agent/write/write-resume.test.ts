@@ -12,10 +12,10 @@ import { crc32 } from 'node:zlib';
 import { diskImage } from '#test/support/disk-image.ts';
 import { type Answer, cutAfter, hostileServer, wholeFile } from '#test/support/hostile-server.ts';
 import { strictDisk } from '#test/support/strict-disk.ts';
+import { readPartitionTable } from '#transfer/partition-table.ts';
 import { pause } from '#transfer/pause.ts';
 import { TinsmithError } from '../../proto/errors.ts';
 import { type FolderMachine, folderMachine } from '../machine/folder-machine.ts';
-import { readPartitionTable } from './partition-table.ts';
 import { type ImageRequest, writeImage } from './write-image.ts';
 
 const MIB = 1 << 20;

@@ -9,6 +9,7 @@ import type { ForUrl } from './for-url.ts';
 import { ImageMirrors } from './image-mirrors.ts';
 import type { ImagePiece } from './image-piece.ts';
 import { packImage } from './pack-image.ts';
+import { requireWholeImage } from './require-whole-image.ts';
 import { replaceSynced, syncFolder, writeAll, writeSynced } from './synced-files.ts';
 
 /**
@@ -255,7 +256,7 @@ class FolderLibrary implements ImageLibrary {
   async #pack(folder: string, image: AsyncIterable<ImagePiece>, options: AddOptions): Promise<LibraryIndex> {
     await using file = await open(join(folder, 'image.zst'), 'wx', 0o644);
     const write = (bytes: Uint8Array): Promise<void> => writeAll(file, bytes).catch(unwritable(this.#folder));
-    const index = await packImage(image, write, options);
+    const index = await packImage(requireWholeImage(image), write, options);
     await file.sync().catch(unwritable(this.#folder));
     return index;
   }

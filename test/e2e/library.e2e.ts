@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { readPartitionTable } from '#agent/write/partition-table.ts';
 import { copyForFourK } from '#test/support/four-k-image.ts';
 import { actionsYaml, hardwareYaml, workflowYaml } from '#test/support/lab-manifests.ts';
 import { GIBIBYTE, testImage } from '#test/support/test-images.ts';
 import { startWorld, type World } from '#test/support/world.ts';
+import { readPartitionTable } from '#transfer/partition-table.ts';
 
 const machine = { name: 'node-1', mac: '52:54:00:77:00:01', address: '10.77.0.21' };
 const MIB = 2 ** 20;

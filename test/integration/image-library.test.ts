@@ -84,10 +84,14 @@ describe('tinsmith image', () => {
     const damaged = Buffer.from(GZ);
     damaged[5000] = ((damaged[5000] ?? 0) + 1) & 0xff;
     await writeFile(join(folder, 'damaged.gz'), damaged);
+    await writeFile(join(folder, 'partition.raw'), IMAGE.subarray(0, 4 << 20));
+    await writeFile(join(folder, 'partition.gz'), gzipSync(IMAGE.subarray(0, 4 << 20), { level: 1 }));
 
     for (const [argv, code, sentence] of [
       [['cut.gz'], 65, /cut short/],
       [['damaged.gz'], 65, /damaged/],
+      [['partition.raw'], 65, /cut short: its partition 2 ends at byte 4718592 and it has only 4194304/],
+      [['partition.gz'], 65, /cut short: its partition 2 ends/],
       [['nothing.gz'], 66, /nothing\.gz/],
       [['disk.img.gz', '--sha256', 'ab'.repeat(32)], 65, /expected was abab/],
       [['disk.img.gz', '--image-sha256', 'ab'.repeat(32)], 65, /expected was abab/],

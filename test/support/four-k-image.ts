@@ -1,5 +1,6 @@
 import { copyFile, open } from 'node:fs/promises';
-import { readPartitionTable, stretchGpt, writeGpt } from '#agent/write/partition-table.ts';
+import { stretchGpt, writeGpt } from '#agent/write/partition-table.ts';
+import { readPartitionTable } from '#transfer/partition-table.ts';
 import { listPartitions } from './lab/disk-reader.ts';
 
 const MIB = 2 ** 20;

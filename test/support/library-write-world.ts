@@ -12,9 +12,9 @@ import {
   type LibraryWritten,
   writeLibraryImage,
 } from '#agent/write/library/write-library-image.ts';
-import { readPartitionTable } from '#agent/write/partition-table.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { FRAME_BYTES } from '#proto/library-index.ts';
+import { readPartitionTable } from '#transfer/partition-table.ts';
 import { diskImage } from './disk-image.ts';
 import { type FrameAnswer, libraryServer, type PackedLibraryImage, packedLibraryImage } from './library-server.ts';
 

@@ -1,7 +1,7 @@
 import type { WipeMethodName } from '#proto/actions/wipe.ts';
 import { TinsmithError } from '#proto/errors.ts';
+import type { PartitionTable } from '#transfer/partition-table.ts';
 import type { EraseAbilities, Machine } from '../../machine/machine.ts';
-import type { PartitionTable } from '../partition-table.ts';
 
 /** One disk that is being wiped, and what goes on around it. */
 export interface WipeTarget {
