@@ -1,5 +1,5 @@
 import { Ajv } from 'ajv';
-import type { FastifyBaseLogger, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
 import { TinsmithError } from '#proto/errors.ts';
 import { showsToken } from './admin-token.ts';
 import { errorReply } from './error-reply.ts';
@@ -17,7 +17,6 @@ export interface ApiOptions extends ApiDeps {
   readonly heartbeatMs?: number;
   /** Ends the event streams, which would otherwise hold up the server's stop. */
   readonly signal: AbortSignal;
-  readonly log: FastifyBaseLogger;
 }
 
 /** Applied manifests may be large: certificates, user data, many machines. */

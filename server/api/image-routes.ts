@@ -1,13 +1,15 @@
 import { Type } from 'typebox';
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, TinsmithError } from '#proto/errors.ts';
 import { pinnedUrl, requireOwnName } from '../library/for-url.ts';
 import type { ImageJob } from '../library/image-jobs.ts';
 import type { LibraryImage } from '../library/image-library.ts';
 import { requireFreeUrl, requireUnused } from '../library/image-use.ts';
+import { type DamagedName, damagedSentence } from '../library/name-files.ts';
 import {
   addImageRequestSchema,
   collectedSchema,
   type ImageJobView,
+  type ImageListView,
   type ImageView,
   imageJobSchema,
   imageListSchema,
@@ -32,7 +34,8 @@ export const imageRoutes = [
       const waiting = (images.firstUse?.waitingImports() ?? []).map(({ since, ...each }) => {
         return { ...each, since: since.toISOString() };
       });
-      return { items, imports: images.jobs.imports().map(jobView), waiting };
+      const damaged = (await images.library.damaged()).map(damagedView);
+      return { items, imports: images.jobs.imports().map(jobView), damaged, waiting };
     },
   }),
   defineRoute({
@@ -78,11 +81,14 @@ export const imageRoutes = [
     query: removeImageQuerySchema,
     response: deletedSchema,
     // Twice is harmless: the second time it is not found.
-    async handle({ params, query, cause }, { images, store, transitions }) {
-      const image = await images.library.show(params.name);
+    async handle({ params, query, cause }, { images, store, transitions, log }) {
+      const image = await images.library.named(params.name);
       if (query.force !== true) await requireUnused(image, store, images.firstUse);
       await images.library.remove(params.name);
-      await transitions.noteImage('image.removed', { image: params.name }, cause);
+      // It is gone, and on a full disk that is the way out: the event is lost, the removal is not.
+      await transitions
+        .noteImage('image.removed', { image: params.name }, cause)
+        .catch((thrown: unknown) => log.warn({ image: params.name, reason: messageOf(thrown) }, 'image.eventLost'));
       return { kind: 'Image', name: params.name };
     },
   }),
@@ -126,6 +132,11 @@ function known(job: ImageJob | undefined): ImageJob {
 function imageView(image: LibraryImage): ImageView {
   const { addedAt, forUrl, validator: _, sourceBytes: _bytes, ...shown } = image;
   return { ...shown, addedAt: addedAt.toISOString(), ...(forUrl && { forUrl: forUrl.shown }) };
+}
+
+function damagedView(damaged: DamagedName): ImageListView['damaged'][number] {
+  const { name, file } = damaged;
+  return { name, file, reason: damagedSentence(damaged) };
 }
 
 function jobView({ startedAt, finishedAt, image, error, ...job }: ImageJob): ImageJobView {

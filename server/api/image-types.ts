@@ -57,9 +57,16 @@ export const importWaitSchema = Type.Object({
   trouble: Type.Optional(Type.String({ description: 'Why it makes no headway now, and is tried again' })),
 });
 
+const damagedNameSchema = Type.Object({
+  name: Type.String(),
+  file: Type.String({ description: 'On the server' }),
+  reason: Type.String({ description: 'With the fix' }),
+});
+
 export const imageListSchema = Type.Object({
   items: Type.Array(imageSchema),
   imports: Type.Array(imageJobSchema, { description: 'That run now' }),
+  damaged: Type.Array(damagedNameSchema, { description: 'Names whose files cannot be used' }),
   waiting: Type.Array(waitingImportSchema, { description: 'Imports on first use whose turn has not come' }),
 });
 export type ImageListView = View<typeof imageListSchema>;
@@ -112,6 +119,7 @@ export const removeImageQuerySchema = Type.Object(
 
 export const collectedSchema = Type.Object({
   digests: Type.Array(Type.String()),
+  names: Type.Array(Type.String(), { description: 'Damaged ones that were forgotten' }),
   bytes: Type.Integer({ description: 'That are free again' }),
 });
 export type CollectedView = View<typeof collectedSchema>;

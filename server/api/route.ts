@@ -1,3 +1,4 @@
+import type { FastifyBaseLogger } from 'fastify';
 import type { Static, TSchema } from 'typebox';
 import type { PlanHost } from '../cluster/plan-host.ts';
 import type { ImagesOnFirstUse } from '../library/first-use/images-on-first-use.ts';
@@ -29,6 +30,7 @@ export interface ApiDeps {
   readonly clock: () => Date;
   /** The host that cluster plans are made on. */
   readonly planHost: PlanHost;
+  readonly log: FastifyBaseLogger;
 }
 
 /** A request after its schemas were checked. A schema that a route leaves out makes its part `unknown`. */

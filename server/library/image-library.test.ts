@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { randomBytes, verify } from 'node:crypto';
 import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
 import { zstdDecompressSync } from 'node:zlib';
 import { FRAME_BYTES } from '#proto/library-index.ts';
+import { whyReadOnly } from './cannot-write.ts';
 import { type ImageLibrary, openImageLibrary } from './image-library.ts';
 
 const IMAGE = Buffer.concat([Buffer.alloc(FRAME_BYTES), randomBytes(100 * 512), Buffer.alloc(FRAME_BYTES)]);
 const OPTIONS = { source: 'test', level: 1, signal: new AbortController().signal, progress: () => undefined };
+const isRoot = process.getuid?.() === 0;
 let top: string;
 let names = 0;
 
@@ -66,6 +70,69 @@ describe('the image library', () => {
 
     assert.deepEqual(await images.list(), [added]);
     await assert.rejects(images.show('other'), /it has debian-12/);
+  });
+
+  it('lists the others beside names that are damaged, and says of those which file it is and what to do', async () => {
+    const { library: images, folder } = await library();
+    const added = await images.add('debian-12', stream(IMAGE), OPTIONS);
+    const file = (name: string): string => join(folder, 'names', `${name}.json`);
+    const stored = JSON.parse(await readFile(file('debian-12'), 'utf8'));
+    await writeFile(file('garbage'), 'what is this');
+    await writeFile(file('empty'), '');
+    await writeFile(file('null'), 'null');
+    await writeFile(file('other'), JSON.stringify(stored));
+    await writeFile(file('half'), JSON.stringify({ ...stored, name: 'half', digest: 'x' }));
+    await mkdir(join(file('folder'), 'deep'), { recursive: true });
+    await promisify(execFile)('mkfifo', [file('pipe')]);
+    const names = ['empty', 'folder', 'garbage', 'half', 'null', 'other', 'pipe'];
+
+    assert.deepEqual(await images.list(), [added]);
+    assert.deepEqual(
+      (await images.damaged()).map(({ name }) => name),
+      names,
+    );
+    for (const name of names) {
+      const refusal = {
+        code: 'corrupt_image',
+        message: new RegExp(`image ${name} is damaged.*names/${name}\\.json.*remove`),
+      };
+      await assert.rejects(images.show(name), refusal);
+      await assert.rejects(images.verify(name, OPTIONS), refusal);
+      assert.equal(await images.has(name), false);
+    }
+    assert.equal((await images.verify('debian-12', OPTIONS)).digest, added.digest);
+
+    await images.remove('garbage');
+    await images.add('folder', stream(IMAGE), OPTIONS);
+    assert.deepEqual((await images.gc()).names, ['empty', 'half', 'null', 'other', 'pipe']);
+    assert.deepEqual(await images.damaged(), []);
+    assert.deepEqual((await readdir(join(folder, 'names'))).toSorted(), ['debian-12.json', 'folder.json']);
+    assert.equal((await images.verify('folder', OPTIONS)).digest, added.digest);
+  });
+
+  it('says which folder cannot be written and what to do', {
+    skip: isRoot ? false : 'only root can mount',
+  }, async () => {
+    const { library: images, folder } = await library();
+    await images.add('debian-12', stream(IMAGE), OPTIONS);
+    const run = promisify(execFile);
+    await run('mount', ['--bind', folder, folder]);
+    try {
+      await run('mount', ['-o', 'remount,bind,ro', folder]);
+      const refusal = {
+        code: 'write_failed',
+        message: new RegExp(`library in ${folder}: its file system is read-only: mount`),
+      };
+
+      await assert.rejects(images.add('other', stream(IMAGE), OPTIONS), refusal);
+      await assert.rejects(images.remove('debian-12'), refusal);
+      await assert.rejects(images.mirrors.change('debian-12', { add: ['http://x/'], remove: [] }), refusal);
+      await images.verify('debian-12', OPTIONS);
+      assert.match((await whyReadOnly((await library(folder)).library.scratch)) ?? '', /read-only: mount/);
+    } finally {
+      await run('umount', [folder]);
+    }
+    assert.equal(await whyReadOnly(images.scratch), undefined);
   });
 
   it('leaves nothing of an import that fails in the middle', async () => {
@@ -133,6 +200,45 @@ describe('the image library', () => {
     await file.close();
 
     await assert.rejects(images.verify('a', OPTIONS), { code: 'corrupt_image', message: /a is damaged/ });
+  });
+
+  it('finds a signature that machines would refuse, also one of another key', async () => {
+    const { library: images, folder } = await library();
+    const { digest } = await images.add('a', stream(IMAGE), OPTIONS);
+    const file = join((await images.folderOf('a')) ?? '', 'index.sig');
+    const signature = await readFile(file, 'latin1');
+    const flipped = Buffer.from(signature, 'base64');
+    flipped[5] = (flipped[5] ?? 0) ^ 1;
+
+    for (const wrong of ['', 'garbage', flipped.toString('base64')]) {
+      await writeFile(file, wrong);
+      await assert.rejects(images.verify('a', OPTIONS), {
+        code: 'corrupt_image',
+        message: /signature .* import it again/,
+      });
+    }
+    await writeFile(file, signature);
+    await images.verify('a', OPTIONS);
+    const { library: reused } = await library(folder);
+    await assert.rejects(reused.verify('a', OPTIONS), { code: 'corrupt_image', message: /none of this library’s key/ });
+    await reused.add('a', stream(IMAGE), OPTIONS);
+    assert.equal((await reused.verify('a', OPTIONS)).digest, digest);
+  });
+
+  it('finds a name that says other things than its signed index', async () => {
+    const { library: images, folder } = await library();
+    await images.add('a', stream(IMAGE), OPTIONS);
+    const other = await images.add('b', stream(IMAGE, Buffer.alloc(512, 1)), OPTIONS);
+    const file = join(folder, 'names', 'a.json');
+    const stored = JSON.parse(await readFile(file, 'utf8'));
+
+    for (const change of [{ digest: other.digest }, { imageBytes: 512 }, { imageSha256: 'ab'.repeat(32) }]) {
+      await writeFile(file, JSON.stringify({ ...stored, ...change }));
+      await assert.rejects(images.verify('a', OPTIONS), {
+        code: 'corrupt_image',
+        message: /a is damaged: its name says/,
+      });
+    }
   });
 
   it('is whole again after an import of what was damaged', async () => {

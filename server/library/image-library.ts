@@ -1,16 +1,26 @@
-import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+  verify,
+} from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { chmod, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf, systemCodeOf, TinsmithError } from '#proto/errors.ts';
+import { TinsmithError } from '#proto/errors.ts';
 import { formatLibraryIndex, type LibraryIndex, parseLibraryIndex } from '#proto/library-index.ts';
 import type { Store } from '../store/store.ts';
+import { cannotWrite } from './cannot-write.ts';
 import type { ForUrl } from './for-url.ts';
 import { ImageMirrors } from './image-mirrors.ts';
 import type { ImagePiece } from './image-piece.ts';
+import { type DamagedName, damagedSentence, IMAGE_NAME, isDamaged, NameFiles } from './name-files.ts';
 import { packImage } from './pack-image.ts';
 import { requireWholeImage } from './require-whole-image.ts';
-import { replaceSynced, syncFolder, writeAll, writeSynced } from './synced-files.ts';
+import { syncFolder, writeAll, writeSynced } from './synced-files.ts';
 
 /**
  * The folder of images, laid out so that any web server can serve a copy of it:
@@ -31,13 +41,20 @@ export interface ImageLibrary {
   add(name: string, image: AsyncIterable<ImagePiece>, options: AddOptions): Promise<LibraryImage>;
   /** Sorted by name. */
   list(): Promise<readonly LibraryImage[]>;
-  /** Throws `not_found` with the names that there are. */
+  /** Names whose files cannot be used; the others do not suffer from it. Sorted by name. */
+  damaged(): Promise<readonly DamagedName[]>;
+  /** Throws `not_found` with the names that there are, and `corrupt_image` for a damaged name. */
   show(name: string): Promise<LibraryImage>;
-  /** Reads everything again and compares. Throws `corrupt_image` with what differs. */
+  /** What a name stands for, also a damaged one. Throws `not_found`. */
+  named(name: string): Promise<LibraryImage | DamagedName>;
+  /** Reads everything again and compares, with the signature that machines ask for. Throws `corrupt_image` with what differs. */
   verify(name: string, options: Working): Promise<LibraryImage>;
-  /** Forgets the name and its mirrors; the bytes go with `gc`. */
+  /** Forgets the name and its mirrors, also a damaged one; the bytes go with `gc`. */
   remove(name: string): Promise<void>;
-  /** Deletes what no name stands for and nobody wants kept, and says how much that was. */
+  /**
+   * Deletes what no name stands for and nobody wants kept, and names of which nobody can tell what they stand for. Says how much that
+   * was. Throws `write_failed` where a name cannot be read: its image would go.
+   */
   gc(kept?: ReadonlySet<string>): Promise<Collected>;
   /** The folder of an image by its name or `sha256-<digest>`; undefined if there is none. */
   folderOf(nameOrDigest: string): Promise<string | undefined>;
@@ -72,6 +89,8 @@ export interface LibraryImage {
 /** What `gc` deleted. */
 export interface Collected {
   readonly digests: readonly string[];
+  /** Damaged ones. */
+  readonly names: readonly string[];
   readonly bytes: number;
 }
 
@@ -103,8 +122,6 @@ export interface LibraryOptions {
 }
 
 const KEY_SETTING = 'library.signing-key';
-/** What goes into a URL and a file name as it is. */
-const NAME = /^[a-z0-9]([a-z0-9._-]{0,126}[a-z0-9])?$/;
 /** What vouches for the others comes last. */
 const BLOB_FILES = ['image.zst', 'index.sig', 'index.json'] as const;
 const DIGEST = /^sha256-([0-9a-f]{64})$/;
@@ -112,9 +129,12 @@ const DIGEST = /^sha256-([0-9a-f]{64})$/;
 /** Opens the library; what an import left behind that did not end is removed. */
 export async function openImageLibrary(options: LibraryOptions): Promise<ImageLibrary> {
   const { folder } = options;
-  for (const part of ['blobs', 'names', 'mirrors', 'incoming']) await mkdir(join(folder, part), { recursive: true });
+  for (const part of ['blobs', 'names', 'mirrors', 'incoming']) {
+    await mkdir(join(folder, part), { recursive: true }).catch(cannotWrite(folder));
+  }
   for (const left of await readdir(join(folder, 'incoming'))) {
-    await rm(join(folder, 'incoming', left), { recursive: true, force: true });
+    // It harms nobody, and what can be read can be served: `whyReadOnly` says why nothing can be written.
+    await rm(join(folder, 'incoming', left), { recursive: true, force: true }).catch(() => undefined);
   }
   const key = await signingKey(options.store);
   return new FolderLibrary(options, key);
@@ -135,6 +155,8 @@ class FolderLibrary implements ImageLibrary {
   readonly #folder: string;
   readonly #clock: () => Date;
   readonly #key: KeyObject;
+  readonly #names: NameFiles;
+  readonly #cannotWrite: (cause: unknown) => never;
   #busy: Promise<void> = Promise.resolve();
 
   constructor({ folder, clock }: LibraryOptions, key: KeyObject) {
@@ -143,42 +165,51 @@ class FolderLibrary implements ImageLibrary {
     this.mirrors = new ImageMirrors(join(folder, 'mirrors'), this);
     this.#clock = clock;
     this.#key = key;
+    this.#names = new NameFiles(join(folder, 'names'));
+    this.#cannotWrite = cannotWrite(folder);
     this.publicKey = createPublicKey(key).export({ type: 'spki', format: 'pem' }).toString();
   }
 
   async add(name: string, image: AsyncIterable<ImagePiece>, options: AddOptions): Promise<LibraryImage> {
     requireName(name);
-    const incoming = await mkdtemp(join(this.#folder, 'incoming', `${name}-`));
+    const incoming = await mkdtemp(join(this.scratch, `${name}-`)).catch(this.#cannotWrite);
     try {
       const index = await this.#pack(incoming, image, options);
       if (options.imageSha256 !== undefined && options.imageSha256 !== index.imageSha256) {
         const sentence = `the image has the SHA-256 ${index.imageSha256}, expected was ${options.imageSha256}: use the right image or the right sum`;
         throw new TinsmithError('checksum_mismatch', sentence);
       }
-      const digest = await this.#sign(incoming, index);
+      const digest = await this.#sign(incoming, index).catch(this.#cannotWrite);
       const { source, forUrl, sourceFacts } = options;
       const origin = { source, ...(forUrl && { forUrl }), ...sourceFacts?.() };
       const made = { name, digest, ...factsOf(index), ...origin, addedAt: this.#clock() };
       await this.#alone(async () => {
         await this.#publish(incoming, digest);
-        await this.#putName(made);
-      });
+        await this.#names.put(made);
+      }).catch(this.#cannotWrite);
       return made;
     } finally {
-      await rm(incoming, { recursive: true, force: true });
+      // What ended the import is to be told; what stays goes with the next start.
+      await rm(incoming, { recursive: true, force: true }).catch(() => undefined);
     }
   }
 
   async list(): Promise<readonly LibraryImage[]> {
-    const files = await readdir(join(this.#folder, 'names'));
-    const names = files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -5));
-    const images = await Promise.all(names.toSorted().map((name) => this.#findName(name)));
-    // A name that was removed meanwhile is none any more, and a file of somebody else never was.
-    return images.filter((image) => image !== undefined);
+    return (await this.#names.all()).images;
+  }
+
+  async damaged(): Promise<readonly DamagedName[]> {
+    return (await this.#names.all()).damaged;
   }
 
   async show(name: string): Promise<LibraryImage> {
-    const found = await this.#findName(name);
+    const found = await this.named(name);
+    if (isDamaged(found)) throw new TinsmithError('corrupt_image', damagedSentence(found));
+    return found;
+  }
+
+  async named(name: string): Promise<LibraryImage | DamagedName> {
+    const found = await this.#names.find(name);
     if (found !== undefined) return found;
     const names = (await this.list()).map((image) => image.name);
     const fact = names.length === 0 ? 'it is empty' : `it has ${names.join(', ')}`;
@@ -193,7 +224,12 @@ class FolderLibrary implements ImageLibrary {
     }
     const document = await readFile(join(folder, 'index.json'));
     if (sha256(document) !== image.digest) throw damaged(name, 'its index is not the one that was made at its import');
+    const signature = Buffer.from((await readFile(join(folder, 'index.sig'), 'latin1')).trim(), 'base64');
+    if (!verify(null, document, this.publicKey, signature)) {
+      throw damaged(name, 'its signature is none of this library’s key, so that machines refuse it');
+    }
     const index = parseLibraryIndex(document.toString('utf8'));
+    requireFactsOf(index, image);
     const hash = createHash('sha256');
     let bytes = 0;
     for await (const chunk of createReadStream(join(folder, 'image.zst'), { highWaterMark: 1 << 20, signal })) {
@@ -207,18 +243,21 @@ class FolderLibrary implements ImageLibrary {
   }
 
   async remove(name: string): Promise<void> {
-    await this.show(name);
-    await this.mirrors.forget(name);
-    await rm(this.#nameFile(name), { force: true });
-    await syncFolder(join(this.#folder, 'names'));
+    await this.named(name);
+    await this.mirrors.forget(name).catch(this.#cannotWrite);
+    await this.#names.remove(name).catch(this.#cannotWrite);
   }
 
   gc(kept?: ReadonlySet<string>): Promise<Collected> {
-    return this.#alone(() => this.#collect(kept));
+    return this.#alone(() => this.#collect(kept)).catch(this.#cannotWrite);
   }
 
   async #collect(kept?: ReadonlySet<string>): Promise<Collected> {
-    const wanted = new Set([...(await this.list()).map(({ digest }) => digest), ...(kept ?? [])]);
+    const { images, damaged: names } = await this.#names.all();
+    const unreadable = names.find(({ isLost }) => !isLost);
+    if (unreadable !== undefined) throw new TinsmithError('write_failed', damagedSentence(unreadable));
+    for (const { name } of names) await this.remove(name);
+    const wanted = new Set([...images.map(({ digest }) => digest), ...(kept ?? [])]);
     const blobs = await readdir(join(this.#folder, 'blobs'));
     const digests = blobs.flatMap((blob) => DIGEST.exec(blob)?.[1] ?? []).filter((digest) => !wanted.has(digest));
     let bytes = 0;
@@ -229,7 +268,7 @@ class FolderLibrary implements ImageLibrary {
       await rename(this.#blob(digest), join(doomed, digest));
       await rm(doomed, { recursive: true, force: true });
     }
-    return { digests, bytes };
+    return { digests, names: names.map(({ name }) => name), bytes };
   }
 
   /** One after the other: a blob has no name yet when it is put in place, and `gc` would take it for nobody's. */
@@ -244,7 +283,7 @@ class FolderLibrary implements ImageLibrary {
   }
 
   async folderOf(nameOrDigest: string): Promise<string | undefined> {
-    const digest = DIGEST.exec(nameOrDigest)?.[1] ?? (await this.#findName(nameOrDigest))?.digest;
+    const digest = DIGEST.exec(nameOrDigest)?.[1] ?? (await this.#digestOf(nameOrDigest));
     return digest === undefined ? undefined : this.#blob(digest);
   }
 
@@ -254,10 +293,10 @@ class FolderLibrary implements ImageLibrary {
   }
 
   async #pack(folder: string, image: AsyncIterable<ImagePiece>, options: AddOptions): Promise<LibraryIndex> {
-    await using file = await open(join(folder, 'image.zst'), 'wx', 0o644);
-    const write = (bytes: Uint8Array): Promise<void> => writeAll(file, bytes).catch(unwritable(this.#folder));
+    await using file = await open(join(folder, 'image.zst'), 'wx', 0o644).catch(this.#cannotWrite);
+    const write = (bytes: Uint8Array): Promise<void> => writeAll(file, bytes).catch(this.#cannotWrite);
     const index = await packImage(requireWholeImage(image), write, options);
-    await file.sync().catch(unwritable(this.#folder));
+    await file.sync().catch(this.#cannotWrite);
     return index;
   }
 
@@ -290,23 +329,10 @@ class FolderLibrary implements ImageLibrary {
     await syncFolder(join(this.#folder, 'blobs'));
   }
 
-  async #putName({ addedAt, ...image }: LibraryImage): Promise<void> {
-    await replaceSynced(this.#nameFile(image.name), { ...image, addedAt: addedAt.toISOString() });
-  }
-
-  async #findName(name: string): Promise<LibraryImage | undefined> {
-    if (!NAME.test(name)) return undefined;
-    try {
-      const stored = JSON.parse(await readFile(this.#nameFile(name), 'utf8'));
-      return { ...stored, addedAt: new Date(stored.addedAt) };
-    } catch (thrown) {
-      if (systemCodeOf(thrown) === 'ENOENT') return undefined;
-      throw thrown;
-    }
-  }
-
-  #nameFile(name: string): string {
-    return join(this.#folder, 'names', `${name}.json`);
+  /** None of a damaged name. */
+  async #digestOf(name: string): Promise<string | undefined> {
+    const found = await this.#names.find(name);
+    return found === undefined || isDamaged(found) ? undefined : found.digest;
   }
 
   #blob(digest: string): string {
@@ -315,7 +341,7 @@ class FolderLibrary implements ImageLibrary {
 }
 
 function requireName(name: string): void {
-  if (NAME.test(name) && !DIGEST.test(name)) return;
+  if (IMAGE_NAME.test(name) && !DIGEST.test(name)) return;
   const rule = DIGEST.test(name)
     ? 'that is how images are asked for by their digest'
     : 'use lower-case letters, digits, ".", "_" and "-", at most 128, with a letter or digit at both ends';
@@ -328,17 +354,17 @@ function factsOf(index: LibraryIndex): Pick<LibraryImage, 'imageBytes' | 'imageS
   return { imageBytes, imageSha256, fileBytes, dataBytes: data.reduce((sum, frame) => sum + frame.imageBytes, 0) };
 }
 
-function damaged(name: string, fact: string): TinsmithError {
-  return new TinsmithError('corrupt_image', `the library's image ${name} is damaged: ${fact}: import it again`);
+/** Throws unless the name says of the image what the signed index says. */
+function requireFactsOf(index: LibraryIndex, image: LibraryImage): void {
+  const facts = Object.entries(factsOf(index));
+  const wrong = facts.find(([key, value]) => Reflect.get(image, key) !== value);
+  if (wrong === undefined) return;
+  const [key, value] = wrong;
+  throw damaged(image.name, `its name says ${String(Reflect.get(image, key))} for ${key}, the signed index ${value}`);
 }
 
-function unwritable(folder: string): (cause: unknown) => never {
-  return (cause) => {
-    const isFull = ['ENOSPC', 'EDQUOT'].includes(systemCodeOf(cause) ?? '');
-    const reason = isFull ? 'it is full' : messageOf(cause);
-    const sentence = `cannot write to the library in ${folder}: ${reason}: free some space there, for example by tinsmith image gc`;
-    throw new TinsmithError('write_failed', sentence, { cause });
-  };
+function damaged(name: string, fact: string): TinsmithError {
+  return new TinsmithError('corrupt_image', `the library's image ${name} is damaged: ${fact}: import it again`);
 }
 
 function sha256(bytes: Uint8Array): string {

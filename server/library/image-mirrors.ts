@@ -1,7 +1,8 @@
 import { readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { systemCodeOf, TinsmithError } from '#proto/errors.ts';
 import { MOST_MIRRORS, parseMirrorUrl } from '#proto/mirror-list.ts';
+import { cannotWrite } from './cannot-write.ts';
 import type { ImageLibrary } from './image-library.ts';
 import { replaceSynced, syncFolder } from './synced-files.ts';
 
@@ -48,7 +49,7 @@ export class ImageMirrors {
         const fact = `${mirrors.length} are too many: machines try ${MOST_MIRRORS}`;
         throw new TinsmithError('invalid_input', `cannot add mirrors to the image ${name}: ${fact}`);
       }
-      await replaceSynced(this.#file(name), { mirrors });
+      await replaceSynced(this.#file(name), { mirrors }).catch(cannotWrite(dirname(this.#folder)));
       return mirrors;
     };
     const changed = this.#last.then(change, change);

@@ -5,6 +5,7 @@ import type { Store, Workflow } from '../store/store.ts';
 import type { ImagesOnFirstUse } from './first-use/images-on-first-use.ts';
 import type { ForUrl } from './for-url.ts';
 import type { ImageLibrary, LibraryImage } from './image-library.ts';
+import { type DamagedName, isDamaged } from './name-files.ts';
 
 /** What actions are rendered to, as far as it names images. */
 interface NamingTask {
@@ -23,11 +24,14 @@ export function libraryNames(tasks: readonly NamingTask[]): readonly string[] {
 
 /** Throws `conflict` when an unfinished workflow names the image or was promised it. */
 export async function requireUnused(
-  { name, digest }: LibraryImage,
+  image: LibraryImage | DamagedName,
   store: Store,
   firstUse: ImagesOnFirstUse | undefined,
 ): Promise<void> {
-  const promised = firstUse?.promisedTo(digest) ?? new Set();
+  const { name } = image;
+  // Of a damaged name nobody knows what was promised.
+  const digest = isDamaged(image) ? undefined : image.digest;
+  const promised = (digest === undefined ? undefined : firstUse?.promisedTo(digest)) ?? new Set();
   const unfinished = await store.listWorkflows({ states: ['pending', 'running', 'waiting'] });
   const isUser = (workflow: Workflow): boolean => {
     const names = libraryNames(workflow.rendered.tasks);

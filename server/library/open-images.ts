@@ -1,8 +1,9 @@
 import type { Logger } from 'pino';
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, TinsmithError } from '#proto/errors.ts';
 import type { Config } from '../config.ts';
 import type { Store } from '../store/store.ts';
 import type { Transitions } from '../store/transitions-contract.ts';
+import { whyReadOnly } from './cannot-write.ts';
 import type { FirstUseMode } from './first-use/decide-image.ts';
 import { type ImagesOnFirstUse, imagesOnFirstUse } from './first-use/images-on-first-use.ts';
 import { type ImageJobs, imageJobs } from './image-jobs.ts';
@@ -37,13 +38,18 @@ export async function openImages(options: ImagesOptions, stack: AsyncDisposableS
   const proxy = config['library.proxy'] !== '' && { proxy: config['library.proxy'] };
   const authorities = await siteAuthorities(config['tls.ca']);
   const library = await openImageLibrary({ folder, store, clock });
+  const reason = await whyReadOnly(library.scratch);
+  if (reason !== undefined) log.warn({ folder, reason }, 'library.readOnly');
   const jobs = stack.use(
     imageJobs({
       library,
       clock,
       ...proxy,
       onAdded: ({ name, digest, imageBytes, source }, { actor = 'operator' }) =>
-        transitions.noteImage('image.added', { image: name, digest, imageBytes, source }, { actor }),
+        transitions
+          .noteImage('image.added', { image: name, digest, imageBytes, source }, { actor })
+          // It is there and can be used: a database whose disk is full takes nothing from that.
+          .catch((thrown: unknown) => log.warn({ image: name, reason: messageOf(thrown) }, 'image.eventLost')),
     }),
   );
   if (mode === 'off') return { library, jobs, firstUse: undefined, authorities };

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { ERROR_CODES } from '#proto/errors.ts';
+import { ERROR_CODES, TinsmithError } from '#proto/errors.ts';
 import { type ApiWorld, startApiWorld } from '#test/support/api-world.ts';
 import { runCliProcess } from '#test/support/cli-process.ts';
 import { diskImage } from '#test/support/disk-image.ts';
@@ -66,6 +66,38 @@ describe('tinsmith image', () => {
     assert.deepEqual([verified.name, verified.state], ['debian-12', 'succeeded']);
     const [event] = await world.store.events({ names: ['image.added'] });
     assert.equal(event?.data['image'], 'debian-12');
+  });
+
+  it('lists what is whole beside a damaged name, and lets that be removed', async () => {
+    await using world = await startApiWorld();
+    const names = join(dirname(world.tokenFile), 'library/names');
+    assert.equal((await cli(world, 'add', 'debian-12', source)).code, 0);
+    await writeFile(join(names, 'broken.json'), '{');
+    await writeFile(join(names, 'empty.json'), '');
+
+    const list = await cli(world, 'list');
+    assert.equal(list.code, 0, list.stderr);
+    assert.match(list.stdout, /\ndebian-12 /);
+    assert.match(list.stderr, /image broken is damaged: .*names\/broken\.json: .*tinsmith image remove broken/);
+    const shown = await cli(world, 'show', 'broken');
+    assert.equal(shown.code, 65);
+    assert.match(shown.stderr, /names\/broken\.json/);
+    assert.equal((await cli(world, 'remove', 'broken')).code, 0);
+    const collected = await cli(world, 'gc');
+    assert.match(collected.stdout, /image\/empty was damaged: removed\n0 images deleted/);
+    assert.deepEqual(await readdir(names), ['debian-12.json']);
+  });
+
+  it('removes an image also when nothing can be written about it', async () => {
+    const noteImage = async (): Promise<never> => Promise.reject(new TinsmithError('unavailable', 'the disk is full'));
+    await using world = await startApiWorld({ transitions: { noteImage } });
+    assert.equal((await cli(world, 'add', 'debian-12', source)).code, 0);
+
+    const removed = await cli(world, 'remove', 'debian-12');
+
+    assert.equal(removed.code, 0, removed.stderr);
+    assert.match(world.logged.join(''), /image\.eventLost/);
+    assert.match((await cli(world, 'list')).stderr, /the library is empty/);
   });
 
   it('imports from a server that breaks off, by asking for the rest', async () => {

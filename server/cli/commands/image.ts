@@ -91,14 +91,15 @@ export const imageListCommand: Command = {
   examples: ['tinsmith image list', 'tinsmith image list -o json'],
   async run(context, input) {
     const list = await context.api.get<ImageListView>('/images');
-    const { items, imports, waiting } = list;
+    const { items, imports, damaged, waiting } = list;
     const format = outputFormat(input.text('output'));
     if (format === 'json' || format === 'yaml') {
       printDocument(context.out, format, list);
       return 0;
     }
-    return printImages(context, input, items, (out) => {
-      if (items.length === 0) out.note('the library is empty: add an image with tinsmith image add');
+    const status = printImages(context, input, items, (out) => {
+      if (items.length === 0 && damaged.length === 0)
+        out.note('the library is empty: add an image with tinsmith image add');
       else printTable(out, columns(context.now()), items, format === 'wide' ? 'wide' : 'table');
       if (imports.length > 0) {
         if (items.length > 0) out.line('');
@@ -109,6 +110,8 @@ export const imageListCommand: Command = {
         printTable(out, waitingColumns(context.now()), waiting, 'table');
       }
     });
+    for (const { reason } of damaged) context.out.note(reason);
+    return status;
   },
 };
 
@@ -183,7 +186,8 @@ export const imageGcCommand: Command = {
   options: API_OPTIONS,
   examples: ['tinsmith image gc'],
   async run({ api, out }) {
-    const { digests, bytes } = await api.send<CollectedView>('POST', '/images/collect');
+    const { digests, names, bytes } = await api.send<CollectedView>('POST', '/images/collect');
+    for (const name of names) out.line(`image/${name} was damaged: removed`);
     out.line(`${digests.length} images deleted, ${sizeText(bytes)} freed`);
     return 0;
   },

@@ -2,6 +2,7 @@ import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, TinsmithError } from '#proto/errors.ts';
 import type { SeekableFile } from '#transfer/disk-images/disk-image.ts';
+import { cannotWrite } from '../cannot-write.ts';
 import { writeAll } from '../synced-files.ts';
 import { seekableHandle } from './local-file.ts';
 
@@ -30,7 +31,7 @@ export async function spool(stream: AsyncIterable<Uint8Array>, folder: string): 
 }
 
 async function openNameless(folder: string): Promise<FileHandle> {
-  const place = await mkdtemp(join(folder, 'spool-'));
+  const place = await mkdtemp(join(folder, 'spool-')).catch(cannotWrite(folder));
   try {
     return await open(join(place, 'source'), 'wx+', 0o600);
   } finally {
