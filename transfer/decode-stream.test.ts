@@ -79,6 +79,20 @@ describe('decoding a stream', () => {
     }
   });
 
+  it('says of a window or dictionary that is too large what to do, and not that the image is damaged', async () => {
+    // `zstd --long=31`: a window of 2 GiB, and one raw block.
+    const zst = Buffer.concat([Buffer.from('28b52ffd00a8290000', 'hex'), Buffer.from('five!')]);
+    // `xz --lzma2=dict=128MiB`
+    const xz = '/Td6WFoAAATm1rRGAgAhAR4AAACbB1FmAQAEZml2ZSEAAAAAq5WvbAJH8pYAAR0FuC2Arx+2830BAAAAAARZWg==';
+
+    for (const [bytes, message] of [
+      [zst, /window is larger than 128 MiB: compress it again, with zstd --long=27/],
+      [Buffer.from(xz, 'base64'), /dictionary is larger than 64 MiB: compress it again, with xz -9/],
+    ] as const) {
+      await assert.rejects(collect(decodeStream(inPieces(bytes))), { code: 'unsupported', message });
+    }
+  });
+
   it('ends the source when nobody reads on', async () => {
     let isEnded = false;
     async function* source(): AsyncGenerator<Buffer> {

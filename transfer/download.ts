@@ -174,6 +174,7 @@ export class Download implements AsyncIterable<Uint8Array> {
     try {
       if (this.bytes === 0) this.#acceptFirst(response);
       else if (response.status === 206) this.#acceptRest(response);
+      else if (response.status === 416) this.#acceptEnd(response);
       else this.#acceptWhole(response);
       return response;
     } catch (thrown) {
@@ -207,6 +208,16 @@ export class Download implements AsyncIterable<Uint8Array> {
       throw finalFailure(this.#url, `asked for byte ${this.bytes} and got ${start ?? 'no range'}`);
     this.#acceptTotal(total === '*' ? undefined : Number(total));
     this.#requireSame(response);
+  }
+
+  /** A file in chunks may have been cut behind its last byte: there is nothing behind that, and the server says so (RFC 9110 15.5.17). */
+  #acceptEnd(response: HttpResponse): void {
+    const [, total] = /^bytes \*\/(\d+)$/.exec(response.headers.get('content-range') ?? '') ?? [];
+    if (total === undefined) this.#requireOk(response);
+    const validator = validatorOf(response);
+    if (Number(total) !== this.bytes || (validator !== undefined && validator !== this.#validator))
+      throw this.#changed();
+    this.totalBytes = this.bytes;
   }
 
   /** What the answer to a range says of the whole file. */

@@ -4,6 +4,9 @@ import type { Decoder } from './image-format.ts';
 import { type ImageSink, putBytes } from './image-sink.ts';
 import { XzWalker } from './xz-walker.ts';
 
+/** XZ_MEMLIMIT_ERROR of xz-embedded, as the WebAssembly decoder says it. */
+const MEMORY_LIMIT = /error code 4\)?$/;
+
 /**
  * xz with any number of streams and padding. The WebAssembly decoder knows one stream and does not notice what follows it;
  * the walker follows the container's structure, tells where each stream ends and that the last one is whole.
@@ -94,6 +97,16 @@ async function read(reader: ReadableStreamDefaultReader<Uint8Array>): ReturnType
   } catch (thrown) {
     if (thrown instanceof TinsmithError) throw thrown;
     const fact = messageOf(thrown);
+    if (MEMORY_LIMIT.test(fact)) {
+      const fix = 'compress it again, with xz -9 or less and without --lzma2=dict';
+      throw new TinsmithError(
+        'unsupported',
+        `cannot unpack the image: its xz dictionary is larger than 64 MiB: ${fix}`,
+        {
+          cause: thrown,
+        },
+      );
+    }
     throw new TinsmithError('corrupt_image', `the image is damaged: its xz data does not decode (${fact})`, {
       cause: thrown,
     });

@@ -131,6 +131,10 @@ function isNativeHandle(value: unknown): value is NativeHandle {
 }
 
 function corrupt(message: string, code: string): TinsmithError {
+  if (code === 'ZSTD_error_frameParameter_windowTooLarge') {
+    const fix = 'compress it again, with zstd --long=27 at most';
+    return new TinsmithError('unsupported', `cannot unpack the image: its zstd window is larger than 128 MiB: ${fix}`);
+  }
   const isCut = code === 'Z_BUF_ERROR';
   const sentence = isCut
     ? 'the image is cut short: its compressed data ends too early'

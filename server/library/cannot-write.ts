@@ -21,16 +21,16 @@ export async function whyReadOnly(scratch: string): Promise<string | undefined> 
 }
 
 function reasonOf(cause: unknown): string {
-  switch (systemCodeOf(cause)) {
-    case 'ENOSPC':
-    case 'EDQUOT':
-      return 'it is full: free some space there, for example by tinsmith image gc';
-    case 'EROFS':
-      return 'its file system is read-only: mount it so that it can be written, and look into the kernel’s log if it was';
-    case 'EACCES':
-    case 'EPERM':
-      return 'the server may not write there: give the folder to the user that tinsmith serve runs as';
-    default:
-      return `${messageOf(cause)}: look after that folder and its disk`;
-  }
+  const fix = FIXES[systemCodeOf(cause) ?? ''];
+  return fix ?? `${messageOf(cause)}: look after that folder and its disk`;
 }
+
+const FULL = 'it is full: free some space there, for example by tinsmith image gc';
+const FORBIDDEN = 'the server may not write there: give the folder to the user that tinsmith serve runs as';
+const FIXES: Readonly<Record<string, string>> = {
+  ENOSPC: FULL,
+  EDQUOT: FULL,
+  EACCES: FORBIDDEN,
+  EPERM: FORBIDDEN,
+  EROFS: 'its file system is read-only: mount it so that it can be written, and see the kernel’s log if it was',
+};

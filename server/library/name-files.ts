@@ -102,7 +102,7 @@ function parseImage(name: string, text: string): LibraryImage | string {
     sums.every((each) => typeof each === 'string' && /^[0-9a-f]{64}$/.test(each)) &&
     typeof stored['source'] === 'string' &&
     !Number.isNaN(addedAt.getTime());
-  // Its own fields were looked at; the others came from here, too.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what it needs was looked at; the rest is optional and came from here
   return isWhole ? ({ ...stored, addedAt } as unknown as LibraryImage) : 'not all of what it should say is in';
 }
 

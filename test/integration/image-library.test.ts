@@ -48,6 +48,10 @@ async function applyInstall({ transitions }: ApiWorld, image: string): Promise<v
   );
 }
 
+async function failOnFullDisk(): Promise<never> {
+  throw new TinsmithError('unavailable', 'the disk is full');
+}
+
 describe('tinsmith image', () => {
   it('imports a compressed file and says how templates name it', async () => {
     await using world = await startApiWorld();
@@ -89,8 +93,7 @@ describe('tinsmith image', () => {
   });
 
   it('removes an image also when nothing can be written about it', async () => {
-    const noteImage = async (): Promise<never> => Promise.reject(new TinsmithError('unavailable', 'the disk is full'));
-    await using world = await startApiWorld({ transitions: { noteImage } });
+    await using world = await startApiWorld({ transitions: { noteImage: failOnFullDisk } });
     assert.equal((await cli(world, 'add', 'debian-12', source)).code, 0);
 
     const removed = await cli(world, 'remove', 'debian-12');
