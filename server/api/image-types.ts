@@ -22,7 +22,7 @@ export const imageJobSchema = Type.Object({
   name: Type.String(),
   state: Type.Unsafe<'running' | 'succeeded' | 'failed' | 'cancelled'>({ type: 'string' }),
   done: Type.Integer({
-    description: 'Bytes: of what has to be read of the source for `add`, of the image for `verify`',
+    description: 'Bytes: of the image for `verify`, and for `add` of a disk image such as qcow2; else of the source',
   }),
   total: Type.Optional(Type.Integer()),
   startedAt: date,

@@ -12,7 +12,7 @@ export interface ImageJob {
   readonly kind: 'add' | 'verify';
   readonly name: string;
   readonly state: 'running' | 'succeeded' | 'failed' | 'cancelled';
-  /** Bytes: of the source for `add`, of the image for `verify`. */
+  /** Bytes: of the image for `verify`, and for `add` where its length is known (disk images); else of the source. */
   readonly done: number;
   readonly total?: number;
   readonly startedAt: Date;
@@ -196,7 +196,7 @@ async function addImage(
     source: source.shown,
     level,
     signal,
-    // How much of the source was read is what is told: packing follows at once.
+    // What the source gave is what is told: packing follows at once.
     progress: () => undefined,
     sourceFacts: () => source.facts(),
     ...(forUrl !== undefined && { forUrl }),

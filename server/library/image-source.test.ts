@@ -103,6 +103,42 @@ function sumOf(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
+describe('an image of zeros', () => {
+  it('is told of by its place in the image, step by step', async () => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'tinsmith-source-'));
+    const path = join(folder.path, 'empty.qcow2');
+    await writeFile(path, emptyQcow2(1 << 30));
+    const signal = AbortSignal.timeout(30_000);
+    const told: number[] = [];
+    await using source = await openImageSource(path, {
+      signal,
+      progress: (bytes, totalBytes) => void told.push(bytes / (totalBytes ?? 0)),
+    });
+
+    for await (const _ of source.image);
+
+    assert.equal(told.at(-1), 1);
+    const steps = told.filter((far) => far > 0 && far < 1);
+    assert.ok(steps.length >= 10, `told ${told.length} times`);
+    assert.deepEqual(
+      steps,
+      steps.toSorted((a, b) => a - b),
+    );
+  });
+});
+
+/** Version 2, with a first table of which nothing is in use. */
+function emptyQcow2(virtualBytes: number): Buffer {
+  const file = Buffer.alloc(2 << 16);
+  file.write('QFI\xfb', 0, 'latin1');
+  file.writeUInt32BE(2, 4);
+  file.writeUInt32BE(16, 20);
+  file.writeBigUInt64BE(BigInt(virtualBytes), 24);
+  file.writeUInt32BE(Math.ceil(virtualBytes / (8192 * 65_536)), 36);
+  file.writeBigUInt64BE(1n << 16n, 40);
+  return file;
+}
+
 describe('the source of an image', () => {
   for (const name of FORMATS) {
     it(`may be ${name}: a file, behind a URL with ranges or without, checked or not, compressed or not`, async () => {

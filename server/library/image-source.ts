@@ -20,9 +20,9 @@ export interface ImageSource extends AsyncDisposable {
   readonly image: AsyncIterable<ImagePiece>;
   /** Without passwords and signatures. */
   readonly shown: string;
-  /** Of what has to be read, so far. */
+  /** Of the source, and of the disk that a disk image describes, so far. */
   readonly bytes: number;
-  /** Of what has to be read, as far as that is known by now. */
+  /** Of the same, as far as that is known by now. */
   readonly totalBytes: number | undefined;
   /** For when the image has ended. */
   facts(): SourceFacts;
@@ -42,7 +42,7 @@ export interface SourceOptions extends OutsideChecks {
   readonly scratch?: string;
   /** For sources on other hosts. */
   readonly contact?: SourceContact;
-  /** Told of bytes of the source, and of how many there are. */
+  /** Told of `bytes` and `totalBytes`. */
   readonly progress?: (bytes: number, totalBytes: number | undefined) => void;
 }
 

@@ -247,6 +247,7 @@ describe('tinsmith image', () => {
     assert.deepEqual(JSON.parse((await cli(world, 'list', '-o', 'json')).stdout), {
       items: [],
       imports: [],
+      damaged: [],
       waiting: [],
     });
   });

@@ -23,12 +23,11 @@ export async function* readExtents(
   image: DiskImage,
   groups: readonly ExtentGroup[],
   file: SeekableFile,
-  onRead: (bytes: number) => void,
 ): AsyncGenerator<ImagePiece> {
   const ahead: Promise<readonly Buffer[]>[] = [];
   let next = 0;
   let at = 0;
-  for (const { start, end, extents } of groups) {
+  for (const { extents } of groups) {
     for (; next < groups.length && ahead.length < AHEAD; next++) {
       const reading = readGroup(groups[next], file);
       // It is awaited in its turn; until then nobody listens.
@@ -36,7 +35,6 @@ export async function* readExtents(
       ahead.push(reading);
     }
     const decoded = (await ahead.shift()) ?? [];
-    onRead(end - start);
     for (const [i, { diskOffset }] of extents.entries()) {
       if (diskOffset > at) yield { zeros: diskOffset - at };
       // The last cluster may reach beyond the disk's end.

@@ -31,9 +31,11 @@ const MOST_WRAPS = 4;
 /** A remote file in more pieces than these for each MiB is fetched as a whole: every request costs a connection. */
 const REQUESTS_PER_MIB = 0.5;
 const FEW_REQUESTS = 64;
+const RUN_BYTES = 64 << 20;
 
 /** Reads a file once and gives the image that is in it. */
 export class SourceReading {
+  /** Done: of the file as it streams by, and of the disk that the tables of an image describe. */
   bytes = 0;
   totalBytes: number | undefined;
   readonly #file: SourceFile;
@@ -142,10 +144,13 @@ export class SourceReading {
   }
 
   async *#extents(image: DiskImage, groups: readonly ExtentGroup[], file: SeekableFile): AsyncGenerator<ImagePiece> {
-    this.totalBytes = this.bytes + groups.reduce((sum, { start, end }) => sum + end - start, 0);
-    for await (const piece of readExtents(image, groups, file, (bytes) => this.#count(bytes))) {
-      this.#options.signal.throwIfAborted();
-      yield piece;
+    this.totalBytes = this.bytes + image.virtualBytes;
+    for await (const piece of readExtents(image, groups, file)) {
+      for (const part of shortRuns(piece)) {
+        this.#options.signal.throwIfAborted();
+        yield part;
+        this.#count('zeros' in part ? part.zeros : part.length);
+      }
     }
   }
 
@@ -153,6 +158,12 @@ export class SourceReading {
     this.bytes += bytes;
     this.#options.progress?.(this.bytes, this.totalBytes);
   }
+}
+
+/** Long runs of zeros in parts, so that it can be seen how far one is: their sum takes its time. */
+function* shortRuns(piece: ImagePiece): Generator<ImagePiece> {
+  if (!('zeros' in piece)) yield piece;
+  else for (let left = piece.zeros; left > 0; left -= RUN_BYTES) yield { zeros: Math.min(left, RUN_BYTES) };
 }
 
 const LIMIT = {
