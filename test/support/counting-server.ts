@@ -1,10 +1,12 @@
 /**
  * Serves the files below a folder on all addresses, with ranges, and prints a line of JSON for each request:
- * `counting-server.ts FOLDER PORT [--held] [--dies-after BYTES]`. Held: until SIGUSR2 it sends 64 KiB a second.
+ * `counting-server.ts FOLDER PORT [--tls FOLDER] [--held] [--dies-after BYTES]`. TLS: by the host that `makeAuthority` made there. Held:
+ * until SIGUSR2 it sends 64 KiB a second.
  */
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { join, normalize } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,7 +14,11 @@ import { parseArgs } from 'node:util';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { held: { type: 'boolean', default: false }, 'dies-after': { type: 'string', default: 'Infinity' } },
+  options: {
+    tls: { type: 'string' },
+    held: { type: 'boolean', default: false },
+    'dies-after': { type: 'string', default: 'Infinity' },
+  },
 });
 const [folder = '.', port = '0'] = positionals;
 let isHeld = values.held;
@@ -45,7 +51,11 @@ async function* counted(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   }
 }
 
-createServer((request, response) => void answer(request, response).catch(() => response.destroy())).listen(
-  Number(port),
-  () => console.log(JSON.stringify({ method: 'LISTEN' })),
-);
+const onRequest = (request: IncomingMessage, response: ServerResponse): void =>
+  void answer(request, response).catch(() => response.destroy());
+const identityFile = (name: string): Promise<Buffer> => readFile(join(values.tls ?? '', name));
+const server =
+  values.tls === undefined
+    ? createServer(onRequest)
+    : createTlsServer({ key: await identityFile('host.key'), cert: await identityFile('host.pem') }, onRequest);
+server.listen(Number(port), () => console.log(JSON.stringify({ method: 'LISTEN' })));
