@@ -27,7 +27,8 @@ export const imageRoutes = [
   defineRoute({
     method: 'GET',
     path: '/images',
-    summary: 'Lists the images of the library, sorted by name, and the imports that run or wait for their turn.',
+    summary:
+      'Lists the images of the library, sorted by name, and the imports that run, failed or wait for their turn.',
     response: imageListSchema,
     async handle(_input, { images }) {
       const items = (await images.library.list()).map(imageView);
@@ -35,7 +36,8 @@ export const imageRoutes = [
         return { ...each, since: since.toISOString() };
       });
       const damaged = (await images.library.damaged()).map(damagedView);
-      return { items, imports: images.jobs.imports().map(jobView), damaged, waiting };
+      const { jobs } = images;
+      return { items, imports: jobs.imports().map(jobView), failed: jobs.failures().map(jobView), damaged, waiting };
     },
   }),
   defineRoute({
@@ -139,12 +141,13 @@ function damagedView(damaged: DamagedName): ImageListView['damaged'][number] {
   return { name, file, reason: damagedSentence(damaged) };
 }
 
-function jobView({ startedAt, finishedAt, image, error, ...job }: ImageJob): ImageJobView {
+function jobView({ startedAt, finishedAt, image, error, replaced, ...job }: ImageJob): ImageJobView {
   return {
     ...job,
     startedAt: startedAt.toISOString(),
     ...(finishedAt && { finishedAt: finishedAt.toISOString() }),
     ...(image && { image: imageView(image) }),
+    ...(replaced && { replaced: { ...replaced, workflows: [...replaced.workflows] } }),
     ...(error && { error: { code: error.code, message: error.message } }),
   };
 }

@@ -32,6 +32,15 @@ export const imageJobSchema = Type.Object({
   ),
   trouble: Type.Optional(Type.String({ description: 'Why it makes no headway now, and is tried again' })),
   image: Type.Optional(imageSchema),
+  replaced: Type.Optional(
+    Type.Object(
+      {
+        digest: Type.String(),
+        workflows: Type.Array(Type.String(), { description: 'Unfinished; they get the new one' }),
+      },
+      { description: 'The other image that the name stood for until then' },
+    ),
+  ),
   error: Type.Optional(failureSchema),
 });
 export type ImageJobView = View<typeof imageJobSchema>;
@@ -66,6 +75,9 @@ const damagedNameSchema = Type.Object({
 export const imageListSchema = Type.Object({
   items: Type.Array(imageSchema),
   imports: Type.Array(imageJobSchema, { description: 'That run now' }),
+  failed: Type.Array(imageJobSchema, {
+    description: 'The last imports that failed, until their names are added again',
+  }),
   damaged: Type.Array(damagedNameSchema, { description: 'Names whose files cannot be used' }),
   waiting: Type.Array(waitingImportSchema, { description: 'Imports on first use whose turn has not come' }),
 });
@@ -107,6 +119,9 @@ export const addImageRequestSchema = Type.Object(
       Type.String({ ...place, description: 'Workflows that name this URL are to get the image (library.import)' }),
     ),
     level: Type.Optional(Type.Integer({ minimum: 1, maximum: 19, description: 'Of zstd' })),
+    replace: Type.Optional(
+      Type.Boolean({ description: 'Whether unfinished workflows that need another image of that name get this one' }),
+    ),
   },
   closed,
 );

@@ -52,6 +52,7 @@ const SENTENCES: Readonly<Record<EventView['name'], (event: EventView) => string
   'template.applied': (event) => `template ${fact(event, 'template', '')} ${fact(event, 'outcome', 'applied')}`,
   'template.deleted': (event) => `template ${fact(event, 'template', '')} deleted`,
   'image.added': (event) => `image ${fact(event, 'image', '')} added to the library`,
+  'image.failed': (event) => `image ${fact(event, 'image', '')} not imported${reason(event)}`,
   'image.removed': (event) => `image ${fact(event, 'image', '')} removed from the library`,
   'machine.discovered': (event) => `discovered${origin(event)}`,
   'machine.booting': (event) => `booting: fetched its boot script${origin(event)}`,

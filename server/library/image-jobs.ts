@@ -1,10 +1,15 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { TinsmithError } from '#proto/errors.ts';
-import type { OutsideChecks } from './checks/outside-checks.ts';
 import type { ForUrl } from './for-url.ts';
-import type { ImageLibrary, LibraryImage } from './image-library.ts';
-import { openImageSource } from './image-source.ts';
-import { requireFreeUrl } from './image-use.ts';
+import type { LibraryImage } from './image-library.ts';
+import {
+  type ImageOrder,
+  type ImportOptions,
+  importImage,
+  type JobControl,
+  orderKey,
+  type ReplacedImage,
+} from './import-image.ts';
 
 /** Long work on the library, as its asker sees it. Jobs are not stored: one that a restart ended left nothing, and is asked for again. */
 export interface ImageJob {
@@ -23,32 +28,9 @@ export interface ImageJob {
   readonly trouble?: string;
   /** Of one that succeeded. */
   readonly image?: LibraryImage;
+  /** Of an import: the other image that its name stood for until then. */
+  readonly replaced?: ReplacedImage;
   readonly error?: TinsmithError;
-}
-
-/** What is to be imported, under which name, and what it has to be. */
-export interface ImageOrder extends OutsideChecks {
-  readonly name: string;
-  /** Absolute path on the server, http or https URL, or OCI reference. */
-  readonly source: string;
-  /** Of the image that comes out of it; lower-case hex. */
-  readonly imageSha256?: string;
-  /** For an OCI reference. */
-  readonly credentials?: { readonly username: string; readonly password: string };
-  readonly architecture?: 'amd64' | 'arm64';
-  /** Of zstd, 1 to 19. */
-  readonly level: number;
-  /** Workflows that name this URL are to get the image. */
-  readonly forUrl?: ForUrl;
-  /** Instead of the library's own: `http://host:port`; empty: none. */
-  readonly proxy?: string;
-  /** Default: an operator. */
-  readonly actor?: 'operator' | 'server';
-}
-
-/** Tells orders apart. Only that is kept of one: it may hold a password. */
-export function orderKey(order: ImageOrder): string {
-  return createHash('sha256').update(JSON.stringify(order)).digest('hex');
 }
 
 /** Disposing it ends what runs and waits for that. */
@@ -63,25 +45,25 @@ export interface ImageJobs extends AsyncDisposable {
   job(id: string): ImageJob | undefined;
   /** Imports that run, oldest first. */
   imports(): readonly ImageJob[];
+  /** An operator's imports that failed, oldest first: the last ones, each until its name is added again. */
+  failures(): readonly ImageJob[];
   /** Resolves when it has ended, in whatever way. Throws `not_found`. */
   ended(id: string): Promise<ImageJob>;
   cancel(id: string): ImageJob | undefined;
 }
 
-export interface ImageJobsOptions {
-  readonly library: ImageLibrary;
+export interface ImageJobsOptions extends ImportOptions {
   readonly clock: () => Date;
-  /** For sources on other hosts. */
-  readonly proxy?: string;
-  /** Told of each import that ended well. */
-  readonly onAdded: (image: LibraryImage, order: ImageOrder) => Promise<void>;
 }
 
 /** Ended jobs that are still told about. */
 const KEPT = 100;
+/** Failed imports among them that the list of images shows. */
+const SHOWN_FAILURES = 20;
 
 /** Nothing begins until it is asked for. */
-export function imageJobs({ library, clock, proxy, onAdded }: ImageJobsOptions): ImageJobs {
+export function imageJobs(options: ImageJobsOptions): ImageJobs {
+  const { library, clock } = options;
   const jobs = new Map<string, RunningJob>();
   const orders = new Map<string, StartedOrder>();
 
@@ -107,14 +89,10 @@ export function imageJobs({ library, clock, proxy, onAdded }: ImageJobsOptions):
       const pinned = order.forUrl?.isPinned === true ? order.forUrl : undefined;
       if (pinned !== undefined) requireUrlIdle(order.name, pinned, orders);
       const what = { kind: 'add', name: order.name, ...(order.forUrl && { forUrl: order.forUrl.shown }) } as const;
-      const job = start(what, async (control) => {
-        // Another one for the URL may have ended since its asker looked.
-        if (pinned !== undefined) await requireFreeUrl(order.name, pinned, library);
-        const image = await addImage(library, { ...(proxy !== undefined && { proxy }), ...order }, control);
-        await onAdded(image, order);
-        return image;
-      });
-      orders.set(order.name, { key, job, pinnedFor: pinned?.key });
+      const job = start(what, (control) => importImage(order, control, options));
+      // At the end of the line: the oldest is forgotten first.
+      orders.delete(order.name);
+      orders.set(order.name, { key, job, pinnedFor: pinned?.key, actor: order.actor ?? 'operator' });
       return job.view;
     },
     async verify(name) {
@@ -126,6 +104,7 @@ export function imageJobs({ library, clock, proxy, onAdded }: ImageJobsOptions):
     },
     job: (id) => jobs.get(id)?.view,
     imports: () => [...jobs.values()].map(({ view }) => view).filter(isRunningImport),
+    failures: () => lastFailures(orders),
     async ended(id) {
       const job = jobs.get(id);
       if (job === undefined) throw new TinsmithError('not_found', `there is no job ${id}`);
@@ -151,6 +130,13 @@ interface StartedOrder {
   readonly job: RunningJob;
   /** Key of the URL that an operator says it is for. */
   readonly pinnedFor: string | undefined;
+  readonly actor: 'operator' | 'server';
+}
+
+/** The last order of each name is what counts. */
+function lastFailures(orders: ReadonlyMap<string, StartedOrder>): readonly ImageJob[] {
+  const views = [...orders.values()].filter(({ actor }) => actor !== 'server').map(({ job }) => job.view);
+  return views.filter(({ state }) => state === 'failed').slice(-SHOWN_FAILURES);
 }
 
 /** Of two imports for one URL, which one machines got would depend on which ended last. */
@@ -167,42 +153,7 @@ function isRunningImport({ kind, state }: ImageJob): boolean {
   return kind === 'add' && state === 'running';
 }
 
-interface JobControl {
-  readonly signal: AbortSignal;
-  readonly progress: (done: number, total: number | undefined) => void;
-  readonly trouble: (text: string) => void;
-}
-
 type JobWork = (control: JobControl) => Promise<LibraryImage>;
-
-async function addImage(
-  library: ImageLibrary,
-  order: ImageOrder,
-  { signal, progress, trouble }: JobControl,
-): Promise<LibraryImage> {
-  const { name, level, imageSha256, source: from, forUrl, proxy, actor, ...how } = order;
-  // A machine can wait for a server that is started anew; whoever typed an address wants to know.
-  const contact = { endsUnreached: actor !== 'server', trouble };
-  await using source = await openImageSource(from, {
-    ...how,
-    ...(proxy !== undefined && proxy !== '' && { proxy }),
-    isSummed: forUrl !== undefined,
-    contact,
-    signal,
-    scratch: library.scratch,
-    progress,
-  });
-  return await library.add(name, source.image, {
-    source: source.shown,
-    level,
-    signal,
-    // What the source gave is what is told: packing follows at once.
-    progress: () => undefined,
-    sourceFacts: () => source.facts(),
-    ...(forUrl !== undefined && { forUrl }),
-    ...(imageSha256 !== undefined && { imageSha256 }),
-  });
-}
 
 class RunningJob {
   view: ImageJob;
@@ -226,7 +177,10 @@ class RunningJob {
     const trouble: JobControl['trouble'] = (text) => {
       this.view = { ...this.view, trouble: text };
     };
-    this.ended = this.#follow(work({ signal, progress, trouble }), clock);
+    const replaced: JobControl['replaced'] = (image) => {
+      this.view = { ...this.view, replaced: image };
+    };
+    this.ended = this.#follow(work({ signal, progress, trouble, replaced }), clock);
   }
 
   /** Never rejects: how the work ended is for whoever asks. */

@@ -111,6 +111,8 @@ export interface AddOptions extends Working {
   /** What the image must turn out to be; lower-case hex. */
   readonly imageSha256?: string;
   readonly forUrl?: ForUrl;
+  /** Before the name gets this image instead of another one; what it throws ends the import, and nothing has changed. */
+  readonly beforeReplace?: (old: LibraryImage) => Promise<void>;
   /** Asked when the image has ended. */
   readonly sourceFacts?: () => SourceFacts;
 }
@@ -184,6 +186,8 @@ class FolderLibrary implements ImageLibrary {
       const origin = { source, ...(forUrl && { forUrl }), ...sourceFacts?.() };
       const made = { name, digest, ...factsOf(index), ...origin, addedAt: this.#clock() };
       await this.#alone(async () => {
+        const old = await this.#names.find(name);
+        if (old !== undefined && !isDamaged(old) && old.digest !== digest) await options.beforeReplace?.(old);
         await this.#publish(incoming, digest);
         await this.#names.put(made);
       }).catch(this.#cannotWrite);

@@ -22,6 +22,18 @@ export function libraryNames(tasks: readonly NamingTask[]): readonly string[] {
   return [...new Set(names)];
 }
 
+/** Unfinished workflows that name the image, by their names. */
+export async function usersOf(name: string, store: Store): Promise<readonly string[]> {
+  const unfinished = await unfinishedWorkflows(store);
+  return unfinished
+    .filter(({ rendered }) => libraryNames(rendered.tasks).includes(name))
+    .map((workflow) => workflow.name);
+}
+
+async function unfinishedWorkflows(store: Store): Promise<readonly Workflow[]> {
+  return store.listWorkflows({ states: ['pending', 'running', 'waiting'] });
+}
+
 /** Throws `conflict` when an unfinished workflow names the image or was promised it. */
 export async function requireUnused(
   image: LibraryImage | DamagedName,
@@ -32,7 +44,7 @@ export async function requireUnused(
   // Of a damaged name nobody knows what was promised.
   const digest = isDamaged(image) ? undefined : image.digest;
   const promised = (digest === undefined ? undefined : firstUse?.promisedTo(digest)) ?? new Set();
-  const unfinished = await store.listWorkflows({ states: ['pending', 'running', 'waiting'] });
+  const unfinished = await unfinishedWorkflows(store);
   const isUser = (workflow: Workflow): boolean => {
     const names = libraryNames(workflow.rendered.tasks);
     return names.includes(name) || names.includes(`sha256-${digest}`) || promised.has(workflow.name);

@@ -8,6 +8,7 @@ import type { FirstUseMode } from './first-use/decide-image.ts';
 import { type ImagesOnFirstUse, imagesOnFirstUse } from './first-use/images-on-first-use.ts';
 import { type ImageJobs, imageJobs } from './image-jobs.ts';
 import { type ImageLibrary, openImageLibrary } from './image-library.ts';
+import { usersOf } from './image-use.ts';
 import { siteAuthorities } from './site-authorities.ts';
 
 /** The library and what works on it. */
@@ -50,6 +51,12 @@ export async function openImages(options: ImagesOptions, stack: AsyncDisposableS
           .noteImage('image.added', { image: name, digest, imageBytes, source }, { actor })
           // It is there and can be used: a database whose disk is full takes nothing from that.
           .catch((thrown: unknown) => log.warn({ image: name, reason: messageOf(thrown) }, 'image.eventLost')),
+      async onFailed({ message }, { name }) {
+        log.warn({ image: name, error: message }, 'an image was not imported');
+        const noted = transitions.noteImage('image.failed', { image: name, error: message }, { actor: 'operator' });
+        await noted.catch((cause: unknown) => log.warn(cause, 'that could not be noted'));
+      },
+      usersOf: (name) => usersOf(name, store),
     }),
   );
   if (mode === 'off') return { library, jobs, firstUse: undefined, authorities };

@@ -55,6 +55,7 @@ export const EVENT_NAMES = {
   'node.releasing': 'a node leaves its cluster',
   'node.released': 'a machine is no node any more; its user data is gone',
   'image.added': 'an image was imported into the library',
+  'image.failed': 'an import into the library ended without an image',
   'image.removed': 'an image was taken out of the library',
   'action.started': 'an action began on a machine',
   'action.progress': 'an action moved on (live only, never stored)',

@@ -26,7 +26,7 @@ export interface Transitions extends ClusterTransitions {
   setNetboot(hardware: string, netboot: boolean, cause: Cause): Promise<void>;
 
   /** Writes down what happened in the image library. */
-  noteImage(event: 'image.added' | 'image.removed', data: JsonObject, cause: Cause): Promise<void>;
+  noteImage(event: 'image.added' | 'image.failed' | 'image.removed', data: JsonObject, cause: Cause): Promise<void>;
   /** Writes down that a workflow waits for an image's import, or that it need not wait any more. */
   noteWorkflowImage(
     event: 'workflow.waitsForImage' | 'workflow.imageReady',

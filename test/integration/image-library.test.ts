@@ -11,8 +11,8 @@ import { type ApiWorld, startApiWorld } from '#test/support/api-world.ts';
 import { runCliProcess } from '#test/support/cli-process.ts';
 import { diskImage } from '#test/support/disk-image.ts';
 import { cutAfter, hostileServer, stallAfter, wholeFile } from '#test/support/hostile-server.ts';
+import { applyInstall } from '#test/support/install-of-image.ts';
 import { ociRegistry, REGISTRY_USER } from '#test/support/oci-registry.ts';
-import { hardwareManifest, plannedWorkflow } from '#test/support/records.ts';
 
 const IMAGE = Buffer.concat([diskImage(), Buffer.alloc(9 << 20), randomBytes(1 << 20)]);
 const GZ = gzipSync(IMAGE, { level: 1 });
@@ -30,22 +30,6 @@ after(() => rm(folder, { recursive: true, force: true }));
 
 async function cli(world: ApiWorld, ...argv: string[]) {
   return runCliProcess(world, ['image', ...argv], { cwd: folder });
-}
-
-/** A workflow m1 that writes `image`. */
-async function applyInstall({ transitions }: ApiWorld, image: string): Promise<void> {
-  const planned = plannedWorkflow('m1', ['m1'], { images: ['image2disk'] });
-  const environment = { DEST_DISK: '/dev/vda', IMG_URL: image };
-  const tasks = planned.rendered.tasks.map((task) => ({
-    ...task,
-    actions: task.actions.map((action) => ({ ...action, environment })),
-  }));
-  const workflows = [{ ...planned, rendered: { ...planned.rendered, tasks } }];
-  const template = { name: 'm1-template', labels: {}, annotations: {}, data: 'tasks: []', source: 'Template' as const };
-  await transitions.apply(
-    { hardware: [hardwareManifest('m1', 1)], templates: [template], workflows },
-    { actor: 'operator' },
-  );
 }
 
 async function failOnFullDisk(): Promise<never> {
@@ -247,6 +231,7 @@ describe('tinsmith image', () => {
     assert.deepEqual(JSON.parse((await cli(world, 'list', '-o', 'json')).stdout), {
       items: [],
       imports: [],
+      failed: [],
       damaged: [],
       waiting: [],
     });

@@ -13,6 +13,7 @@ import type { ErrorBody } from '#server/api/types.ts';
 import type { PlanHost } from '#server/cluster/plan-host.ts';
 import { imageJobs } from '#server/library/image-jobs.ts';
 import { openImageLibrary } from '#server/library/image-library.ts';
+import { usersOf } from '#server/library/image-use.ts';
 import type { ActionResult } from '#server/provision/engine.ts';
 import { openSqliteStore } from '#server/store/sqlite-store.ts';
 import type { Store } from '#server/store/store.ts';
@@ -92,6 +93,9 @@ export async function startApiWorld(options: WorldOptions = {}): Promise<ApiWorl
       library,
       clock: clock.now,
       onAdded: ({ name }) => opened.transitions.noteImage('image.added', { image: name }, { actor: 'operator' }),
+      onFailed: ({ message }, { name }) =>
+        opened.transitions.noteImage('image.failed', { image: name, error: message }, { actor: 'operator' }),
+      usersOf: (name) => usersOf(name, opened.store),
     }),
   );
   const api = stack.use(

@@ -58,6 +58,10 @@ export const imageAddCommand: Command = {
       value: 'URL',
       summary: 'Workflows that name this URL get the image (serve --library-import).',
     },
+    replace: {
+      type: 'boolean',
+      summary: 'Also when unfinished workflows need another image of that name: they get this one.',
+    },
     'no-wait': { type: 'boolean', summary: 'Start it and return.' },
     ...OUTPUT_OPTION,
     ...API_OPTIONS,
@@ -76,9 +80,12 @@ export const imageAddCommand: Command = {
       context.out.line(`image/${started.name} is being imported, job ${started.id}${importHint(started)}`);
       return 0;
     }
-    const { image } = await followImageJob(started, context);
+    const { image, replaced } = await followImageJob(started, context);
     if (image === undefined) throw new TinsmithError('internal', 'the server says that it imported nothing');
-    return printImages(context, input, [image], (out) => out.line(addedLine(image)));
+    return printImages(context, input, [image], (out) => {
+      out.line(addedLine(image));
+      if (replaced !== undefined) out.line(replacedLine(replaced));
+    });
   },
 };
 
@@ -86,28 +93,30 @@ export const imageListCommand: Command = {
   name: 'image list',
   arguments: '',
   takes: [0, 0],
-  summary: 'List the images of the library, the imports that run, and those that wait and why.',
+  summary: 'List the images of the library, the imports that run or failed, and those that wait and why.',
   options: { ...OUTPUT_OPTION, ...API_OPTIONS },
   examples: ['tinsmith image list', 'tinsmith image list -o json'],
   async run(context, input) {
     const list = await context.api.get<ImageListView>('/images');
-    const { items, imports, damaged, waiting } = list;
+    const { items, imports, failed, damaged, waiting } = list;
     const format = outputFormat(input.text('output'));
     if (format === 'json' || format === 'yaml') {
       printDocument(context.out, format, list);
       return 0;
     }
     const status = printImages(context, input, items, (out) => {
+      const now = context.now();
       if (items.length === 0 && damaged.length === 0)
         out.note('the library is empty: add an image with tinsmith image add');
-      else printTable(out, columns(context.now()), items, format === 'wide' ? 'wide' : 'table');
-      if (imports.length > 0) {
-        if (items.length > 0) out.line('');
-        printTable(out, importColumns(context.now()), imports, 'table');
-      }
-      if (waiting.length > 0) {
-        out.line('');
-        printTable(out, waitingColumns(context.now()), waiting, 'table');
+      const tables = [
+        { rows: items.length, print: () => printTable(out, columns(now), items, format === 'wide' ? 'wide' : 'table') },
+        { rows: imports.length, print: () => printTable(out, importColumns(now), imports, 'table') },
+        { rows: failed.length, print: () => printTable(out, failedColumns(now), failed, 'table') },
+        { rows: waiting.length, print: () => printTable(out, waitingColumns(now), waiting, 'table') },
+      ];
+      for (const [index, { print }] of tables.filter(({ rows }) => rows > 0).entries()) {
+        if (index > 0) out.line('');
+        print();
       }
     });
     for (const { reason } of damaged) context.out.note(reason);
@@ -210,6 +219,7 @@ async function orderOf(input: CommandInput, context: CommandContext): Promise<Ad
     ...(imageSha256 !== undefined && { imageSha256: hex('--image-sha256', imageSha256) }),
     ...(level !== undefined && { level: Number(level) }),
     ...(forUrl !== undefined && { forUrl }),
+    ...(input.has('replace') && { replace: true }),
     ...(await publisherPart(input)),
     ...(await registryPart(source, input, context)),
   };
@@ -312,6 +322,11 @@ function addedLine({ name, imageBytes, fileBytes, digest }: ImageView): string {
   return `image/${name} added: ${sizes}, sha256-${digest.slice(0, 12)}…; templates name it library:${name}`;
 }
 
+function replacedLine({ digest, workflows }: NonNullable<ImageJobView['replaced']>): string {
+  const users = workflows.length === 0 ? '' : `; these workflows get the new one: ${workflows.join(', ')}`;
+  return `it replaces sha256-${digest.slice(0, 12)}…${users}`;
+}
+
 function farText({ done, total = 0 }: ImageJobView): string {
   return total === 0 ? sizeText(done) : `${Math.floor((100 * done) / total)} %`;
 }
@@ -323,6 +338,14 @@ function importColumns(now: Date): readonly Column<ImageJobView>[] {
     { title: 'AGE', text: ({ startedAt }) => ageText(now.getTime() - Date.parse(startedAt)) },
     { title: 'FOR URL', text: ({ forUrl = '' }) => forUrl },
     { title: 'TROUBLE', text: ({ trouble = '' }) => trouble },
+  ];
+}
+
+function failedColumns(now: Date): readonly Column<ImageJobView>[] {
+  return [
+    { title: 'FAILED', text: ({ name }) => name },
+    { title: 'AGE', text: ({ startedAt, finishedAt }) => ageText(now.getTime() - Date.parse(finishedAt ?? startedAt)) },
+    { title: 'WHY', text: ({ error }) => error?.message ?? '' },
   ];
 }
 

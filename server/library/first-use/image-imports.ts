@@ -2,7 +2,8 @@ import { oneProxy } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { proxyFor } from '#transfer/http-request.ts';
 import { firstUseName } from '../for-url.ts';
-import { type ImageJob, type ImageJobs, type ImageOrder, orderKey } from '../image-jobs.ts';
+import type { ImageJob, ImageJobs } from '../image-jobs.ts';
+import { type ImageOrder, orderKey } from '../import-image.ts';
 import type { WantedImage } from './wanted-image.ts';
 
 /** A machine waits for it: level 9 takes three times as long and saves a twentieth. */

@@ -1,0 +1,128 @@
+import { createHash } from 'node:crypto';
+import { TinsmithError } from '#proto/errors.ts';
+import type { OutsideChecks } from './checks/outside-checks.ts';
+import type { ForUrl } from './for-url.ts';
+import type { ImageLibrary, LibraryImage } from './image-library.ts';
+import { openImageSource } from './image-source.ts';
+import { requireFreeUrl } from './image-use.ts';
+
+/** What is to be imported, under which name, and what it has to be. */
+export interface ImageOrder extends OutsideChecks {
+  readonly name: string;
+  /** Absolute path on the server, http or https URL, or OCI reference. */
+  readonly source: string;
+  /** Of the image that comes out of it; lower-case hex. */
+  readonly imageSha256?: string;
+  /** For an OCI reference. */
+  readonly credentials?: { readonly username: string; readonly password: string };
+  readonly architecture?: 'amd64' | 'arm64';
+  /** Of zstd, 1 to 19. */
+  readonly level: number;
+  /** Workflows that name this URL are to get the image. */
+  readonly forUrl?: ForUrl;
+  /** Whether it may take the name of another image that unfinished workflows need. */
+  readonly replace?: boolean;
+  /** Instead of the library's own: `http://host:port`; empty: none. */
+  readonly proxy?: string;
+  /** Default: an operator. */
+  readonly actor?: 'operator' | 'server';
+}
+
+/** An image that lost its name to another one. */
+export interface ReplacedImage {
+  readonly digest: string;
+  /** Unfinished workflows that get the new one. */
+  readonly workflows: readonly string[];
+}
+
+/** Tells orders apart. Only that is kept of one: it may hold a password. */
+export function orderKey(order: ImageOrder): string {
+  return createHash('sha256').update(JSON.stringify(order)).digest('hex');
+}
+
+/** What a job hears and tells while it runs. */
+export interface JobControl {
+  readonly signal: AbortSignal;
+  readonly replaced: (image: ReplacedImage) => void;
+  readonly progress: (done: number, total: number | undefined) => void;
+  readonly trouble: (text: string) => void;
+}
+
+/** What imports work with, and who hears how they end. */
+export interface ImportOptions {
+  readonly library: ImageLibrary;
+  /** For sources on other hosts. */
+  readonly proxy?: string;
+  /** Told of each import that ended well. */
+  readonly onAdded: (image: LibraryImage, order: ImageOrder) => Promise<void>;
+  /** Told of each of an operator that did not: nobody may be looking any more. A server that stops is a reason, too. Must not throw. */
+  readonly onFailed: (error: TinsmithError, order: ImageOrder) => Promise<void>;
+  /** Unfinished workflows that name the image `name`. */
+  readonly usersOf: (name: string) => Promise<readonly string[]>;
+}
+
+/** Imports what is ordered and tells of it, however it ends. Throws what ended it. */
+export async function importImage(
+  order: ImageOrder,
+  control: JobControl,
+  options: ImportOptions,
+): Promise<LibraryImage> {
+  const { library, proxy, onAdded, onFailed, usersOf } = options;
+  const { name, forUrl, actor } = order;
+  try {
+    // Another one for the URL may have ended since its asker looked.
+    if (forUrl?.isPinned === true) await requireFreeUrl(name, forUrl, library);
+    const image = await addImage(library, { ...(proxy !== undefined && { proxy }), ...order }, control, usersOf);
+    await onAdded(image, order);
+    return image;
+  } catch (thrown) {
+    if (actor !== 'server') await onFailed(TinsmithError.from(thrown), order);
+    throw thrown;
+  }
+}
+
+async function addImage(
+  library: ImageLibrary,
+  order: ImageOrder,
+  { signal, progress, trouble, replaced }: JobControl,
+  usersOf: ImportOptions['usersOf'],
+): Promise<LibraryImage> {
+  const { name, level, imageSha256, source: from, forUrl, proxy, actor, replace, ...how } = order;
+  const requireReplaceable = async (): Promise<readonly string[]> => {
+    // What the server imports by itself stands for a URL; who was promised the old one keeps it.
+    const users = actor === 'server' ? [] : await usersOf(name);
+    if (users.length > 0 && replace !== true) throw needed(name, users);
+    return users;
+  };
+  // A machine can wait for a server that is started anew; whoever typed an address wants to know.
+  const contact = { endsUnreached: actor !== 'server', trouble };
+  await using source = await openImageSource(from, {
+    ...how,
+    ...(proxy !== undefined && proxy !== '' && { proxy }),
+    isSummed: forUrl !== undefined,
+    contact,
+    signal,
+    scratch: library.scratch,
+    progress,
+  });
+  // Another source may still hold the same bytes, but it is not likely, and hours may be saved.
+  const held = (await library.list()).find((image) => image.name === name);
+  if (held !== undefined && held.source !== source.shown) await requireReplaceable();
+  return await library.add(name, source.image, {
+    source: source.shown,
+    level,
+    signal,
+    // What the source gave is what is told: packing follows at once.
+    progress: () => undefined,
+    sourceFacts: () => source.facts(),
+    beforeReplace: async ({ digest }) => replaced({ digest, workflows: await requireReplaceable() }),
+    ...(forUrl !== undefined && { forUrl }),
+    ...(imageSha256 !== undefined && { imageSha256 }),
+  });
+}
+
+function needed(name: string, users: readonly string[]): TinsmithError {
+  const fact = `another image has that name, and unfinished workflows need it: ${users.join(', ')}`;
+  const fix = `take another name, wait for them, or give them this one with --replace`;
+  return new TinsmithError('conflict', `cannot add the image ${name}: ${fact}: ${fix}`);
+}

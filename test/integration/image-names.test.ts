@@ -1,0 +1,106 @@
+/** What a name of the library stands for: added twice, taken from another image, and an import that nobody watched. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { ERROR_CODES } from '#proto/errors.ts';
+import { type ApiWorld, startApiWorld } from '#test/support/api-world.ts';
+import { runCliProcess } from '#test/support/cli-process.ts';
+import { diskImage } from '#test/support/disk-image.ts';
+import { applyInstall } from '#test/support/install-of-image.ts';
+
+let folder: string;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tinsmith-image-names-'));
+  await writeFile(join(folder, 'one.img'), diskImage());
+  await writeFile(join(folder, 'copy.img'), diskImage());
+  await writeFile(join(folder, 'two.img'), Buffer.concat([diskImage(), Buffer.alloc(1 << 20)]));
+  await writeFile(join(folder, 'bad.img.gz'), Buffer.from('1f8b0800', 'hex'));
+});
+
+after(() => rm(folder, { recursive: true, force: true }));
+
+async function cli(world: ApiWorld, ...argv: string[]) {
+  return runCliProcess(world, ['image', ...argv], { cwd: folder });
+}
+
+async function digestOf(world: ApiWorld, name: string): Promise<string> {
+  return JSON.parse((await cli(world, 'show', name, '-o', 'json')).stdout).digest;
+}
+
+describe('a name in the library', () => {
+  it('gets another image, and says so; the same one again changes nothing', async () => {
+    await using world = await startApiWorld();
+    await cli(world, 'add', 'os', 'one.img');
+    const old = await digestOf(world, 'os');
+
+    const again = await cli(world, 'add', 'os', 'copy.img');
+    assert.doesNotMatch(again.stdout, /replaces/);
+    assert.equal(await digestOf(world, 'os'), old);
+
+    const other = await cli(world, 'add', 'os', 'two.img');
+    assert.equal(other.code, 0, other.stderr);
+    assert.match(other.stdout, new RegExp(`^it replaces sha256-${old.slice(0, 12)}…$`, 'm'));
+    assert.notEqual(await digestOf(world, 'os'), old);
+  });
+
+  it('is not taken from an image that an unfinished workflow needs, unless that is wanted', async () => {
+    await using world = await startApiWorld();
+    await cli(world, 'add', 'os', 'one.img');
+    const old = await digestOf(world, 'os');
+    await applyInstall(world, 'library:os');
+
+    const refused = await cli(world, 'add', 'os', 'two.img');
+    assert.equal(refused.code, ERROR_CODES.conflict.exit);
+    assert.match(refused.stderr, /unfinished workflows need it: m1: .*--replace/);
+    assert.equal(await digestOf(world, 'os'), old);
+
+    const repaired = await cli(world, 'add', 'os', 'one.img');
+    assert.equal(repaired.code, 0, repaired.stderr);
+
+    const replaced = await cli(world, 'add', 'os', 'two.img', '--replace');
+    assert.equal(replaced.code, 0, replaced.stderr);
+    assert.match(replaced.stdout, /^it replaces sha256-.*; these workflows get the new one: m1$/m);
+    assert.notEqual(await digestOf(world, 'os'), old);
+  });
+
+  it('is not taken when the same source holds something else by now', async () => {
+    await using world = await startApiWorld();
+    await writeFile(join(folder, 'changing.img'), diskImage());
+    await cli(world, 'add', 'os', 'changing.img');
+    const old = await digestOf(world, 'os');
+    await applyInstall(world, 'library:os');
+    await writeFile(join(folder, 'changing.img'), Buffer.concat([diskImage(), Buffer.alloc(1 << 20)]));
+
+    const refused = await cli(world, 'add', 'os', 'changing.img');
+
+    assert.match(refused.stderr, /unfinished workflows need it: m1/);
+    assert.equal(await digestOf(world, 'os'), old);
+  });
+});
+
+describe('an import that fails while nobody watches', () => {
+  it('is listed with its reason until its name is added again, and is an event', async () => {
+    await using world = await startApiWorld();
+    await cli(world, 'add', 'os', 'bad.img.gz', '--no-wait');
+    await untilFailed(world);
+
+    assert.match((await cli(world, 'list')).stdout, /^FAILED .*\nos .*cut short/m);
+    const events = await runCliProcess(world, ['get', 'events'], { cwd: folder });
+    assert.match(events.stdout, /image os not imported: .*cut short/);
+
+    await cli(world, 'add', 'os', 'one.img');
+    assert.doesNotMatch((await cli(world, 'list')).stdout, /FAILED/);
+  });
+});
+
+async function untilFailed(world: ApiWorld): Promise<void> {
+  for (let tries = 0; tries < 100; tries++) {
+    if (JSON.parse((await cli(world, 'list', '-o', 'json')).stdout).failed.length === 1) return;
+    await delay(50);
+  }
+  assert.fail('the import did not fail');
+}
