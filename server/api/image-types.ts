@@ -134,7 +134,6 @@ export const removeImageQuerySchema = Type.Object(
 
 export const collectedSchema = Type.Object({
   digests: Type.Array(Type.String()),
-  names: Type.Array(Type.String(), { description: 'Damaged ones that were forgotten' }),
   bytes: Type.Integer({ description: 'That are free again' }),
 });
 export type CollectedView = View<typeof collectedSchema>;

@@ -89,8 +89,6 @@ export interface LibraryImage {
 /** What `gc` deleted. */
 export interface Collected {
   readonly digests: readonly string[];
-  /** Damaged ones. */
-  readonly names: readonly string[];
   readonly bytes: number;
 }
 
@@ -257,10 +255,10 @@ class FolderLibrary implements ImageLibrary {
   }
 
   async #collect(kept?: ReadonlySet<string>): Promise<Collected> {
-    const { images, damaged: names } = await this.#names.all();
-    const unreadable = names.find(({ isLost }) => !isLost);
-    if (unreadable !== undefined) throw new TinsmithError('write_failed', damagedSentence(unreadable));
-    for (const { name } of names) await this.remove(name);
+    const { images, damaged: unknown } = await this.#names.all();
+    // The bytes that it stood for are there, and nobody knows which they are.
+    if (unknown[0] !== undefined)
+      throw new TinsmithError('corrupt_image', `nothing is deleted: ${damagedSentence(unknown[0])}`);
     const wanted = new Set([...images.map(({ digest }) => digest), ...(kept ?? [])]);
     const blobs = await readdir(join(this.#folder, 'blobs'));
     const digests = blobs.flatMap((blob) => DIGEST.exec(blob)?.[1] ?? []).filter((digest) => !wanted.has(digest));
@@ -272,7 +270,7 @@ class FolderLibrary implements ImageLibrary {
       await rename(this.#blob(digest), join(doomed, digest));
       await rm(doomed, { recursive: true, force: true });
     }
-    return { digests, names: names.map(({ name }) => name), bytes };
+    return { digests, bytes };
   }
 
   /** One after the other: a blob has no name yet when it is put in place, and `gc` would take it for nobody's. */

@@ -14,8 +14,6 @@ export interface DamagedName {
   readonly file: string;
   /** What is wrong with the file. */
   readonly fact: string;
-  /** Whether its contents are wrong, and not only its reading failed. */
-  readonly isLost: boolean;
 }
 
 /** Which image each name stands for: one small JSON file a name. */
@@ -47,10 +45,10 @@ export class NameFiles {
       text = await readRegular(file);
     } catch (thrown) {
       if (systemCodeOf(thrown) === 'ENOENT') return undefined;
-      return { name, file, fact: `it cannot be read (${messageOf(thrown)})`, isLost: false };
+      return { name, file, fact: `it cannot be read (${messageOf(thrown)})` };
     }
     const image = parseImage(name, text);
-    return typeof image === 'string' ? { name, file, fact: image, isLost: true } : image;
+    return typeof image === 'string' ? { name, file, fact: image } : image;
   }
 
   async put({ addedAt, ...image }: LibraryImage): Promise<void> {

@@ -117,7 +117,7 @@ describe('a server that is killed while it imports', () => {
         await using server = process;
         assert.deepEqual(await entries(folder), { blobs: 0, names: 0, incoming: 0 });
         const listed = await runCliProcess(undefined, ['image', 'list', '-o', 'json'], { environment });
-        assert.deepEqual(JSON.parse(listed.stdout), { items: [], imports: [], damaged: [], waiting: [] });
+        assert.deepEqual(JSON.parse(listed.stdout), { items: [], imports: [], failed: [], damaged: [], waiting: [] });
         for (const _ of ['first', 'again']) {
           const added = await runCliProcess(undefined, ['image', 'add', 'node', source.url], { environment });
           assert.equal(added.code, 0, added.stderr);

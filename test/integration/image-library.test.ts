@@ -71,8 +71,10 @@ describe('tinsmith image', () => {
     assert.equal(shown.code, 65);
     assert.match(shown.stderr, /names\/broken\.json/);
     assert.equal((await cli(world, 'remove', 'broken')).code, 0);
-    const collected = await cli(world, 'gc');
-    assert.match(collected.stdout, /image\/empty was damaged: removed\n0 images deleted/);
+    const refused = await cli(world, 'gc');
+    assert.match(refused.stderr, /nothing is deleted: .*names\/empty\.json: .*tinsmith image remove empty/);
+    assert.equal((await cli(world, 'remove', 'empty')).code, 0);
+    assert.match((await cli(world, 'gc')).stdout, /^0 images deleted/);
     assert.deepEqual(await readdir(names), ['debian-12.json']);
   });
 

@@ -195,8 +195,7 @@ export const imageGcCommand: Command = {
   options: API_OPTIONS,
   examples: ['tinsmith image gc'],
   async run({ api, out }) {
-    const { digests, names, bytes } = await api.send<CollectedView>('POST', '/images/collect');
-    for (const name of names) out.line(`image/${name} was damaged: removed`);
+    const { digests, bytes } = await api.send<CollectedView>('POST', '/images/collect');
     out.line(`${digests.length} images deleted, ${sizeText(bytes)} freed`);
     return 0;
   },
