@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict';
+import { mkdtempDisposable } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createTlsServer } from 'node:https';
+import { type AddressInfo, createServer as createTcpServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { Download } from './download.ts';
+import { messageOf } from '#proto/errors.ts';
+import { makeAuthority } from '#test/support/site-authority.ts';
+import { addressFix } from './contact-errors.ts';
+import { Download, type DownloadOptions } from './download.ts';
 
 const timing = { answerMs: 1000, stallMs: 1000, firstPauseMs: 5, longestPauseMs: 20 };
 
@@ -40,5 +47,109 @@ describe('a download with a limit for its first byte', () => {
       { name: 'TimeoutError' },
     );
     assert.equal(download.bytes, 4);
+  });
+});
+
+/** What an import whose asker waits says of a URL; its patience would last for a minute. */
+async function refusalOf(url: string, options: Partial<DownloadOptions> = {}): Promise<string> {
+  const limits = { retryForMs: 60_000, contactForMs: 60_000, endsUnreached: true };
+  const signal = AbortSignal.timeout(5000);
+  const download = new Download({
+    url,
+    proxy: {},
+    signal,
+    hasChecksum: false,
+    log: () => undefined,
+    timing,
+    ...limits,
+    ...options,
+  });
+  try {
+    await download.open();
+    return 'it came';
+  } catch (thrown) {
+    return messageOf(thrown);
+  } finally {
+    download.close();
+  }
+}
+
+async function listening(server: Server): Promise<AsyncDisposable & { readonly host: string }> {
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+  // It is a TCP server, which has an address with a port.
+  const { port } = server.address() as AddressInfo;
+  return { host: `127.0.0.1:${port}`, [Symbol.asyncDispose]: async () => void server.close() };
+}
+
+describe('a download that cannot begin', () => {
+  it('says at once whose certificate is not trusted, and how it will be', async () => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'tinsmith-contact-'));
+    await using server = await listening(createTlsServer(makeAuthority(folder.path), (_, answer) => void answer.end()));
+
+    for (const options of [{}, { endsUnreached: false }]) {
+      const refusal = await refusalOf(`https://${server.host}/d.raw`, options);
+
+      assert.match(refusal, /^cannot fetch https:.*certificate is not accepted: .*: name .* tinsmith serve --tls-ca$/);
+      assert.doesNotMatch(refusal, /Node/);
+    }
+  });
+
+  it('says at once that a server speaks no TLS', async () => {
+    await using server = await listening(createServer((_, answer) => void answer.end()));
+
+    const refusal = await refusalOf(`https://${server.host}/d.raw`);
+
+    assert.match(refusal, /it does not speak TLS \(EPROTO\): use http:\/\/ or the port that speaks TLS$/);
+  });
+
+  it('says that a server leaves before TLS is agreed on', async () => {
+    await using server = await listening(
+      createTcpServer((socket) => {
+        socket.on('error', () => undefined);
+        socket.once('data', () => socket.end());
+      }),
+    );
+
+    const refusal = await refusalOf(`https://${server.host}/d.raw`, { contactForMs: 100 });
+
+    assert.match(refusal, /it closed the connection before TLS was agreed on: use http:\/\/ if it speaks no TLS$/);
+  });
+
+  it('names the server that it was sent to', async () => {
+    await using server = await listening(
+      createServer(
+        (_, answer) => void answer.writeHead(302, { location: 'http://127.0.0.1:9/there?sig=secret' }).end(),
+      ),
+    );
+
+    const refusal = await refusalOf(`http://${server.host}/d.raw`);
+
+    assert.match(
+      refusal,
+      /d\.raw: it redirects to http:\/\/127\.0\.0\.1:9\/there.*ECONNREFUSED.*: correct the address/,
+    );
+    assert.doesNotMatch(refusal, /secret/);
+  });
+
+  it('names what whoever wants the file can do', async () => {
+    await using server = await listening(
+      createTcpServer((socket) => {
+        socket.on('error', () => undefined);
+        socket.once('data', () => socket.end('HTTP/1.0 200 OK\r\n\r\n'));
+      }),
+    );
+    const fixes = { sum: 'give its sum', again: 'again' };
+
+    assert.match(await refusalOf(`http://${server.host}/d.raw`, { fixes }), /: give its sum or use another server$/);
+    assert.match(await refusalOf(`http://${server.host}/d.raw`), /: set IMG_SHA256 or use another server$/);
+  });
+});
+
+describe('what is done about an address', () => {
+  it('is told for a name that nobody knows, or knows now', () => {
+    for (const code of ['ENOTFOUND', 'EAI_AGAIN']) {
+      assert.match(addressFix(Object.assign(new Error('getaddrinfo'), { code })) ?? '', /correct the/);
+    }
+    assert.equal(addressFix(Object.assign(new Error('read'), { code: 'ECONNRESET' })), undefined);
   });
 });

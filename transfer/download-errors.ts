@@ -1,4 +1,4 @@
-import { systemCodeOf, TinsmithError } from '#proto/errors.ts';
+import { TinsmithError } from '#proto/errors.ts';
 import { shownUrl } from '#proto/url-secrets.ts';
 
 /** Carries an error past those who would try again. Unwrapped before it leaves the download. */
@@ -30,10 +30,4 @@ export function finalFailure(url: URL, fact: string): FinalDownloadError {
 /** For what may go away by itself: the request is made again. */
 export function passingFailure(fact: string): TinsmithError {
   return new TinsmithError('unavailable', fact);
-}
-
-/** Whether nothing listens there, or no host has that name: it will not go away in a moment. */
-export function isUnreached(thrown: unknown): boolean {
-  const code = systemCodeOf(thrown);
-  return code === 'ECONNREFUSED' || code === 'ENOTFOUND';
 }

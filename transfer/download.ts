@@ -1,11 +1,10 @@
 import type { ProxyParams } from '#proto/actions/proxy.ts';
-import { systemCodeOf } from '#proto/errors.ts';
 import { BodyWatch } from './body-watch.ts';
+import { addressFix, certificateFix, contactFact } from './contact-errors.ts';
 import {
   cannotFetch,
   FinalDownloadError,
   finalFailure,
-  isUnreached,
   passingFailure,
   RestartDownloadError,
 } from './download-errors.ts';
@@ -21,16 +20,31 @@ export interface DownloadOptions {
   readonly signal: AbortSignal;
   /** How long it may go on without one new byte; 0: until `signal`. */
   readonly retryForMs: number;
-  /** How long it may go on without the very first byte, where somebody waits; absent: as long as `retryForMs`. */
+  /**
+   * How long it may go on without the very first byte, where somebody waits, whom a certificate that is not trusted is told at once;
+   * absent: as long as `retryForMs`.
+   */
   readonly contactForMs?: number;
-  /** Whether a refused connection or an unknown name ends it, before the first byte: somebody waits who can correct the address. */
+  /** Whether a refused connection, an unknown name or no TLS ends it, before the first byte: somebody waits who can correct the address. */
   readonly endsUnreached?: boolean;
   /** Whether the caller checks a checksum: then a length that nobody announced does not matter. */
   readonly hasChecksum: boolean;
   readonly log: (text: string) => void;
+  /** Default: those of an action. */
+  readonly fixes?: DownloadFixes;
   readonly timing?: DownloadTiming;
   readonly access?: DownloadAccess;
 }
+
+/** What whoever wants the file can do. */
+export interface DownloadFixes {
+  /** To have its length vouched for: `set IMG_SHA256`. */
+  readonly sum: string;
+  /** To begin anew: `run the workflow again`. */
+  readonly again: string;
+}
+
+export const ACTION_FIXES: DownloadFixes = { sum: 'set IMG_SHA256', again: 'run the workflow again' };
 
 /** Waiting times; shorter in tests. */
 export interface DownloadTiming {
@@ -62,6 +76,7 @@ export class Download implements AsyncIterable<Uint8Array> {
   readonly #url: URL;
   readonly #options: DownloadOptions;
   readonly #timing: DownloadTiming;
+  readonly #fixes: DownloadFixes;
   #response: HttpResponse | undefined;
   #validator: string | undefined;
   #lastByteAt = performance.now();
@@ -74,6 +89,7 @@ export class Download implements AsyncIterable<Uint8Array> {
     this.#url = new URL(options.url);
     this.#options = options;
     this.#timing = options.timing ?? TIMING;
+    this.#fixes = options.fixes ?? ACTION_FIXES;
     this.#pauseMs = this.#timing.firstPauseMs;
     this.#turns = new TurnLog(options.log);
   }
@@ -134,7 +150,7 @@ export class Download implements AsyncIterable<Uint8Array> {
   async #reconnect(thrown: unknown): Promise<void> {
     this.close();
     if (this.bytes > 0 && this.#validator === undefined && !this.#options.hasChecksum) {
-      const fact = `${describe(thrown)} at byte ${this.bytes}, and the server names no ETag or date to resume with`;
+      const fact = `${contactFact(thrown)} at byte ${this.bytes}, and the server names no ETag or date to resume with`;
       throw new RestartDownloadError(cannotFetch(this.#url, fact, thrown));
     }
     await this.#pauseAfter(thrown);
@@ -196,7 +212,7 @@ export class Download implements AsyncIterable<Uint8Array> {
     const length = response.contentLength();
     if (length === undefined && !response.isChunked() && !this.#options.hasChecksum) {
       const fact = 'the server announces neither a length nor chunks, so a cut could not be noticed';
-      throw finalFailure(this.#url, `${fact}: set IMG_SHA256 or use another server`);
+      throw finalFailure(this.#url, `${fact}: ${this.#fixes.sum} or use another server`);
     }
     this.totalBytes = length;
     this.#validator = validatorOf(response);
@@ -226,7 +242,8 @@ export class Download implements AsyncIterable<Uint8Array> {
     this.totalBytes ??= total;
     // Such a part may end anywhere: its end says nothing about the file's.
     if (this.totalBytes === undefined && !this.#options.hasChecksum) {
-      throw finalFailure(this.#url, `the rest from byte ${this.bytes} comes without the file's length: set IMG_SHA256`);
+      const fact = `the rest from byte ${this.bytes} comes without the file's length`;
+      throw finalFailure(this.#url, `${fact}: ${this.#fixes.sum}`);
     }
   }
 
@@ -244,7 +261,7 @@ export class Download implements AsyncIterable<Uint8Array> {
   }
 
   #changed(): FinalDownloadError {
-    return finalFailure(this.#url, 'the file changed on the server during the download: run the workflow again');
+    return finalFailure(this.#url, `the file changed on the server during the download: ${this.#fixes.again}`);
   }
 
   #requireOk(response: HttpResponse): void {
@@ -261,14 +278,16 @@ export class Download implements AsyncIterable<Uint8Array> {
     const retryForMs = this.bytes === 0 && contactForMs !== undefined ? contactForMs : this.#options.retryForMs;
     signal.throwIfAborted();
     if (thrown instanceof FinalDownloadError) throw thrown.error;
-    if (endsUnreached && this.bytes === 0 && isUnreached(thrown)) {
-      throw cannotFetch(this.#url, `${describe(thrown)}: correct the address, or start its server`, thrown);
+    const fix = contactForMs === undefined ? undefined : certificateFix(thrown);
+    const atOnce = fix ?? (endsUnreached ? addressFix(thrown) : undefined);
+    if (this.bytes === 0 && atOnce !== undefined) {
+      throw cannotFetch(this.#url, `${contactFact(thrown)}: ${atOnce}`, thrown);
     }
     await pauseBeforeRetry(
       this.#url,
       {
         thrown,
-        fact: describe(thrown),
+        fact: contactFact(thrown),
         lastByteAt: this.#lastByteAt,
         pauseMs: this.#pauseMs,
         atByte: this.bytes,
@@ -277,14 +296,4 @@ export class Download implements AsyncIterable<Uint8Array> {
     );
     this.#pauseMs = Math.min(this.#pauseMs * 2, this.#timing.longestPauseMs);
   }
-}
-
-function describe(thrown: unknown): string {
-  if (!(thrown instanceof Error)) return String(thrown);
-  const code = systemCodeOf(thrown);
-  // Of a host with several addresses it has no words of its own.
-  if (thrown.message === '' && code === 'ECONNREFUSED') return 'the connection is refused (ECONNREFUSED)';
-  return thrown.message === '' || thrown.message === 'aborted'
-    ? `the connection was cut, ${String(code)}`
-    : thrown.message;
 }

@@ -2,9 +2,10 @@ import { request as httpRequest } from 'node:http';
 import { BlockList, isIP, Socket } from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
 import type { ProxyParams } from '#proto/actions/proxy.ts';
-import { TinsmithError } from '#proto/errors.ts';
+import { systemCodeOf, TinsmithError } from '#proto/errors.ts';
 import { shownUrl, withoutUrlSecrets } from '#proto/url-secrets.ts';
-import { finalFailure } from './download-errors.ts';
+import { RedirectedError } from './contact-errors.ts';
+import { finalFailure, passingFailure } from './download-errors.ts';
 import { HttpResponse } from './http-response.ts';
 import type { KeptConnections } from './kept-connections.ts';
 import { pause } from './pause.ts';
@@ -50,7 +51,10 @@ async function getWithRedirects(url: URL, options: GetOptions): Promise<HttpResp
   const { redirects = REDIRECTS } = options;
   let target = url;
   for (let hops = 0; hops <= redirects; hops++) {
-    const response = await requestOnce(target, target.origin === url.origin ? options : withoutAuthorization(options));
+    const access = target.origin === url.origin ? options : withoutAuthorization(options);
+    const response = await requestOnce(target, access).catch((thrown: unknown) => {
+      throw hops === 0 || options.signal.aborted ? thrown : new RedirectedError(shownUrl(target), thrown);
+    });
     const location = response.headers.get('location');
     if (![301, 302, 303, 307, 308].includes(response.status) || location === undefined) return response;
     response.destroy();
@@ -116,8 +120,13 @@ async function ask(reader: SocketReader, { url, proxy, server, options, signal }
     reader.socket.write(requestHead(url, proxy, headers));
     return await HttpResponse.read(reader, kept === undefined ? undefined : () => kept.keep(server, reader));
   } catch (thrown) {
-    reader.socket.destroy();
-    throw thrown;
+    const { socket } = reader;
+    // A server of plain HTTP may just leave. The property is documented, and in no type.
+    const isUnagreed = Reflect.get(socket, 'secureConnecting') === true && !signal.aborted;
+    socket.destroy();
+    throw isUnagreed && systemCodeOf(thrown) === 'unavailable'
+      ? passingFailure('it closed the connection before TLS was agreed on: use http:// if it speaks no TLS')
+      : thrown;
   } finally {
     // From here on the caller watches over the body.
     signal.removeEventListener('abort', onAbort);

@@ -1,6 +1,6 @@
-import { messageOf } from '#proto/errors.ts';
 import { BodyWatch } from './body-watch.ts';
-import { type DownloadOptions, type DownloadTiming, TIMING } from './download.ts';
+import { contactFact } from './contact-errors.ts';
+import { ACTION_FIXES, type DownloadOptions, type DownloadTiming, TIMING } from './download.ts';
 import { FinalDownloadError, finalFailure, passingFailure } from './download-errors.ts';
 import { askForFile, isFinalStatus, validatorOf } from './file-request.ts';
 import type { HttpResponse } from './http-response.ts';
@@ -10,7 +10,7 @@ import { type TurnInLine, TurnLog } from './turn-in-line.ts';
 /** As for a download that comes in order. */
 export type RangedFileOptions = Pick<
   DownloadOptions,
-  'url' | 'proxy' | 'signal' | 'retryForMs' | 'log' | 'timing' | 'access'
+  'url' | 'proxy' | 'signal' | 'retryForMs' | 'log' | 'fixes' | 'timing' | 'access'
 >;
 
 const START_BYTES = 64 * 1024;
@@ -171,13 +171,14 @@ class RangeRequests {
   }
 
   #changed(): FinalDownloadError {
-    return finalFailure(this.#url, 'the file changed on the server between two requests: run the workflow again');
+    const { again } = this.#options.fixes ?? ACTION_FIXES;
+    return finalFailure(this.#url, `the file changed on the server between two requests: ${again}`);
   }
 
   async #pauseAfter(thrown: unknown, pauseMs: number): Promise<void> {
     this.#options.signal.throwIfAborted();
     if (thrown instanceof FinalDownloadError) throw thrown.error;
-    const interruption = { thrown, fact: messageOf(thrown), lastByteAt: this.#lastByteAt, pauseMs };
+    const interruption = { thrown, fact: contactFact(thrown), lastByteAt: this.#lastByteAt, pauseMs };
     await pauseBeforeRetry(this.#url, interruption, this.#options);
   }
 }

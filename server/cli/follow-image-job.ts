@@ -6,20 +6,40 @@ import { LiveBlock } from './live-block.ts';
 import { progressText } from './progress-bar.ts';
 
 const ASK_EVERY_MS = 500;
+/** For logs: as often as somebody who looks wonders whether it still goes on. */
+const LINE_EVERY_MS = 10_000;
 const BAR_WIDTH = 24;
 
 /** Shows how far a job is until it ends. Resolves to the job that succeeded; throws what ended it otherwise. */
 export async function followImageJob(started: ImageJobView, context: CommandContext): Promise<ImageJobView> {
   const { out, signal } = context;
   const block = out.isInteractive ? new LiveBlock(out) : undefined;
+  const show =
+    block === undefined
+      ? nowAndThen(context, (text) => out.note(`image/${started.name}: ${text}`))
+      : (text: string) => block.draw([text]);
   try {
-    return succeeded(await untilJobEnded(started, context, (text) => block?.draw([text])));
+    return succeeded(await untilJobEnded(started, context, show));
   } catch (thrown) {
     if (signal.aborted) out.note(`image/${started.name}: the server goes on with it${importHint(started)}`);
     throw thrown;
   } finally {
     block?.draw([]);
   }
+}
+
+/** Prints what it is told, but not more than a line every ten seconds, and none before the first ten are over. */
+export function nowAndThen(
+  { now }: Pick<CommandContext, 'now'>,
+  print: (text: string) => void,
+): (text: string) => void {
+  let lastAt = now().getTime();
+  return (text) => {
+    const at = now().getTime();
+    if (at - lastAt < LINE_EVERY_MS) return;
+    lastAt = at;
+    print(text);
+  };
 }
 
 /** How to see and to end an import. */

@@ -5,6 +5,7 @@ import type { ForUrl } from './for-url.ts';
 import type { ImageLibrary, LibraryImage } from './image-library.ts';
 import { openImageSource } from './image-source.ts';
 import { requireFreeUrl } from './image-use.ts';
+import { atSource } from './source-fault.ts';
 
 /** What is to be imported, under which name, and what it has to be. */
 export interface ImageOrder extends OutsideChecks {
@@ -108,17 +109,21 @@ async function addImage(
   // Another source may still hold the same bytes, but it is not likely, and hours may be saved.
   const held = (await library.list()).find((image) => image.name === name);
   if (held !== undefined && held.source !== source.shown) await requireReplaceable();
-  return await library.add(name, source.image, {
-    source: source.shown,
-    level,
-    signal,
-    // What the source gave is what is told: packing follows at once.
-    progress: () => undefined,
-    sourceFacts: () => source.facts(),
-    beforeReplace: async ({ digest }) => replaced({ digest, workflows: await requireReplaceable() }),
-    ...(forUrl !== undefined && { forUrl }),
-    ...(imageSha256 !== undefined && { imageSha256 }),
-  });
+  try {
+    return await library.add(name, source.image, {
+      source: source.shown,
+      level,
+      signal,
+      // What the source gave is what is told: packing follows at once.
+      progress: () => undefined,
+      sourceFacts: () => source.facts(),
+      beforeReplace: async ({ digest }) => replaced({ digest, workflows: await requireReplaceable() }),
+      ...(forUrl !== undefined && { forUrl }),
+      ...(imageSha256 !== undefined && { imageSha256 }),
+    });
+  } catch (thrown) {
+    throw atSource(thrown, source.shown);
+  }
 }
 
 function needed(name: string, users: readonly string[]): TinsmithError {

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { OciReference } from '#proto/actions/oci-reference.ts';
 import type { ProxyParams } from '#proto/actions/proxy.ts';
-import { messageOf, TinsmithError } from '#proto/errors.ts';
+import { TinsmithError } from '#proto/errors.ts';
 import { shownUrl } from '#proto/url-secrets.ts';
-import { cannotFetch, FinalDownloadError, finalFailure, isUnreached } from '../download-errors.ts';
+import { addressFix, certificateFix, contactFact } from '../contact-errors.ts';
+import { cannotFetch, FinalDownloadError, finalFailure } from '../download-errors.ts';
 import type { DownloadAccess } from '../file-request.ts';
 import { httpGet } from '../http-request.ts';
 import type { HttpResponse } from '../http-response.ts';
@@ -157,10 +158,11 @@ export class RegistryClient implements DownloadAccess {
       } catch (thrown) {
         signal.throwIfAborted();
         if (thrown instanceof FinalDownloadError) throw thrown.error;
-        const error = cannotFetch(new URL(this.#options.image.origin), messageOf(thrown), thrown);
-        if (attempt === TRIES || (endsUnreached && isUnreached(thrown)))
-          throw thrown instanceof TinsmithError ? thrown : error;
-        log(`try ${attempt} of ${TRIES}: ${messageOf(thrown)}`);
+        const fix = endsUnreached ? (certificateFix(thrown) ?? addressFix(thrown)) : undefined;
+        const fact = `${contactFact(thrown)}${fix === undefined ? '' : `: ${fix}`}`;
+        const error = cannotFetch(new URL(this.#options.image.origin), fact, thrown);
+        if (attempt === TRIES || fix !== undefined) throw thrown instanceof TinsmithError ? thrown : error;
+        log(`try ${attempt} of ${TRIES}: ${contactFact(thrown)}`);
         await pause(PAUSE_MS * attempt, signal);
       }
     }

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
-import { isAbsolute, resolve } from 'node:path';
-import { TinsmithError } from '#proto/errors.ts';
+import { open } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { messageOf, TinsmithError } from '#proto/errors.ts';
 import type {
   AddImageRequest,
   CollectedView,
@@ -14,6 +14,7 @@ import type { DeletedView } from '../../api/types.ts';
 import { API_OPTIONS } from '../api-options.ts';
 import type { Command, CommandContext, CommandInput } from '../command.ts';
 import { followImageJob, importHint } from '../follow-image-job.ts';
+import { imageSource } from '../image-source-argument.ts';
 import { ageText, sizeText } from '../quantity-text.ts';
 import { type Column, OUTPUT_OPTION, outputFormat, printDocument, printTable } from '../record-output.ts';
 import { REGISTRY_OPTIONS, registryLogin } from '../registry-login.ts';
@@ -72,6 +73,7 @@ export const imageAddCommand: Command = {
     'tinsmith image add node oci://registry.example/os/node:1 --auth-file auth.json',
     'tinsmith image add d12 /media/d12.xz --for-url https://cloud.example/d12.xz',
     'tinsmith image add ubuntu http://10.0.0.2/u.img.gz --checksums SHA256SUMS',
+    'tinsmith image add secret - < presigned-url.txt',
   ],
   async run(context, input) {
     const order = await orderOf(input, context);
@@ -196,14 +198,15 @@ export const imageGcCommand: Command = {
   examples: ['tinsmith image gc'],
   async run({ api, out }) {
     const { digests, bytes } = await api.send<CollectedView>('POST', '/images/collect');
-    out.line(`${digests.length} images deleted, ${sizeText(bytes)} freed`);
+    const images = digests.length === 1 ? 'image' : 'images';
+    out.line(`${digests.length} ${images} deleted, ${sizeText(bytes)} freed`);
     return 0;
   },
 };
 
 async function orderOf(input: CommandInput, context: CommandContext): Promise<AddImageRequest> {
   const [name = '', given = ''] = input.positionals;
-  const source = await sourceOf(given);
+  const source = await imageSource(given, input.has('password-stdin'), context.readStandardInput);
   const sha256 = input.text('sha256');
   const imageSha256 = input.text('image-sha256');
   const forUrl = input.text('for-url');
@@ -222,19 +225,6 @@ async function orderOf(input: CommandInput, context: CommandContext): Promise<Ad
     ...(await publisherPart(input)),
     ...(await registryPart(source, input, context)),
   };
-}
-
-/** A path for the server, which runs on this host but in another folder, a URL, or an OCI reference. */
-async function sourceOf(given: string): Promise<string> {
-  if (given.includes('://') || isAbsolute(given)) return given;
-  const path = resolve(given);
-  const isReference = /^([^/@]*[.:][^/@]*|localhost)\/[^/]/.test(given) && !/^\.{1,2}\//.test(given);
-  if (!isReference) return path;
-  // A file that is there is meant, however its name looks.
-  return stat(path).then(
-    () => path,
-    () => `oci://${given}`,
-  );
 }
 
 async function registryPart(
@@ -290,12 +280,13 @@ async function readKey(path: string): Promise<string> {
     throw new TinsmithError('invalid_input', `${fact}: export only the key that signs`);
   } catch (cause) {
     if (cause instanceof TinsmithError) throw cause;
-    throw new TinsmithError('invalid_input', `cannot read the public key ${path}: ${String(cause)}`, { cause });
+    throw new TinsmithError('invalid_input', `cannot read the public key ${path}: ${messageOf(cause)}`, { cause });
   }
 }
 
 function hex(option: string, text: string): string {
-  if (/^[0-9a-f]{64}$/i.test(text)) return text.toLowerCase();
+  const [, digits] = /^(?:sha256:)?([0-9a-f]{64})$/i.exec(text) ?? [];
+  if (digits !== undefined) return digits.toLowerCase();
   throw new TinsmithError('usage', `${option} is "${text}": use 64 hexadecimal digits`);
 }
 

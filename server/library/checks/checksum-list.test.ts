@@ -13,6 +13,7 @@ describe('a list of checksums', () => {
     ['BSD lines', `SHA256 (x.img) = ${A}\nSHA256 (disk.img) = ${B}\nMD5 (disk.img) = ${'d'.repeat(32)}\n`, [B]],
     ['SHA-512', `${LONG}  disk.img\n`, [LONG]],
     ['both sums, which must both be right', `SHA256 (disk.img) = ${A}\nSHA512 (disk.img) = ${LONG}\n`, [A, LONG]],
+    ['a byte order mark', `\uFEFF${A}  disk.img\n`, [A]],
     ['a sum alone', `${B}\n`, [B]],
     [
       'comments and armor around it',

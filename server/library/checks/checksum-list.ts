@@ -19,7 +19,11 @@ const NAMES_SHOWN = 20;
  * `list`: how the list is called in sentences. Throws `invalid_input` for a list without the file, or with two sums for it.
  */
 export function checksumsOf(text: string, fileName: string, list: string): readonly Checksum[] {
-  const lines = text.split(/\r?\n/).flatMap((line) => parseLine(line) ?? []);
+  // Windows puts a byte order mark in front.
+  const lines = text
+    .replace(/^\uFEFF/, '')
+    .split(/\r?\n/)
+    .flatMap((line) => parseLine(line) ?? []);
   const alone = lines.length === 1 && lines[0]?.name === undefined ? lines : [];
   const named = lines.filter(({ name }) => name !== undefined && baseName(name) === fileName);
   const found = named.length > 0 ? named : alone;

@@ -14,7 +14,7 @@ export interface WantedImage extends Omit<FetchedImage, 'kind'> {
   readonly key: string;
   /** Without passwords and signatures. */
   readonly shown: string;
-  /** Last part of its path, for people. */
+  /** Last part of its path, for people; with the host where that alone does not look like a file. */
   readonly file: string;
 }
 
@@ -27,7 +27,13 @@ export function wantedImages(
     if (fetch.kind !== 'image') return [];
     const { kind: _image, ...image } = fetch;
     const { url } = image;
-    const file = percentDecoded(url.pathname.split('/').findLast((part) => part !== '') ?? url.host);
-    return [{ ...image, key: urlKey(url), shown: shownUrl(url), file }];
+    return [{ ...image, key: urlKey(url), shown: shownUrl(url), file: fileOf(url) }];
   });
+}
+
+function fileOf({ pathname, host }: URL): string {
+  const last = pathname.split('/').findLast((part) => part !== '');
+  if (last === undefined) return host;
+  const name = percentDecoded(last);
+  return name.includes('.') ? name : `${host}/${name}`;
 }

@@ -3,7 +3,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import { shownUrl } from '#proto/url-secrets.ts';
 import { readBatches } from '#transfer/batch-reader.ts';
 import type { SeekableFile } from '#transfer/disk-images/disk-image.ts';
-import { Download } from '#transfer/download.ts';
+import { Download, type DownloadFixes } from '#transfer/download.ts';
 import { RestartDownloadError } from '#transfer/download-errors.ts';
 import type { DownloadAccess } from '#transfer/file-request.ts';
 import { RangedFile } from '#transfer/ranged-file.ts';
@@ -80,7 +80,7 @@ class RemoteFile implements SourceFile {
   async seekable(): Promise<SeekableFile | undefined> {
     const { url, contact, ...options } = this.#options;
     const log = contact?.trouble ?? (() => undefined);
-    const file = await RangedFile.open({ ...options, url: url.href, retryForMs: RETRY_MS, log });
+    const file = await RangedFile.open({ ...options, ...fixesFor(contact), url: url.href, retryForMs: RETRY_MS, log });
     return file.hasRanges ? file : undefined;
   }
 
@@ -104,8 +104,13 @@ class RemoteFile implements SourceFile {
     const { url, shown: _shown, contact = {}, ...options } = this.#options;
     const { endsUnreached = false, trouble = () => undefined } = contact;
     const times = { retryForMs: RETRY_MS, contactForMs: CONTACT_MS };
-    return new Download({ ...options, ...times, url: url.href, endsUnreached, log: trouble });
+    return new Download({ ...options, ...times, ...fixesFor(contact), url: url.href, endsUnreached, log: trouble });
   }
+}
+
+/** Of an import on first use they are the action's. */
+function fixesFor(contact: SourceContact | undefined): { readonly fixes?: DownloadFixes } {
+  return contact?.endsUnreached === true ? { fixes: { sum: 'give its sum with --sha256', again: 'add it again' } } : {};
 }
 
 /** A file that cannot be resumed would have to be read from its start, and half of it is packed already. */
