@@ -86,7 +86,11 @@ function parseImage(environment: Environment): Image2diskParams['image'] {
   const library = libraryName(text);
   if (library !== undefined) return { library };
   if (text.startsWith('library:')) {
-    throw invalidParam('IMG_URL', text, 'name an image of the library, such as library:debian-12');
+    throw invalidParam(
+      'IMG_URL',
+      text,
+      'name an image of the library (lower-case letters, digits, ., _ and -), such as library:debian-12',
+    );
   }
   const url = parseHttpUrl(text);
   if (url !== undefined) return { url: url.href };

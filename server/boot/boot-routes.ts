@@ -40,6 +40,8 @@ export interface BootRoutesOptions {
 
 /** How long a machine may take from its script to its enrolment: kernel and initramfs over a slow link, twice. */
 const TOKEN_MINUTES = 10;
+/** Paths below which nobody takes anything in. */
+const READ_ONLY = /^\/(boot|images|library)\//;
 const LOCAL_BOOT_FILE = 'localboot.efi';
 
 /**
@@ -50,7 +52,9 @@ export function bootRoutes(options: BootRoutesOptions): FastifyPluginAsync {
   return async (server: FastifyInstance) => {
     server.setErrorHandler((error, request, reply) => answerError(error, request, reply));
     // In the form of every other refusal here.
-    server.setNotFoundHandler((request) => {
+    server.setNotFoundHandler((request, reply) => {
+      if (!['GET', 'HEAD'].includes(request.method) && READ_ONLY.test(request.url))
+        return answerReadOnly(request, reply);
       throw new TinsmithError('not_found', `there is nothing at ${request.method} ${pathOf(request.url)} here`);
     });
     // A HEAD request must not use up a token, so the script has none.
@@ -245,6 +249,12 @@ function parseMac(text: string): string {
 }
 
 /** A machine shows its status code at most; the sentence is for the person who asks with curl, and for the log. */
+/** RFC 9110 15.5.6. */
+function answerReadOnly({ method }: FastifyRequest, reply: FastifyReply): FastifyReply {
+  reply.code(405).header('allow', 'GET, HEAD').type('text/plain; charset=utf-8');
+  return reply.send(`nothing can be done here by ${method}: files are only read\n`);
+}
+
 function answerError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const status = statusOf(thrown);
   const error = TinsmithError.from(thrown);

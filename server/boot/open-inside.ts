@@ -4,11 +4,12 @@ import { join, sep } from 'node:path';
 
 /**
  * Opens a regular file for reading by its path inside one of the folders; the first that has it. Undefined if none has it, or
- * if `..`, an absolute path or a symbolic link leads out of the folder (links that stay inside are followed).
+ * if a part of the path begins with a dot, as `..` and what programs keep for themselves, or if an absolute path or a symbolic link
+ * leads out of the folder (links that stay inside are followed).
  * The caller closes the handle. What was opened is what is checked, so that swapping a link at the wrong moment gains nothing.
  */
 export async function openInside(folders: readonly string[], path: string): Promise<FileHandle | undefined> {
-  if (path.includes('\0')) return undefined;
+  if (path.includes('\0') || path.split('/').some((part) => part.startsWith('.'))) return undefined;
   for (const folder of folders) {
     const handle = await openInFolder(folder, path);
     if (handle !== undefined) return handle;

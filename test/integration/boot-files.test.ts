@@ -23,6 +23,8 @@ before(async () => {
   await writeFile(join(folder, 'images/deep/os.raw'), image);
   await writeFile(join(folder, 'images/empty'), '');
   await writeFile(join(folder, 'secret'), 'secret');
+  await mkdir(join(folder, 'images/.git'));
+  await writeFile(join(folder, 'images/.git/config'), 'secret');
   await symlink('../secret', join(folder, 'images/link'));
   await symlink('deep/os.raw', join(folder, 'images/alias'));
 });
@@ -112,6 +114,8 @@ describe('files over HTTP', () => {
   for (const path of [
     '/images/link',
     '/images/../secret',
+    '/images/.git/config',
+    '/images/%2egit/config',
     '/images/%2e%2e/secret',
     '/images/..%2fsecret',
     '/images/deep/..%2f..%2fsecret',
@@ -150,6 +154,14 @@ describe('files over HTTP', () => {
         /^(the library has no none\/index\.json|there is nothing at GET "[^?]+" here)\n$/,
       );
     }
+  });
+
+  it('says that files are only read', LIMIT, async () => {
+    await using site = await startSite();
+
+    const response = await fetch(`${site.url}/images/deep/os.raw`, { method: 'PUT', body: 'x' });
+
+    assert.deepEqual([response.status, response.headers.get('allow')], [405, 'GET, HEAD']);
   });
 
   it('cuts the connection when the file is changed while it is sent', LIMIT, async () => {

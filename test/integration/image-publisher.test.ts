@@ -103,6 +103,7 @@ describe('an image whose publisher signs', () => {
       [['disk.img.gz', '--signature', 'disk.img.gz.sig'], 64, /--public-key/],
       [['disk.img.gz', ...key], 65, /nothing that is signed/],
       [['disk.img.gz', '--checksums', 'SHA512SUMS', ...key], 65, /nothing that is signed/],
+      [['disk.img.gz', '--checksums', 'signed.asc', '--signature', 'signed.asc', ...key], 65, /leave out --signature/],
       [['disk.img.gz', '--checksums', 'nowhere'], 66, /cannot read the checksums \S+nowhere/],
       [['disk.img.gz', '--checksums', `${server.url}/nowhere`], 69, /404/],
       [['oci://127.0.0.1:1/os/image', '--checksums', 'SHA512SUMS'], 65, /OCI reference is no file/],

@@ -194,10 +194,16 @@ export const imageGcCommand: Command = {
   arguments: '',
   takes: [0, 0],
   summary: 'Delete the bytes of images that no name stands for any more.',
-  options: API_OPTIONS,
-  examples: ['tinsmith image gc'],
-  async run({ api, out }) {
-    const { digests, bytes } = await api.send<CollectedView>('POST', '/images/collect');
+  options: { ...OUTPUT_OPTION, ...API_OPTIONS },
+  examples: ['tinsmith image gc', 'tinsmith image gc -o json'],
+  async run({ api, out }, input) {
+    const collected = await api.send<CollectedView>('POST', '/images/collect');
+    const { digests, bytes } = collected;
+    const format = outputFormat(input.text('output'));
+    if (format === 'json' || format === 'yaml') {
+      printDocument(out, format, collected);
+      return 0;
+    }
     const images = digests.length === 1 ? 'image' : 'images';
     out.line(`${digests.length} ${images} deleted, ${sizeText(bytes)} freed`);
     return 0;

@@ -29,6 +29,7 @@ export async function outsideChecks(
   access: SmallFileAccess,
 ): Promise<readonly SourceCheck[]> {
   const { sha256, checksums } = wanted;
+  if (checksums !== undefined && checksums === wanted.signature) throw signedTwice();
   const key = wanted.publicKey === undefined ? undefined : Buffer.from(wanted.publicKey, 'base64');
   const sums = sha256 === undefined ? [] : [sumCheck('sha256', sha256)];
   const signature = await readSignature(wanted.signature, key, access);
@@ -75,6 +76,11 @@ async function trustedText(text: string, key: Buffer | undefined): Promise<strin
 function keyAlone(): TinsmithError {
   const fix = 'name the signature with --signature, or a signed list with --checksums';
   return new TinsmithError('invalid_input', `there is a public key and nothing that is signed: ${fix}`);
+}
+
+function signedTwice(): TinsmithError {
+  const fix = 'leave out --signature if the list carries its own, or name the file with the signature';
+  return new TinsmithError('invalid_input', `the list of checksums and its signature are one file: ${fix}`);
 }
 
 function fileNameOf(source: string): string {
