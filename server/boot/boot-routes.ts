@@ -248,13 +248,13 @@ function parseMac(text: string): string {
   return digits.replaceAll(/(..)(?=.)/g, '$1:');
 }
 
-/** A machine shows its status code at most; the sentence is for the person who asks with curl, and for the log. */
 /** RFC 9110 15.5.6. */
 function answerReadOnly({ method }: FastifyRequest, reply: FastifyReply): FastifyReply {
   reply.code(405).header('allow', 'GET, HEAD').type('text/plain; charset=utf-8');
   return reply.send(`nothing can be done here by ${method}: files are only read\n`);
 }
 
+/** A machine shows its status code at most; the sentence is for the person who asks with curl, and for the log. */
 function answerError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const status = statusOf(thrown);
   const error = TinsmithError.from(thrown);
