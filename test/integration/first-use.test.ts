@@ -229,7 +229,7 @@ describe('images on first use', () => {
     await assertHolds(machine);
     await site.until(
       async () => (await site.cli('image', 'gc')).stdout,
-      (text) => text.startsWith('1 images deleted'),
+      (text) => text.startsWith('1 image deleted'),
     );
   });
 
