@@ -70,16 +70,18 @@ export async function importImage(
 ): Promise<LibraryImage> {
   const { library, proxy, onAdded, onFailed, usersOf } = options;
   const { name, forUrl, actor } = order;
+  let image: LibraryImage;
   try {
     // Another one for the URL may have ended since its asker looked.
     if (forUrl?.isPinned === true) await requireFreeUrl(name, forUrl, library);
-    const image = await addImage(library, { ...(proxy !== undefined && { proxy }), ...order }, control, usersOf);
-    await onAdded(image, order);
-    return image;
+    image = await addImage(library, { ...(proxy !== undefined && { proxy }), ...order }, control, usersOf);
   } catch (thrown) {
     if (actor !== 'server') await onFailed(TinsmithError.from(thrown), order);
     throw thrown;
   }
+  // Outside: an image that is there has not failed, whatever becomes of the news.
+  await onAdded(image, order);
+  return image;
 }
 
 async function addImage(
