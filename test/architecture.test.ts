@@ -48,7 +48,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   'server/installed': ['proto', 'server/life', 'server/manifests', 'server/store', 'server/config.ts'],
   'server/cluster': ['proto', 'server/life', 'server/manifests', 'server/store', 'server/config.ts'],
-  'server/library': ['proto', 'transfer', 'server/life', 'server/store', 'server/config.ts'],
+  'server/library': [
+    'proto',
+    'transfer',
+    'server/life',
+    'server/manifests/did-you-mean.ts',
+    'server/store',
+    'server/config.ts',
+  ],
   // Its verbs are what the cluster routes translate to.
   'server/api': [
     'proto',

@@ -141,7 +141,12 @@ export const workflowSchema = Type.Object({
   missingImages: Type.Optional(
     Type.Array(Type.String(), {
       description:
-        'Names, or `sha256-<digest>`, of library images that an unfinished workflow names and that are not there',
+        'Names, or `sha256-<digest>`, of library images that an unfinished or failed workflow names and that are not there',
+    }),
+  ),
+  nearestImages: Type.Optional(
+    Type.Record(Type.String(), Type.String(), {
+      description: 'For names of `missingImages` that may be misspelt: the library’s name that may be meant',
     }),
   ),
   tasks: Type.Optional(Type.Array(renderedTaskSchema, { description: 'Only where one workflow is asked for' })),

@@ -1,5 +1,5 @@
 import { TinsmithError } from '#proto/errors.ts';
-import { libraryNames, missingImages } from '../library/image-use.ts';
+import { libraryNames, missingImages, nearestImages } from '../library/image-use.ts';
 import { workflowLife } from '../life/workflow-life.ts';
 import type { Store, Workflow } from '../store/store.ts';
 import { followLog } from './follow-log.ts';
@@ -127,9 +127,14 @@ export const logStream = defineStream({
 });
 
 async function viewOf(workflow: Workflow, { firstUse, library }: ApiDeps['images']): Promise<WorkflowView> {
-  if (workflowLife.isFinal(workflow.state)) return workflowView(workflow);
+  const isFailed = workflow.state === 'failed';
+  if (workflowLife.isFinal(workflow.state) && !isFailed) return workflowView(workflow);
   const missing = await missingImages(libraryNames(workflow.rendered.tasks), library);
-  return workflowView(workflow, { imports: firstUse?.waitsOf(workflow) ?? [], missingImages: missing });
+  return workflowView(workflow, {
+    imports: isFailed ? [] : (firstUse?.waitsOf(workflow) ?? []),
+    missingImages: missing,
+    nearestImages: await nearestImages(missing, library),
+  });
 }
 
 async function knownWorkflow(store: Store, name: string): Promise<Workflow> {

@@ -4,12 +4,12 @@ import { redactEnvironment, redactObject } from './redact.ts';
 import type { ActionRunView, LogLineView, RenderedTaskView, WorkflowView } from './types.ts';
 
 /** Of the images of an unfinished workflow. */
-export type WorkflowImages = Pick<WorkflowView, 'imports' | 'missingImages'>;
+export type WorkflowImages = Pick<WorkflowView, 'imports' | 'missingImages' | 'nearestImages'>;
 
 /** A workflow without the text it was rendered to. */
 export function workflowView(
   workflow: Workflow,
-  { imports = [], missingImages = [] }: WorkflowImages = {},
+  { imports = [], missingImages = [], nearestImages = {} }: WorkflowImages = {},
 ): WorkflowView {
   return {
     name: workflow.name,
@@ -28,6 +28,7 @@ export function workflowView(
     actions: workflow.actions.map(actionRunView),
     ...(imports.length > 0 && { imports }),
     ...(missingImages.length > 0 && { missingImages }),
+    ...(Object.keys(nearestImages).length > 0 && { nearestImages }),
     version: workflow.version,
     createdAt: workflow.createdAt.toISOString(),
   };

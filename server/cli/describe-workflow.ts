@@ -37,15 +37,13 @@ export function describeWorkflow(workflow: WorkflowView, facts: Facts): readonly
 
 function heading(workflow: WorkflowView, now: Date): readonly string[] {
   const { name, state, hardware, labels, attempt, createdAt, startedAt, finishedAt, error } = workflow;
-  const { imports = [], missingImages = [] } = workflow;
   const until = finishedAt === undefined ? now.getTime() : Date.parse(finishedAt);
   const took = durationText(until - Date.parse(startedAt ?? createdAt));
   const progress = startedAt === undefined ? `for ${took}` : `${finishedAt === undefined ? 'for' : 'after'} ${took}`;
   return [
     `Workflow   ${name}`,
     `State      ${state} ${progress}${attempt > 1 ? `, attempt ${attempt}` : ''}`,
-    ...imports.map((each) => `Waits      ${importWaitText(each).replace('waits ', '')}`),
-    ...missingImages.map((each) => `Image      ${missingImageText(each).replace('image ', '')}`),
+    ...imageLines(workflow),
     ...(error === undefined ? [] : [`Error      ${error.code}: ${error.message}`]),
     `Template   ${templateOf(workflow)}`,
     `Hardware   ${hardware.join(', ')}`,
@@ -53,6 +51,13 @@ function heading(workflow: WorkflowView, now: Date): readonly string[] {
     `Created    ${createdAt}`,
     `Started    ${startedAt ?? '–'}`,
     `Finished   ${finishedAt ?? '–'}`,
+  ];
+}
+
+function imageLines({ imports = [], missingImages = [], nearestImages = {} }: WorkflowView): readonly string[] {
+  return [
+    ...imports.map((each) => `Waits      ${importWaitText(each).replace('waits ', '')}`),
+    ...missingImages.map((each) => `Image      ${missingImageText(each, nearestImages[each]).replace('image ', '')}`),
   ];
 }
 

@@ -9,10 +9,10 @@ interface Import {
   readonly trouble?: string | undefined;
 }
 
-/** `image debian-12 is missing (tinsmith image add debian-12 SOURCE)`: why an action would fail. */
-export function missingImageText(name: string): string {
+/** `image debain-12 is missing (did you mean debian-12? tinsmith image add debain-12 SOURCE)`: why an action would fail. */
+export function missingImageText(name: string, nearest: string | undefined): string {
   const fix = name.startsWith('sha256-') ? 'see tinsmith image list' : `tinsmith image add ${name} SOURCE`;
-  return `image ${name} is missing (${fix})`;
+  return `image ${name} is missing (${nearest === undefined ? '' : `did you mean ${nearest}? `}${fix})`;
 }
 
 /** `waits for the import of debian.raw.xz (43 %, 12.0 MiB/s)`: why a machine does nothing yet. */

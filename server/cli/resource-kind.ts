@@ -188,11 +188,19 @@ function machineText({ inventory }: HardwareView): string {
 }
 
 /** `3/5 stream image`: the action that runs, or ran last; or the import that it waits for, or the image that is missing. */
-export function actionText({ actions, imports = [], missingImages = [], state }: WorkflowView): string {
+export function actionText({
+  actions,
+  imports = [],
+  missingImages = [],
+  nearestImages = {},
+  state,
+}: WorkflowView): string {
   const [waited] = imports;
   if (waited !== undefined) return importWaitText(waited);
   const [missing] = missingImages;
-  if (missing !== undefined && state !== 'running') return missingImageText(missing);
+  // Of a failed one it is more to know where it failed.
+  if (missing !== undefined && !['running', 'failed'].includes(state))
+    return missingImageText(missing, nearestImages[missing]);
   if (actions.length === 0) return '';
   const begun = actions.filter(({ startedAt }) => startedAt !== undefined);
   const current = begun.findLast(({ state }) => state !== 'succeeded') ?? begun.at(-1);

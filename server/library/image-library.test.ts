@@ -72,6 +72,23 @@ describe('the image library', () => {
     await assert.rejects(images.show('other'), /it has debian-12/);
   });
 
+  it('names the one that may be meant, and some of the many that it has', async () => {
+    const { library: images, folder } = await library();
+    await images.add('os-00', stream(IMAGE), OPTIONS);
+    const stored = JSON.parse(await readFile(join(folder, 'names', 'os-00.json'), 'utf8'));
+    for (let number = 1; number < 30; number++) {
+      const name = `os-${String(number).padStart(2, '0')}`;
+      await writeFile(join(folder, 'names', `${name}.json`), JSON.stringify({ ...stored, name }));
+    }
+    await writeFile(join(folder, 'names', 'rescue.json'), 'damaged');
+
+    await assert.rejects(images.show('o-29'), {
+      code: 'not_found',
+      message: /\(did you mean os-29\?\): it has os-00, .*os-19 and 11 more \(tinsmith image list\)$/,
+    });
+    await assert.rejects(images.show('recsue'), /did you mean rescue/);
+  });
+
   it('lists the others beside names that are damaged, and says of those which file it is and what to do', async () => {
     const { library: images, folder } = await library();
     const added = await images.add('debian-12', stream(IMAGE), OPTIONS);

@@ -12,6 +12,7 @@ import { chmod, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat } from
 import { join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import { formatLibraryIndex, type LibraryIndex, parseLibraryIndex } from '#proto/library-index.ts';
+import { didYouMean } from '../manifests/did-you-mean.ts';
 import type { Store } from '../store/store.ts';
 import { cannotWrite } from './cannot-write.ts';
 import type { ForUrl } from './for-url.ts';
@@ -43,7 +44,7 @@ export interface ImageLibrary {
   list(): Promise<readonly LibraryImage[]>;
   /** Names whose files cannot be used; the others do not suffer from it. Sorted by name. */
   damaged(): Promise<readonly DamagedName[]>;
-  /** Throws `not_found` with the names that there are, and `corrupt_image` for a damaged name. */
+  /** Throws `not_found` with the name that may be meant and those that there are, and `corrupt_image` for a damaged name. */
   show(name: string): Promise<LibraryImage>;
   /** What a name stands for, also a damaged one. Throws `not_found`. */
   named(name: string): Promise<LibraryImage | DamagedName>;
@@ -124,6 +125,8 @@ export interface LibraryOptions {
 const KEY_SETTING = 'library.signing-key';
 /** What vouches for the others comes last. */
 const BLOB_FILES = ['image.zst', 'index.sig', 'index.json'] as const;
+/** Of the names that there are, where another one was asked for. */
+const NAMES_SHOWN = 20;
 const DIGEST = /^sha256-([0-9a-f]{64})$/;
 
 /** Opens the library; what an import left behind that did not end is removed. */
@@ -213,9 +216,11 @@ class FolderLibrary implements ImageLibrary {
   async named(name: string): Promise<LibraryImage | DamagedName> {
     const found = await this.#names.find(name);
     if (found !== undefined) return found;
-    const names = (await this.list()).map((image) => image.name);
-    const fact = names.length === 0 ? 'it is empty' : `it has ${names.join(', ')}`;
-    throw new TinsmithError('not_found', `there is no image ${JSON.stringify(name)} in the library: ${fact}`);
+    const { images, damaged: others } = await this.#names.all();
+    throw unknownName(
+      name,
+      [...images, ...others].map((each) => each.name),
+    );
   }
 
   async verify(name: string, { signal, progress }: Working): Promise<LibraryImage> {
@@ -340,6 +345,13 @@ class FolderLibrary implements ImageLibrary {
   #blob(digest: string): string {
     return join(this.#folder, 'blobs', `sha256-${digest}`);
   }
+}
+
+function unknownName(name: string, known: readonly string[]): TinsmithError {
+  const more = known.length > NAMES_SHOWN ? ` and ${known.length - NAMES_SHOWN} more (tinsmith image list)` : '';
+  const fact = known.length === 0 ? 'it is empty' : `it has ${known.slice(0, NAMES_SHOWN).join(', ')}${more}`;
+  const sentence = `there is no image ${JSON.stringify(name)} in the library${didYouMean(name, known)}: ${fact}`;
+  return new TinsmithError('not_found', sentence);
 }
 
 function requireName(name: string): void {

@@ -1,6 +1,7 @@
 import { imageBaseName } from '#proto/actions/catalog.ts';
 import { libraryName } from '#proto/actions/image2disk.ts';
 import { TinsmithError } from '#proto/errors.ts';
+import { nearestKnown } from '../manifests/did-you-mean.ts';
 import type { Store, Workflow } from '../store/store.ts';
 import type { ImagesOnFirstUse } from './first-use/images-on-first-use.ts';
 import type { ForUrl } from './for-url.ts';
@@ -60,6 +61,21 @@ export async function requireUnused(
 export async function missingImages(names: Iterable<string>, library: ImageLibrary): Promise<readonly string[]> {
   const asked = await Promise.all([...names].map(async (name) => ((await library.has(name)) ? [] : [name])));
   return asked.flat();
+}
+
+/** For those of the names that may be misspelt: what the library has instead. */
+export async function nearestImages(
+  missing: readonly string[],
+  library: ImageLibrary,
+): Promise<Readonly<Record<string, string>>> {
+  if (missing.length === 0) return {};
+  const known = (await library.list()).map(({ name }) => name);
+  return Object.fromEntries(
+    missing.flatMap((name) => {
+      const nearest = nearestKnown(name, known);
+      return nearest === undefined ? [] : [[name, nearest]];
+    }),
+  );
 }
 
 /** Throws `conflict` when an operator said of another image that it is for this URL: which one machines got would depend on sums and dates. */

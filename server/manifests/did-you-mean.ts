@@ -1,11 +1,14 @@
 import { nearestName } from './go-template/template-error.ts';
 
-/**
- * ` (did you mean x?)` when one of the known names is near enough to what was written, or the only one that begins or ends
- * so; empty otherwise.
- */
+/** ` (did you mean x?)` for the name that `nearestKnown` finds; empty otherwise. */
 export function didYouMean(written: string, known: Iterable<string>): string {
-  if (written.length > 100) return '';
+  const nearest = nearestKnown(written, known);
+  return nearest === undefined ? '' : ` (did you mean ${nearest}?)`;
+}
+
+/** The known name that is near enough to what was written, or the only one that begins or ends so. */
+export function nearestKnown(written: string, known: Iterable<string>): string | undefined {
+  if (written.length > 100) return undefined;
   const names = [...known];
   const lower = written.toLowerCase();
   const longer = names
@@ -15,6 +18,5 @@ export function didYouMean(written: string, known: Iterable<string>): string {
   const ended = longer.filter((name) => name.endsWith(lower));
   const [part, ...others] = begun.length > 0 ? begun : ended;
   const whole = others.length === 0 ? names.find((name) => name.toLowerCase() === part) : undefined;
-  const nearest = nearestName(written, names) ?? whole;
-  return nearest === undefined ? '' : ` (did you mean ${nearest}?)`;
+  return nearestName(written, names) ?? whole;
 }

@@ -82,6 +82,32 @@ describe('a name in the library', () => {
   });
 });
 
+describe('a name that the library has not', () => {
+  it('is told with the nearest one that it has', async () => {
+    await using world = await startApiWorld();
+    await cli(world, 'add', 'debian-12', 'one.img');
+    await cli(world, 'add', 'ubuntu-24.04-server', 'one.img');
+
+    for (const [asked, meant] of [
+      ['debain-12', 'debian-12'],
+      ['ubuntu-24.04', 'ubuntu-24.04-server'],
+    ] as const) {
+      for (const command of ['show', 'verify', 'remove', 'mirror']) {
+        const { code, stderr } = await cli(world, command, asked);
+        assert.equal(code, ERROR_CODES.not_found.exit, command);
+        assert.ok(
+          stderr.includes(
+            `there is no image "${asked}" in the library (did you mean ${meant}?): it has debian-12, ubuntu`,
+          ),
+          stderr,
+        );
+      }
+    }
+    const { stderr } = await cli(world, 'show', 'fedora');
+    assert.doesNotMatch(stderr, /did you mean/);
+  });
+});
+
 describe('an import that fails while nobody watches', () => {
   it('is listed with its reason until its name is added again, and is an event', async () => {
     await using world = await startApiWorld();

@@ -86,6 +86,23 @@ describe('an image that the library has not', () => {
     assert.match(stderr, /the library has no such image \(did you mean debian-13\?\)/);
   });
 
+  it('is shown with the name that is nearly right while its workflow waits, and after that has failed', async () => {
+    await using world = await startApiWorld();
+    await cli(world, 'image', 'add', 'debian-13', 'disk.raw');
+    await cli(world, 'apply', '-f', 'hardware.csv', '-f', 'install.yaml');
+    const sentence = /debian-12 is missing \(did you mean debian-13\? tinsmith image add debian-12 SOURCE\)/;
+
+    assert.match((await cli(world, 'get', 'workflows')).stdout, sentence);
+    assert.match((await cli(world, 'describe', 'workflow', 'm1')).stdout, sentence);
+    const json = JSON.parse((await cli(world, 'get', 'workflow', 'm1', '-o', 'json')).stdout);
+    assert.deepEqual(json.nearestImages, { 'debian-12': 'debian-13' });
+
+    const error = { code: 'download_failed', message: 'the server answered 404' } as const;
+    await world.transitions.failWorkflow('m1', error, { actor: 'server' });
+
+    assert.match((await cli(world, 'describe', 'workflow', 'm1')).stdout, sentence);
+  });
+
   it('is told in the plan of a cluster, and when its files are applied', async () => {
     await using world = await startApiWorld();
 

@@ -3,6 +3,7 @@ import type { ImageJobView, ImageListView } from '../../api/image-types.ts';
 import { API_OPTIONS } from '../api-options.ts';
 import type { Command } from '../command.ts';
 import { untilJobEnded } from '../follow-image-job.ts';
+import { didYouMean } from '../suggest.ts';
 
 export const imageCancelCommand: Command = {
   name: 'image cancel',
@@ -21,9 +22,10 @@ export const imageCancelCommand: Command = {
       throw new TinsmithError('conflict', `${fact}: cancel it when it runs, or the workflows that want it now`);
     }
     if (running === undefined) {
-      const names = imports.map((job) => job.name).join(', ');
-      const fact = names === '' ? 'none runs' : `those of ${names} run`;
-      throw new TinsmithError('not_found', `there is no import of ${JSON.stringify(name)}: ${fact}`);
+      const names = imports.map((job) => job.name);
+      const fact = names.length === 0 ? 'none runs' : `those of ${names.join(', ')} run`;
+      const sentence = `there is no import of ${JSON.stringify(name)}${didYouMean(name, names)}: ${fact}`;
+      throw new TinsmithError('not_found', sentence);
     }
     const asked = await api.send<ImageJobView>('DELETE', `/image-jobs/${running.id}`);
     const { state } = await untilJobEnded(asked, context, () => undefined);
