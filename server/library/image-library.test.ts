@@ -133,6 +133,31 @@ describe('the image library', () => {
     assert.equal((await images.verify('folder', OPTIONS)).digest, added.digest);
   });
 
+  it('takes a name for damaged whose file says what cannot be, also where that may be missing', async () => {
+    const { library: images, folder } = await library();
+    const forUrl = { key: 'a'.repeat(64), shown: 'https://x/d.raw', isPinned: true };
+    const facts = { sourceSha256: 'b'.repeat(64), sourceBytes: 5, validator: '"tag"' };
+    const added = await images.add('os', stream(IMAGE), { ...OPTIONS, forUrl, sourceFacts: () => facts });
+    const file = join(folder, 'names', 'os.json');
+    const stored = JSON.parse(await readFile(file, 'utf8'));
+    const put = (change: object): Promise<void> => writeFile(file, JSON.stringify({ ...stored, ...change }));
+
+    await put({ ofALaterVersion: true });
+    assert.deepEqual(await images.show('os'), { ...added, ofALaterVersion: true });
+    for (const [change, wrong] of [
+      [{ forUrl: 'https://x/d.raw' }, 'forUrl'],
+      [{ forUrl: { ...forUrl, isPinned: 'yes' } }, 'forUrl'],
+      [{ sourceSha256: 'b' }, 'sourceSha256'],
+      [{ sourceBytes: -1, validator: null }, 'sourceBytes, validator'],
+      [{ addedAt: 'yesterday' }, 'addedAt'],
+      [{ digest: undefined, imageBytes: 1.5 }, 'digest, imageBytes'],
+    ] as const) {
+      await put(change);
+      const message = new RegExp(`what it says of ${wrong} is missing or wrong, its file ${file}: import it again`);
+      await assert.rejects(images.show('os'), { code: 'corrupt_image', message });
+    }
+  });
+
   it('says which folder cannot be written and what to do', {
     skip: isRoot ? false : 'only root can mount',
   }, async () => {

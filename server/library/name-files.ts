@@ -1,12 +1,33 @@
 import { constants } from 'node:fs';
 import { open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Type } from 'typebox';
+import { Check, Errors } from 'typebox/value';
 import { messageOf, systemCodeOf } from '#proto/errors.ts';
 import type { LibraryImage } from './image-library.ts';
 import { replaceSynced, syncFolder } from './synced-files.ts';
 
 /** What goes into a URL and a file name as it is. */
 export const IMAGE_NAME = /^[a-z0-9]([a-z0-9._-]{0,126}[a-z0-9])?$/;
+
+const bytes = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+const sum = Type.String({ pattern: '^[0-9a-f]{64}$' });
+
+/** As it is in the file. More may be in it: a later version of the server may have written it. */
+const storedImageSchema = Type.Object({
+  name: Type.String(),
+  digest: sum,
+  imageBytes: bytes,
+  imageSha256: sum,
+  fileBytes: bytes,
+  dataBytes: bytes,
+  source: Type.String(),
+  addedAt: Type.String({ format: 'date-time' }),
+  forUrl: Type.Optional(Type.Object({ key: sum, shown: Type.String(), isPinned: Type.Boolean() })),
+  sourceSha256: Type.Optional(sum),
+  sourceBytes: Type.Optional(bytes),
+  validator: Type.Optional(Type.String()),
+});
 
 /** A name whose file cannot be used: nobody knows which image it stands for. */
 export interface DamagedName {
@@ -89,25 +110,27 @@ async function readRegular(path: string): Promise<string> {
 
 /** What is wrong, if it is no image. */
 function parseImage(name: string, text: string): LibraryImage | string {
-  const stored = parseObject(text);
-  if (stored === undefined) return 'what its name stands for is not in';
-  if (stored['name'] !== name) return 'another name is in';
-  const numbers = ['imageBytes', 'fileBytes', 'dataBytes'].map((key) => stored[key]);
-  const sums = ['digest', 'imageSha256'].map((key) => stored[key]);
-  const addedAt = new Date(String(stored['addedAt']));
-  const isWhole =
-    numbers.every((each) => Number.isSafeInteger(each)) &&
-    sums.every((each) => typeof each === 'string' && /^[0-9a-f]{64}$/.test(each)) &&
-    typeof stored['source'] === 'string' &&
-    !Number.isNaN(addedAt.getTime());
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what it needs was looked at; the rest is optional and came from here
-  return isWhole ? ({ ...stored, addedAt } as unknown as LibraryImage) : 'not all of what it should say is in';
+  const stored = parseJson(text);
+  if (!Check(Type.Object({}), stored)) return 'what its name stands for is not in';
+  if (!Check(storedImageSchema, stored)) return `what it says of ${wrongIn(stored)} is missing or wrong`;
+  if (stored.name !== name) return 'another name is in';
+  const { addedAt, ...image } = stored;
+  return { ...image, addedAt: new Date(addedAt) };
 }
 
-function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
+/** Names of what does not fit. */
+function wrongIn(stored: unknown): string {
+  const wrong = Errors(storedImageSchema, stored).flatMap(({ instancePath, keyword, params }) => {
+    const [, key] = instancePath.split('/');
+    if (key !== undefined) return key;
+    return keyword === 'required' ? params.requiredProperties : [];
+  });
+  return [...new Set(wrong)].join(', ');
+}
+
+function parseJson(text: string): unknown {
   try {
-    const document: unknown = JSON.parse(text);
-    return typeof document === 'object' && document !== null ? Object.fromEntries(Object.entries(document)) : undefined;
+    return JSON.parse(text);
   } catch {
     // Said by whoever asked, with the file.
     return undefined;
