@@ -64,7 +64,7 @@ async function writeFromLibrary(
   }
   const mirrors = facts.library.mirrors.map((mirror) => new URL(mirror));
   const line = everySoOften(params.progressEveryMs);
-  const { receivedBytes, keptBytes, bufferBytes, fromPeers, ...written } = await writeLibraryImage(
+  const { receivedBytes, keptBytes, bufferBytes, hashThreads, fromPeers, ...written } = await writeLibraryImage(
     disk,
     {
       ...params,
@@ -87,7 +87,8 @@ async function writeFromLibrary(
     const [given, served] = [Math.round(fromPeers.bytes / 1e6), Math.round(receivedBytes / 1e6)];
     log('agent', `got ${given} MB from ${fromPeers.peers} peer(s), ${served} MB from the server`);
   }
-  log('agent', `buffers took ${Math.ceil(bufferBytes / 2 ** 20)} MiB at most`);
+  const threads = hashThreads === 1 ? '1 thread' : `${hashThreads} threads`;
+  log('agent', `buffers took ${Math.ceil(bufferBytes / 2 ** 20)} MiB at most, ${threads} of their own summed up`);
   return { ...written, how: `from the library, ${receivedBytes} bytes fetched, ${keptBytes} were on the disk already` };
 }
 

@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib';
 import { TinsmithError } from '#proto/errors.ts';
 import type { ImageSink } from '#transfer/image-sink.ts';
 import type { Disk } from '../machine/machine.ts';
-import { WriteMemory } from './write-memory.ts';
+import type { WriteMemory } from './write-memory.ts';
 
 /** What belongs into the first and the last MiB of a disk, and how long the whole image is. */
 export interface ImageEnds {
@@ -36,6 +36,7 @@ export interface DiskWriterOptions {
   /** Whether the SHA-256 of each piece is wanted, to be found on the disk again. */
   readonly sums: boolean;
   readonly beforeFirstWrite: (head: Buffer) => Promise<void>;
+  readonly memory: WriteMemory;
 }
 
 /**
@@ -51,8 +52,8 @@ export class DiskWriter implements ImageSink {
   /** Bytes of the image so far. */
   bytes = 0;
   readonly #beforeFirstWrite: (head: Buffer) => Promise<void>;
-  readonly memory = new WriteMemory();
-  readonly #buffers: Buffer<ArrayBuffer>[];
+  readonly memory: WriteMemory;
+  readonly #buffers: Buffer[];
   readonly #writing: Promise<void>[];
   readonly #hash: Hash | undefined;
   readonly #pieces: ImagePiece[] | undefined;
@@ -63,6 +64,7 @@ export class DiskWriter implements ImageSink {
   constructor(disk: Disk, options: DiskWriterOptions) {
     this.disk = disk;
     this.#beforeFirstWrite = options.beforeFirstWrite;
+    this.memory = options.memory;
     this.#buffers = this.memory.aligned(BUFFERS, PIECE_BYTES);
     const [head, tail] = this.memory.aligned(2, END_BYTES);
     this.head = head ?? Buffer.alloc(0);
@@ -91,7 +93,7 @@ export class DiskWriter implements ImageSink {
   }
 
   /** Its own memory for reading back: nothing is written any more when it is used. */
-  get readBackMemory(): { readonly buffers: readonly Buffer<ArrayBuffer>[]; readonly sums: WriteMemory } {
+  get readBackMemory(): { readonly buffers: readonly Buffer[]; readonly sums: WriteMemory } {
     return { buffers: this.#buffers, sums: this.memory };
   }
 
@@ -114,7 +116,7 @@ export class DiskWriter implements ImageSink {
   }
 
   /** Takes the next piece for written: it lies on the disk already. Before the first byte; `head` has to be filled. */
-  async adopt(bytes: Buffer<ArrayBuffer>, check: number): Promise<void> {
+  async adopt(bytes: Buffer, check: number): Promise<void> {
     this.#hash?.update(bytes);
     this.#checks?.push(check);
     const place = { imageOffset: this.bytes, imageBytes: bytes.length };
@@ -127,7 +129,7 @@ export class DiskWriter implements ImageSink {
     await Promise.allSettled(this.#writing);
   }
 
-  #buffer(): Buffer<ArrayBuffer> {
+  #buffer(): Buffer {
     const buffer = this.#buffers[this.#current];
     if (buffer === undefined) throw new TinsmithError('internal', 'the disk writer has no buffers');
     return buffer;
@@ -160,7 +162,7 @@ export class DiskWriter implements ImageSink {
   }
 
   /** Ends when both the write and the sum have ended: the buffer is free then, however they ended. */
-  async #recordWhenDone(write: Promise<void>, bytes: Buffer<ArrayBuffer>, imageOffset: number): Promise<void> {
+  async #recordWhenDone(write: Promise<void>, bytes: Buffer, imageOffset: number): Promise<void> {
     const index = imageOffset / PIECE_BYTES;
     const check = this.#checks === undefined || bytes.length < PIECE_BYTES ? undefined : crc32(bytes);
     const summing = this.#pieces === undefined ? undefined : this.memory.sha256(bytes);

@@ -14,7 +14,7 @@ export interface ReadBackEvents {
 /** What it reads into and sums up with. */
 export interface ReadBackMemory {
   /** Aligned, of `PIECE_BYTES`: one for each read in flight. */
-  readonly buffers: readonly Buffer<ArrayBuffer>[];
+  readonly buffers: readonly Buffer[];
   readonly sums: Pick<WriteMemory, 'sha256'>;
 }
 
@@ -31,7 +31,7 @@ export async function readBack(
 ): Promise<void> {
   const left = pieces[Symbol.iterator]();
   let done = 0;
-  const work = async (memory: Buffer<ArrayBuffer>): Promise<void> => {
+  const work = async (memory: Buffer): Promise<void> => {
     for (let next = left.next(); next.done !== true; next = left.next()) {
       const piece = next.value;
       events.signal.throwIfAborted();
@@ -51,8 +51,8 @@ export async function readPiece(
   disk: Disk,
   { head, tail }: Pick<ImageEnds, 'head' | 'tail'>,
   { imageOffset, imageBytes }: Pick<ImagePiece, 'imageOffset' | 'imageBytes'>,
-  memory: Buffer<ArrayBuffer>,
-): Promise<Buffer<ArrayBuffer>> {
+  memory: Buffer,
+): Promise<Buffer> {
   const block = disk.logicalBlockBytes;
   const padded = Math.ceil(imageBytes / block) * block;
   const tailOffset = disk.sizeBytes - END_BYTES;

@@ -16,6 +16,7 @@ import { DiskWriter, tooSmall } from './disk-writer.ts';
 import { fastestDecoder, type StartFilter, UnsureDecoderError } from './program-decoder.ts';
 import { type ReadBackEvents, readBack } from './read-back.ts';
 import { requireSum } from './require-sum.ts';
+import { WriteMemory } from './write-memory.ts';
 import { WriteResume } from './write-resume.ts';
 
 /** Which image, from where, and how much it is checked. */
@@ -105,7 +106,9 @@ async function writeOnce(disk: Disk, request: ImageRequest, events: WriteEvents)
   const options = { ...request, signal, hasChecksum, log };
   const download = new Download(options);
   await download.open();
+  await using memory = new WriteMemory();
   const writer = new DiskWriter(disk, {
+    memory,
     hash: request.rawSha256 !== undefined,
     sums: request.verifyDisk === true,
     beforeFirstWrite: async (head) => {

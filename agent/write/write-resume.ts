@@ -121,7 +121,7 @@ export class WriteResume {
   /** As many pieces as are on the disk as the journal says. Several are read at once. */
   async #adopt(checks: readonly number[], signal: AbortSignal, each: (bytes: Buffer) => void): Promise<void> {
     const { buffers } = this.#writer.readBackMemory;
-    const look = async (index: number): Promise<Buffer<ArrayBuffer> | undefined> => {
+    const look = async (index: number): Promise<Buffer | undefined> => {
       const memory = buffers[index % buffers.length];
       if (memory === undefined || index >= checks.length) return undefined;
       const found = await readPiece(this.#disk, this.#writer, placeOf(index), memory);

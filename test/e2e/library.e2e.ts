@@ -23,7 +23,10 @@ describe('an image of the library', () => {
     await world.apply({
       'hardware.yaml': hardwareYaml(machine),
       'template.yaml': actionsYaml('from-library', [
-        { image: 'image2disk', environment: { DEST_DISK: '/dev/vda', IMG_URL: 'library:small' } },
+        {
+          image: 'image2disk',
+          environment: { DEST_DISK: '/dev/vda', IMG_URL: 'library:small', VERIFY_DISK: 'true' },
+        },
         { image: 'image2disk', environment: { DEST_DISK: '/dev/vdb', IMG_URL: 'library:small-4kn' } },
         { image: 'poweroff' },
       ]),
@@ -38,6 +41,8 @@ describe('an image of the library', () => {
       firmware: 'bios',
       mac: machine.mac,
       disk: odd,
+      // Threads that sum up are started from what the executable carries, and only where a second processor is.
+      processors: 2,
       moreDisks: [{ file: fourK, kind: 'virtio', serial: 'four-k', blockBytes: 4096 }],
     });
     const failed = world.waitForEvent({ name: 'workflow.failed' }, 240_000).then(async ({ data }) => {
@@ -46,6 +51,8 @@ describe('an image of the library', () => {
     await Promise.race([vm.exited, failed]);
 
     assert.equal((await world.record('workflow', 'install-1'))['state'], 'succeeded');
+    const { stdout: log } = await world.cli('logs', 'install-1');
+    assert.match(log, / MiB at most, 1 thread of their own summed up/);
     await requireSame(fourKImage, fourK);
     // One after the other, and each alone: both systems call their root by the same name.
     for (const options of [

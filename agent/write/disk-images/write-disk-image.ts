@@ -5,7 +5,6 @@ import { decodeExtent } from '#transfer/disk-images/extent-decoder.ts';
 import { needsRanges, openDiskImage } from '#transfer/disk-images/open-disk-image.ts';
 import { RangedFile } from '#transfer/ranged-file.ts';
 import type { Disk } from '../../machine/machine.ts';
-import { alignedBuffers } from '../aligned-buffers.ts';
 import { DiskEnds } from '../disk-ends.ts';
 import { END_BYTES, tooSmall } from '../disk-writer.ts';
 import { FrameStore } from '../library/frame-store.ts';
@@ -148,7 +147,7 @@ async function writeExtents(
 
 interface Slot {
   readonly fetched: Buffer;
-  readonly piece: Buffer<ArrayBuffer>;
+  readonly piece: Buffer;
 }
 
 class ExtentRun {
@@ -165,13 +164,14 @@ class ExtentRun {
   #writtenBytes = 0;
 
   constructor(disk: Disk, image: DiskImage, file: PlacedFile, events: WriteEvents) {
-    this.store = new FrameStore(disk, new WriteMemory());
+    const memory = new WriteMemory();
+    this.store = new FrameStore(disk, memory);
     this.#image = image;
     this.#file = file;
     this.#events = events;
     this.#groups = groupsOf(image.extents);
     this.#totalBytes = this.#groups.reduce((sum, group) => sum + spanOf(group).bytes, 0);
-    this.#slots = alignedBuffers(SLOTS, PIECE_BYTES).map((piece) => ({
+    this.#slots = memory.aligned(SLOTS, PIECE_BYTES).map((piece) => ({
       piece,
       fetched: Buffer.allocUnsafeSlow(REQUEST_BYTES),
     }));
@@ -233,7 +233,7 @@ class ExtentRun {
     return group;
   }
 
-  async #put(extent: Extent, bytes: Buffer, piece: Buffer<ArrayBuffer>): Promise<void> {
+  async #put(extent: Extent, bytes: Buffer, piece: Buffer): Promise<void> {
     // The last cluster may reach beyond the disk's end.
     const imageBytes = Math.min(bytes.length, this.#image.virtualBytes - extent.diskOffset);
     bytes.copy(piece, 0, 0, imageBytes);

@@ -60,7 +60,7 @@ export class FrameQueue {
   }
 
   /** `raw` is overwritten. Undefined: there is nothing left. */
-  async next(raw: Buffer<ArrayBuffer>, first: FrameJob['from']): Promise<FrameJob | undefined> {
+  async next(raw: Buffer, first: FrameJob['from']): Promise<FrameJob | undefined> {
     for (;;) {
       const offered = first === 'peers' ? this.#fromPeers() : undefined;
       if (offered !== undefined) return offered;
@@ -84,7 +84,7 @@ export class FrameQueue {
   }
 
   /** The next neighbouring frames that have to be fetched. Empty: none for now. */
-  async #nextRun(raw: Buffer<ArrayBuffer>): Promise<readonly LibraryFrame[]> {
+  async #nextRun(raw: Buffer): Promise<readonly LibraryFrame[]> {
     const { signal, index, disk } = this.#options;
     const run = new FrameRun(this.#fairShare());
     while (this.#left.size < MOST_LEFT) {
@@ -154,14 +154,14 @@ export class FrameQueue {
   }
 
   /** False: it is on the disk, or left for others. */
-  async #isToFetch(frame: LibraryFrame, raw: Buffer<ArrayBuffer>): Promise<boolean> {
+  async #isToFetch(frame: LibraryFrame, raw: Buffer): Promise<boolean> {
     if (await this.#isDone(frame, raw)) return false;
     const isOwn = this.#options.exchange?.isOwn(frameNumber(frame)) !== false;
     if (!isOwn) this.giveBack(frame);
     return isOwn;
   }
 
-  async #isDone(frame: LibraryFrame, raw: Buffer<ArrayBuffer>): Promise<boolean> {
+  async #isDone(frame: LibraryFrame, raw: Buffer): Promise<boolean> {
     const { store, signal, done } = this.#options;
     if (this.#known.isWorthALook()) {
       const isThere = await store.holds(frame, raw);

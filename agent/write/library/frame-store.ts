@@ -28,7 +28,7 @@ export class FrameStore {
   }
 
   /** `raw` is aligned and at least as long as the frame; behind the frame it may be filled up with zeros to a whole block. */
-  async put({ imageOffset, imageBytes }: ImagePart, raw: Buffer<ArrayBuffer>): Promise<void> {
+  async put({ imageOffset, imageBytes }: ImagePart, raw: Buffer): Promise<void> {
     const block = this.#disk.logicalBlockBytes;
     const padded = Math.ceil(imageBytes / block) * block;
     raw.fill(0, imageBytes, padded);
@@ -59,7 +59,7 @@ export class FrameStore {
    * Whether the disk holds the frame already. `raw` is overwritten. A frame that touches an end never is: the ends are zeros
    * from before the first write. What cannot be read is not there: a sector that lost its contents takes new ones.
    */
-  async holds(frame: LibraryFrame, raw: Buffer<ArrayBuffer>): Promise<boolean> {
+  async holds(frame: LibraryFrame, raw: Buffer): Promise<boolean> {
     const { imageOffset, imageBytes, sums } = frame;
     if (!this.isInTheMiddle(frame)) return false;
     const found = raw.subarray(0, imageBytes);

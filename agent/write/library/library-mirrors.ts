@@ -48,9 +48,9 @@ export interface FetchEvents {
 /** Memory of one reader, for one request after the other. */
 export interface FetchMemory {
   /** As long as the longest frame. */
-  readonly frame: Buffer<ArrayBuffer>;
+  readonly frame: Buffer;
   /** Of RECEIVE_BYTES: what a connection receives in one go. */
-  readonly received: Buffer<ArrayBuffer>;
+  readonly received: Buffer;
 }
 
 /** An index of a million frames, 4 TiB, is shorter. */
@@ -165,7 +165,7 @@ export class LibraryMirrors {
   async read(
     frames: readonly LibraryFrame[],
     memory: FetchMemory,
-    take: (frame: LibraryFrame, bytes: Buffer<ArrayBuffer>) => Promise<void>,
+    take: (frame: LibraryFrame, bytes: Buffer) => Promise<void>,
   ): Promise<void> {
     let taken = 0;
     // Before, nobody was asked: frames that the disk holds and zeros take their time, too.
@@ -191,7 +191,7 @@ export class LibraryMirrors {
     mirror: number,
     frames: readonly LibraryFrame[],
     { frame: memory, received }: FetchMemory,
-    take: (frame: LibraryFrame, bytes: Buffer<ArrayBuffer>) => Promise<void>,
+    take: (frame: LibraryFrame, bytes: Buffer) => Promise<void>,
   ): Promise<void> {
     const response = await this.#ask(mirror, frames, received);
     const { stallMs } = this.#timing;

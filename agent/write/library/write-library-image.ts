@@ -44,6 +44,8 @@ export interface LibraryWritten {
   readonly keptBytes: number;
   /** The most that all buffers held at once. */
   readonly bufferBytes: number;
+  /** Threads that summed up beside the agent's own. */
+  readonly hashThreads: number;
   /** Of the image, from how many other machines; absent: none were asked. */
   readonly fromPeers?: { readonly bytes: number; readonly peers: number };
 }
@@ -73,7 +75,7 @@ export async function writeLibraryImage(
   const { index } = fetched;
   if (index.imageBytes > disk.sizeBytes) throw tooSmall(disk, `has ${index.imageBytes}`);
   const ends = new DiskEnds(disk);
-  const memory = new WriteMemory();
+  await using memory = new WriteMemory();
   // What one reader failed by ends the others, who may be waiting for a server that does not come back.
   const failing = new AbortController();
   const working = { ...events, signal: AbortSignal.any([events.signal, failing.signal]) };
@@ -100,6 +102,7 @@ export async function writeLibraryImage(
       receivedBytes: mirrors.receivedBytes,
       keptBytes: run.keptBytes,
       bufferBytes: memory.peakBytes,
+      hashThreads: memory.hashThreads,
       ...(exchange && { fromPeers: { bytes: exchange.bytes, peers: exchange.givers } }),
     };
   } catch (thrown) {
@@ -130,7 +133,7 @@ async function startExchange(
 /** Memory and decoder of one frame in work. */
 interface Slot {
   readonly fetched: FetchMemory;
-  readonly raw: Buffer<ArrayBuffer>;
+  readonly raw: Buffer;
   readonly decoder: FrameDecoder;
 }
 
@@ -247,7 +250,7 @@ class LibraryRun {
   }
 
   /** Throws what makes the mirrors ask again, unless it came damaged too often. */
-  async #decode(frame: LibraryFrame, bytes: Buffer<ArrayBuffer>, { raw, decoder }: Slot): Promise<void> {
+  async #decode(frame: LibraryFrame, bytes: Buffer, { raw, decoder }: Slot): Promise<void> {
     if (frame.sums === undefined) return;
     if ((await this.#memory.sha256(bytes)) !== frame.sums.file) {
       const tries = (this.#damaged.get(frame.fileOffset) ?? 0) + 1;
@@ -271,7 +274,7 @@ class LibraryRun {
   }
 
   /** What the disk refuses, no mirror can mend. */
-  async #put(frame: LibraryFrame, raw: Buffer<ArrayBuffer>): Promise<void> {
+  async #put(frame: LibraryFrame, raw: Buffer): Promise<void> {
     try {
       await this.store.put(frame, raw);
     } catch (thrown) {

@@ -17,6 +17,8 @@ export interface VmOptions {
   readonly moreDisks?: readonly VmDisk[];
   /** Default 512. */
   readonly memoryMiB?: number;
+  /** Default 1: with software emulation a second one costs more than it gives. */
+  readonly processors?: number;
   /** What the firmware tries first; an empty disk falls through to the network. Default disk. */
   readonly bootOrder?: 'disk' | 'network';
   /** Default true; with false the machine waits for powerOn(). */
@@ -61,15 +63,16 @@ const ENGINES = {
 } as const;
 
 /**
- * QEMU's command line. One processor: with software emulation a second one costs more than it gives. `graphics=off` puts
- * SeaBIOS, iPXE and the boot loaders on the serial console. The IPv6 settings keep OVMF from minutes of IPv6 attempts.
+ * QEMU's command line. `graphics=off` puts SeaBIOS, iPXE and the boot loaders on the serial console. The IPv6 settings keep OVMF from
+ * minutes of IPv6 attempts.
  */
 export function qemuArguments(options: VmOptions, place: VmPlace): readonly [string, ...string[]] {
   const isDiskFirst = (options.bootOrder ?? 'disk') === 'disk';
   const rom = options.firmware === 'uefi' && (options.uefiRom ?? 'firmware') === 'firmware' ? ',romfile=' : '';
   const console = ['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'];
   const control = ['-qmp', `unix:${escapeCommas(place.qmpSocket)},server=on,wait=off`];
-  const processor = [...ENGINES[place.accelerator], '-smp', '1', '-m', String(options.memoryMiB ?? 512)];
+  const size = ['-smp', String(options.processors ?? 1), '-m', String(options.memoryMiB ?? 512)];
+  const processor = [...ENGINES[place.accelerator], ...size];
   const card = `virtio-net-pci,netdev=n0,mac=${options.mac},bootindex=${isDiskFirst ? 2 : 1}${rom}`;
   return [
     'qemu-system-x86_64',

@@ -41,8 +41,8 @@ interface ExchangeParts {
 }
 
 export interface FrameMemory {
-  readonly into: Buffer<ArrayBuffer>;
-  readonly received: Buffer<ArrayBuffer>;
+  readonly into: Buffer;
+  readonly received: Buffer;
 }
 
 /** Neighbouring frames that are one machine's to fetch: one request. */

@@ -68,8 +68,8 @@ export async function startPeerServer(options: PeerServerOptions): Promise<PeerS
 class FrameSender {
   readonly #options: PeerServerOptions;
   readonly #closing: AbortSignal;
-  readonly #free: Buffer<ArrayBuffer>[];
-  readonly #waiting: ((memory: Buffer<ArrayBuffer>) => void)[] = [];
+  readonly #free: Buffer[];
+  readonly #waiting: ((memory: Buffer) => void)[] = [];
 
   constructor(options: PeerServerOptions, closing: AbortSignal) {
     this.#options = options;
@@ -97,7 +97,7 @@ class FrameSender {
     }
   }
 
-  async #sendFrame(number: number, memory: Buffer<ArrayBuffer>, response: ServerResponse): Promise<void> {
+  async #sendFrame(number: number, memory: Buffer, response: ServerResponse): Promise<void> {
     const { frames, held, disk, log } = this.#options;
     const frame = frames[number];
     if (frame === undefined || response.destroyed) return;
@@ -130,10 +130,10 @@ class FrameSender {
   }
 
   /** Undefined: there are too many before. */
-  async #takeMemory(): Promise<Buffer<ArrayBuffer> | undefined> {
+  async #takeMemory(): Promise<Buffer | undefined> {
     const free = this.#free.pop();
     if (free !== undefined || this.#waiting.length >= MOST_WAITING) return free;
-    const { promise, resolve } = Promise.withResolvers<Buffer<ArrayBuffer> | undefined>();
+    const { promise, resolve } = Promise.withResolvers<Buffer | undefined>();
     this.#waiting.push(resolve);
     const giveUp = (): void => {
       const place = this.#waiting.indexOf(resolve);

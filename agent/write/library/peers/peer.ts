@@ -65,7 +65,7 @@ export class Peer {
   /** Fills `into` with frame `number` as the disk is to hold it; `check` throws if it is another one. False: it has too much to do. */
   async read(
     number: number,
-    into: Buffer<ArrayBuffer>,
+    into: Buffer,
     { memory, signal, check }: { memory: Buffer; signal: AbortSignal; check: () => Promise<void> },
   ): Promise<boolean> {
     this.#requests += 1;
