@@ -2,6 +2,26 @@
 import { Type } from 'typebox';
 import { closed, date, failureSchema, type View } from './schema-parts.ts';
 
+const vouchedBySchema = Type.Object({
+  kind: Type.Unsafe<'sum' | 'digest' | 'checksums' | 'signature'>({
+    type: 'string',
+    description: '`sum` that was given, `digest` in an OCI reference, list of `checksums`, `signature`',
+  }),
+  of: Type.Optional(
+    Type.Unsafe<'source' | 'image' | 'checksums'>({ type: 'string', description: 'What was summed up or signed' }),
+  ),
+  from: Type.Optional(Type.String({ description: 'Path or URL of the list or signature, without passwords' })),
+  algorithm: Type.Optional(Type.Unsafe<'sha256' | 'sha512'>({ type: 'string', description: 'Of the checksum' })),
+  format: Type.Optional(Type.Unsafe<'minisign' | 'cosign' | 'openpgp'>({ type: 'string' })),
+  key: Type.Optional(
+    Type.String({
+      description:
+        'Who signed: fingerprint of an OpenPGP key, minisign’s public key itself, SHA-256 of cosign’s (SPKI in DER)',
+    }),
+  ),
+});
+export type VouchedByView = View<typeof vouchedBySchema>;
+
 export const imageSchema = Type.Object({
   name: Type.String(),
   digest: Type.String({ description: 'SHA-256 of the signed index, which vouches for every byte' }),
@@ -12,6 +32,12 @@ export const imageSchema = Type.Object({
   source: Type.String({ description: 'Without passwords' }),
   sourceSha256: Type.Optional(Type.String({ description: 'Of the source as it was, where it was summed up' })),
   forUrl: Type.Optional(Type.String({ description: 'Workflows that name this URL get it; without passwords' })),
+  vouchedBy: Type.Optional(
+    Type.Array(vouchedBySchema, {
+      description:
+        'What said at the import that it is the right image, and was checked; empty: nothing; absent: not recorded',
+    }),
+  ),
   addedAt: date,
 });
 export type ImageView = View<typeof imageSchema>;

@@ -148,6 +148,7 @@ describe('the image library', () => {
       [{ forUrl: 'https://x/d.raw' }, 'forUrl'],
       [{ forUrl: { ...forUrl, isPinned: 'yes' } }, 'forUrl'],
       [{ sourceSha256: 'b' }, 'sourceSha256'],
+      [{ vouchedBy: [{ kind: 'sum', of: 'source' }, { kind: 'signature' }] }, 'vouchedBy'],
       [{ sourceBytes: -1, validator: null }, 'sourceBytes, validator'],
       [{ addedAt: 'yesterday' }, 'addedAt'],
       [{ digest: undefined, imageBytes: 1.5 }, 'digest, imageBytes'],

@@ -15,6 +15,7 @@ import { formatLibraryIndex, type LibraryIndex, parseLibraryIndex } from '#proto
 import { didYouMean } from '../manifests/did-you-mean.ts';
 import type { Store } from '../store/store.ts';
 import { cannotWrite } from './cannot-write.ts';
+import type { VouchedBy } from './checks/vouched-by.ts';
 import type { ForUrl } from './for-url.ts';
 import { ImageMirrors } from './image-mirrors.ts';
 import type { ImagePiece } from './image-piece.ts';
@@ -85,6 +86,8 @@ export interface LibraryImage {
   readonly sourceBytes?: number;
   /** Strong ETag or date that the source's server gave it. */
   readonly validator?: string;
+  /** What said that it is the right one; empty: nothing. Absent: it was imported before that was written down. */
+  readonly vouchedBy?: readonly VouchedBy[];
 }
 
 /** What `gc` deleted. */
@@ -94,7 +97,7 @@ export interface Collected {
 }
 
 /** What is known of a source when all of it was read. */
-export type SourceFacts = Pick<LibraryImage, 'sourceSha256' | 'sourceBytes' | 'validator'>;
+export type SourceFacts = Pick<LibraryImage, 'sourceSha256' | 'sourceBytes' | 'validator' | 'vouchedBy'>;
 
 interface Working {
   readonly signal: AbortSignal;

@@ -11,6 +11,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import { imageFixture, type RangeServerOptions, rangeServer } from '#test/support/disk-image-fixtures.ts';
 import { type OciRegistry, ociRegistry, REGISTRY_USER } from '#test/support/oci-registry.ts';
 import { tarFile } from '#test/support/tar-file.ts';
+import type { SourceFacts } from './image-library.ts';
 import { openImageSource, type SourceOptions } from './image-source.ts';
 import { packImage } from './pack-image.ts';
 
@@ -38,6 +39,7 @@ interface Imported {
   /** What `zstd -d` makes of the packed file. */
   readonly image: Buffer;
   readonly zeroFrames: number;
+  readonly vouchedBy: SourceFacts['vouchedBy'];
 }
 
 /** Packs a source as the library does, and unpacks it by the zstd program. */
@@ -58,7 +60,8 @@ async function imported(source: string, options: Partial<SourceOptions> = {}): P
     await run('zstd', ['-dq', path, '-o', join(folder.path, 'image')]);
     const image = await readFile(join(folder.path, 'image'));
     assert.equal(createHash('sha256').update(image).digest('hex'), index.imageSha256);
-    return { image, zeroFrames: index.frames.filter(({ sums }) => sums === undefined).length };
+    const zeroFrames = index.frames.filter(({ sums }) => sums === undefined).length;
+    return { image, zeroFrames, vouchedBy: opened.facts().vouchedBy };
   }
 }
 
@@ -284,8 +287,15 @@ describe('an OCI reference as the source of an image', () => {
     await using registry = await ociRegistry();
     const digest = putLayer(registry, zstdCompressSync(RAW));
 
-    assert.ok((await imported(`${registry.host}/os/image:1`)).image.equals(RAW));
-    assert.ok((await imported(`oci+http://${registry.host}/os/image@${digest}`)).image.equals(RAW));
+    const [byTag, byDigest] = [
+      await imported(`${registry.host}/os/image:1`),
+      await imported(`oci+http://${registry.host}/os/image@${digest}`),
+    ];
+
+    assert.ok(byTag.image.equals(RAW) && byDigest.image.equals(RAW));
+    // A tag is what the registry likes it to be.
+    assert.deepEqual(byTag.vouchedBy, []);
+    assert.deepEqual(byDigest.vouchedBy, [{ kind: 'digest' }]);
   });
 
   it('is the image of the architecture that is asked for', async () => {

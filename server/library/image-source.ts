@@ -53,7 +53,7 @@ export interface SourceOptions extends OutsideChecks {
  */
 export async function openImageSource(source: string, options: SourceOptions): Promise<ImageSource> {
   const given = await outsideChecks(source, options, options);
-  const { file, checks } = await openFile(source, options, given);
+  const { file, checks, isPinned = false } = await openFile(source, options, given.checks);
   const { signal, scratch = tmpdir(), progress } = options;
   const sum = options.isSummed === true ? new SourceSum() : undefined;
   const reading = new SourceReading(file, {
@@ -72,7 +72,10 @@ export async function openImageSource(source: string, options: SourceOptions): P
     get totalBytes() {
       return reading.totalBytes;
     },
-    facts: () => factsOf(file, sum),
+    facts: () => ({
+      ...factsOf(file, sum),
+      vouchedBy: [...given.vouchedBy(), ...(isPinned ? [{ kind: 'digest' } as const] : [])],
+    }),
     [Symbol.asyncDispose]: () => file[Symbol.asyncDispose](),
   };
 }
@@ -88,6 +91,8 @@ function factsOf({ validator, totalBytes }: SourceFile, sum: SourceSum | undefin
 interface CheckedFile {
   readonly file: SourceFile;
   readonly checks: readonly SourceCheck[];
+  /** The source's own name says its digest. */
+  readonly isPinned?: boolean;
 }
 
 async function openFile(source: string, options: SourceOptions, checks: readonly SourceCheck[]): Promise<CheckedFile> {
@@ -102,8 +107,8 @@ async function openFile(source: string, options: SourceOptions, checks: readonly
   if (isOciSource(source)) {
     const { architecture = 'amd64' } = options;
     const access = { architecture, proxy, signal, ...(credentials && { credentials }), ...reached };
-    const { file, sha256 } = await openOciFile(source, access);
-    return { file, checks: [...checks, sumCheck('sha256', sha256)] };
+    const { file, sha256, isPinned } = await openOciFile(source, access);
+    return { file, checks: [...checks, sumCheck('sha256', sha256)], isPinned };
   }
   const fix = 'use an absolute path on the server, an http or https URL, or an OCI reference (oci://registry/name:tag)';
   const shown = JSON.stringify(withoutUrlSecrets(source.slice(0, 200)).replace(/^[^/]*@/, `${REDACTED}@`));

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { TinsmithError } from '#proto/errors.ts';
 import type { OutsideChecks } from './checks/outside-checks.ts';
 import type { ForUrl } from './for-url.ts';
-import type { ImageLibrary, LibraryImage } from './image-library.ts';
+import type { ImageLibrary, LibraryImage, SourceFacts } from './image-library.ts';
 import { openImageSource } from './image-source.ts';
 import { requireFreeUrl } from './image-use.ts';
 import { atSource } from './source-fault.ts';
@@ -118,7 +118,7 @@ async function addImage(
       signal,
       // What the source gave is what is told: packing follows at once.
       progress: () => undefined,
-      sourceFacts: () => source.facts(),
+      sourceFacts: () => withImageSum(source.facts(), imageSha256),
       beforeReplace: async ({ digest }) => replaced({ digest, workflows: await requireReplaceable() }),
       ...(forUrl !== undefined && { forUrl }),
       ...(imageSha256 !== undefined && { imageSha256 }),
@@ -126,6 +126,12 @@ async function addImage(
   } catch (thrown) {
     throw atSource(thrown, source.shown);
   }
+}
+
+/** The library compares the sum of the image itself. */
+function withImageSum(facts: SourceFacts, imageSha256: string | undefined): SourceFacts {
+  if (imageSha256 === undefined) return facts;
+  return { ...facts, vouchedBy: [...(facts.vouchedBy ?? []), { kind: 'sum', of: 'image' }] };
 }
 
 function needed(name: string, users: readonly string[]): TinsmithError {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Type } from 'typebox';
 import { Check, Errors } from 'typebox/value';
 import { messageOf, systemCodeOf } from '#proto/errors.ts';
+import { vouchedBySchema } from './checks/vouched-by.ts';
 import type { LibraryImage } from './image-library.ts';
 import { replaceSynced, syncFolder } from './synced-files.ts';
 
@@ -27,6 +28,7 @@ const storedImageSchema = Type.Object({
   sourceSha256: Type.Optional(sum),
   sourceBytes: Type.Optional(bytes),
   validator: Type.Optional(Type.String()),
+  vouchedBy: Type.Optional(Type.Array(vouchedBySchema)),
 });
 
 /** A name whose file cannot be used: nobody knows which image it stands for. */

@@ -83,6 +83,63 @@ describe('an image whose publisher signs', () => {
     }
   });
 
+  it('is shown with what vouched for it', async () => {
+    await using world = await startApiWorld();
+    await using server = await rangeServer(FILES);
+    const key = ['--public-key', 'cosign.pub'];
+    const fingerprint = createHash('sha256')
+      .update(publicKey.export({ type: 'spki', format: 'der' }))
+      .digest('hex');
+    const signature = { kind: 'signature', format: 'cosign', key: fingerprint };
+    const list = { kind: 'checksums', from: join(folder, 'SHA512SUMS'), algorithm: 'sha512' };
+
+    for (const [argv, vouchedBy, text] of [
+      [[], [], /^vouched for by +nothing$/m],
+      [['--sha256', sum('sha256', GZ)], [{ kind: 'sum', of: 'source' }], /^vouched for by +a SHA-256 of the source/m],
+      [['--image-sha256', sum('sha256', diskImage())], [{ kind: 'sum', of: 'image' }], /SHA-256 of the image/],
+      [['--checksums', 'SHA512SUMS'], [list], /the SHA-512 in the list \S+\/SHA512SUMS$/m],
+      [
+        [
+          '--checksums',
+          'SHA512SUMS',
+          '--signature',
+          `${server.url.replace('//', '//me:secret@')}/SHA512SUMS.sig`,
+          ...key,
+        ],
+        [list, { ...signature, of: 'checksums', from: `${server.url}/SHA512SUMS.sig` }],
+        new RegExp(`^ +the cosign signature http\\S+ over that list, by the key ${fingerprint}$`, 'm'),
+      ],
+      [
+        ['--signature', 'disk.img.gz.sig', ...key],
+        [{ ...signature, of: 'source', from: join(folder, 'disk.img.gz.sig') }],
+        /signature \S+\/disk\.img\.gz\.sig over the source/,
+      ],
+    ] as const) {
+      const added = await add(world, 'image', 'disk.img.gz', ...argv);
+      assert.equal(added.code, 0, `${argv.join(' ')}: ${added.stderr}`);
+      const show = (...more: readonly string[]) =>
+        runCliProcess(world, ['image', 'show', 'image', ...more], { cwd: folder });
+      assert.deepEqual(JSON.parse((await show('-o', 'json')).stdout).vouchedBy, vouchedBy);
+      assert.match((await show()).stdout, text);
+    }
+  });
+
+  it('is shown as it was imported before that was written down', async () => {
+    await using world = await startApiWorld();
+    await add(world, 'image', 'disk.img.gz');
+    const file = join(dirname(world.tokenFile), 'library', 'names', 'image.json');
+    const { vouchedBy, ...older } = JSON.parse(await readFile(file, 'utf8'));
+    assert.deepEqual(vouchedBy, []);
+    await writeFile(file, JSON.stringify(older));
+
+    const shown = await runCliProcess(world, ['image', 'show', 'image'], { cwd: folder });
+
+    assert.equal(shown.code, 0, shown.stderr);
+    assert.match(shown.stdout, /^vouched for by +not recorded/m);
+    const verified = await runCliProcess(world, ['image', 'verify', 'image'], { cwd: folder });
+    assert.equal(verified.code, 0, verified.stderr);
+  });
+
   it('leaves nothing when the sum, the list or a signature is wrong', async () => {
     await using world = await startApiWorld();
     await using server = await rangeServer(FILES);

@@ -18,6 +18,7 @@ import { imageSource } from '../image-source-argument.ts';
 import { ageText, sizeText } from '../quantity-text.ts';
 import { type Column, OUTPUT_OPTION, outputFormat, printDocument, printTable } from '../record-output.ts';
 import { REGISTRY_OPTIONS, registryLogin } from '../registry-login.ts';
+import { vouchedLines } from '../vouched-lines.ts';
 
 /** A request has room for 8 MiB, and a key goes in base64. */
 const LARGEST_KEY = 4 << 20;
@@ -130,7 +131,7 @@ export const imageShowCommand: Command = {
   name: 'image show',
   arguments: 'NAME',
   takes: [1, 1],
-  summary: 'Show one image of the library and how templates name it.',
+  summary: 'Show one image of the library, what vouched for it at its import, and how templates name it.',
   options: { ...OUTPUT_OPTION, ...API_OPTIONS },
   examples: ['tinsmith image show debian-12'],
   async run(context, input) {
@@ -143,6 +144,7 @@ export const imageShowCommand: Command = {
         ['source', image.source],
         ...(image.forUrl === undefined ? [] : ([['for URL', image.forUrl]] as const)),
         ['imported', image.addedAt],
+        ...vouchedLines(image.vouchedBy).map((line, index) => [index === 0 ? 'vouched for by' : '', line] as const),
         ['image', `${sizeText(image.imageBytes)} (${image.imageBytes} bytes), SHA-256 ${image.imageSha256}`],
         ['of that data', sizeText(image.dataBytes)],
         ['in the library', sizeText(image.fileBytes)],

@@ -1,7 +1,7 @@
 import { createHash, createPublicKey, type Hash, verify } from 'node:crypto';
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { badSignature, wrongSignature } from './signature-errors.ts';
-import type { SourceCheck } from './source-check.ts';
+import type { SignatureCheck } from './source-check.ts';
 
 // minisign's formats (jedisct1.github.io/minisign): Ed25519 over the file, or over its BLAKE2b-512.
 
@@ -27,8 +27,13 @@ export function parseMinisignKey(text: string): MinisignKey | undefined {
   return isKey ? { id: bytes.subarray(2, 10), key: bytes.subarray(10) } : undefined;
 }
 
+/** The line that `parseMinisignKey` reads. */
+function formatKey({ id, key }: MinisignKey): string {
+  return Buffer.concat([Buffer.from('Ed'), id, key]).toString('base64');
+}
+
 /** Throws `invalid_input` for a file that is no signature of minisign. */
-export function minisignCheck(publicKey: MinisignKey, file: Buffer): SourceCheck {
+export function minisignCheck(publicKey: MinisignKey, file: Buffer): SignatureCheck {
   const { isPrehashed, id, signature } = readSignature(publicKey, file);
   if (!id.equals(publicKey.id)) {
     throw wrongSignature(`it was made with the key ${hexId(id)}, the public key is ${hexId(publicKey.id)}`);
@@ -43,6 +48,7 @@ export function minisignCheck(publicKey: MinisignKey, file: Buffer): SourceCheck
         : isPlainSigned(publicKey.key, digest, signature);
       if (!isRight) throw wrongSignature('this key did not make it over this file');
     },
+    signer: () => ({ format: 'minisign', key: formatKey(publicKey) }),
   };
 }
 

@@ -1,22 +1,27 @@
 import type { Key, Signature, VerifyMessageResult } from 'openpgp';
 import { messageOf, TinsmithError } from '#proto/errors.ts';
 import { badSignature, wrongSignature } from './signature-errors.ts';
-import type { SourceCheck } from './source-check.ts';
+import type { SignatureCheck } from './source-check.ts';
+import type { Signer } from './vouched-by.ts';
 
 // OpenPGP (RFC 9580) by openpgp.js. It is loaded when it is needed: that takes longer than the whole rest of the server.
 
 /** Checks a detached signature, armored or not, as gpgv does: one of the keys has to have made one of the signatures. */
-export async function openpgpCheck(files: { readonly key: Buffer; readonly signature: Buffer }): Promise<SourceCheck> {
+export async function openpgpCheck(files: {
+  readonly key: Buffer;
+  readonly signature: Buffer;
+}): Promise<SignatureCheck> {
   const openpgp = await import('openpgp');
   const verificationKeys = await readKeys(files.key);
   const signature = await readSignature(files.signature);
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const message = await openpgp.createMessage({ binary: readable });
   const writer = writable.getWriter();
+  let signer: Signer | undefined;
   const verified = (async () => {
     const { data, signatures } = await openpgp.verify({ message, signature, verificationKeys, format: 'binary' });
     await drain(data);
-    await requireOne(signatures);
+    signer = await requireOne(signatures, verificationKeys);
   })();
   // It is thrown by `finish`; who still writes must not wait for a reader that has gone.
   verified.catch((reason: unknown) => writer.abort(reason).catch(() => undefined));
@@ -28,7 +33,17 @@ export async function openpgpCheck(files: { readonly key: Buffer; readonly signa
       await writer.close().catch(() => undefined);
       await verified;
     },
+    signer() {
+      if (signer === undefined) throw new TinsmithError('internal', 'a signature was asked for its key before its end');
+      return signer;
+    },
   };
+}
+
+/** A text that carried its signature itself. */
+export interface SignedText {
+  readonly text: string;
+  readonly signer: Signer;
 }
 
 /** Whether a text carries its signature itself (RFC 9580 7). */
@@ -36,24 +51,26 @@ export function isClearsigned(text: string): boolean {
   return /^-----BEGIN PGP SIGNED MESSAGE-----/m.test(text);
 }
 
-/** The text that was signed, and nothing that stands around it. Throws `checksum_mismatch` unless one of the keys signed it. */
-export async function clearsignedText(text: string, key: Buffer): Promise<string> {
+/** The text that was signed, and nothing that stands around it, and who signed it. Throws `checksum_mismatch` unless one of the keys signed it. */
+export async function clearsignedText(text: string, key: Buffer): Promise<SignedText> {
   const openpgp = await import('openpgp');
   const verificationKeys = await readKeys(key);
   const message = await openpgp
     .readCleartextMessage({ cleartextMessage: text })
     .catch((cause: unknown) => Promise.reject(badSignature('the signed text is damaged', cause)));
   const { data, signatures } = await openpgp.verify({ message, verificationKeys });
-  await requireOne(signatures);
-  return data;
+  return { text: data, signer: await requireOne(signatures, verificationKeys) };
 }
 
-async function requireOne(signatures: VerifyMessageResult['signatures']): Promise<void> {
+/** The first that one of the keys made. */
+async function requireOne(signatures: VerifyMessageResult['signatures'], keys: readonly Key[]): Promise<Signer> {
   const reasons: string[] = [];
-  for (const { verified } of signatures) {
+  for (const { verified, keyID } of signatures) {
     try {
       await verified;
-      return;
+      // The subkey that signed changes with the years; the primary key's is the fingerprint that is published.
+      const [owner] = keys.filter((key) => key.getKeys(keyID).length > 0);
+      return { format: 'openpgp', key: (owner?.getFingerprint() ?? keyID.toHex()).toUpperCase() };
     } catch (thrown) {
       reasons.push(messageOf(thrown));
     }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
+import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -13,8 +13,8 @@ function fixture(name: string): Buffer {
   return readFileSync(join(FOLDER, name));
 }
 
-/** Streams `file` by in pieces whose memory is used again. */
-async function check(key: Buffer | string, signature: Buffer | string, file: Buffer): Promise<void> {
+/** Streams `file` by in pieces whose memory is used again. Resolves to the key that signed. */
+async function check(key: Buffer | string, signature: Buffer | string, file: Buffer): Promise<string> {
   const made = await signatureCheck({ key: Buffer.from(key), signature: Buffer.from(signature) });
   const piece = Buffer.alloc(70_000);
   for (let at = 0; at < file.length; at += piece.length) {
@@ -22,6 +22,7 @@ async function check(key: Buffer | string, signature: Buffer | string, file: Buf
     await made.update(piece.subarray(0, bytes));
   }
   await made.finish();
+  return made.signer().key;
 }
 
 /** `file` with one bit changed. */
@@ -79,7 +80,7 @@ trusted comment: timestamp:1556193335\tfile:test
 y/rUw2y8/hOUYjZU71eHp/Wo1KZ40fGy2VJEDl34XMJM+TX48Ss/17u3IvIfbVR1FkZZSNCisQbuQY+bHwhEBg==`;
 
     for (const signature of [plain, prehashed]) {
-      await check(key, signature, Buffer.from('test'));
+      assert.equal(await check(key, signature, Buffer.from('test')), key);
       await assert.rejects(check(key, signature, Buffer.from('tess')), { code: 'checksum_mismatch' });
     }
   });
@@ -115,7 +116,10 @@ describe('a signature of cosign', () => {
   it('is checked in base64 and as it is', async () => {
     const { key, signature, der } = cosign(FILE);
 
-    await check(key, `${signature}\n`, FILE);
+    const fingerprint = createHash('sha256')
+      .update(createPublicKey(key).export({ type: 'spki', format: 'der' }))
+      .digest('hex');
+    assert.equal(await check(key, `${signature}\n`, FILE), fingerprint);
     await check(key, der, FILE);
     await assert.rejects(check(key, signature, changed(FILE)), { code: 'checksum_mismatch' });
     await assert.rejects(check(cosign(FILE).key, signature, FILE), { code: 'checksum_mismatch' });
@@ -171,13 +175,16 @@ describe('a signature of cosign', () => {
 
 describe('a signature of OpenPGP', () => {
   const list = fixture('SHA256SUMS');
+  // As `gpg --show-keys` prints them.
+  const RELEASE = '756C6362D433A1F944102B7120D0B721F6887188';
+  const OTHER = '085C5007A08CC6E9ED4872045FAB67D90679E488';
 
   it('is checked detached, binary or armored, by one of several keys', async () => {
     const both = Buffer.concat([fixture('other.asc'), fixture('release.asc')]);
-    await check(fixture('release.gpg'), fixture('SHA256SUMS.gpg'), list);
-    await check(fixture('release.asc'), fixture('SHA256SUMS.sign'), list);
-    await check(both, fixture('SHA256SUMS.gpg'), list);
-    await check(fixture('other.asc'), fixture('SHA256SUMS.two'), list);
+    assert.equal(await check(fixture('release.gpg'), fixture('SHA256SUMS.gpg'), list), RELEASE);
+    assert.equal(await check(fixture('release.asc'), fixture('SHA256SUMS.sign'), list), RELEASE);
+    assert.equal(await check(both, fixture('SHA256SUMS.gpg'), list), RELEASE);
+    assert.equal(await check(fixture('other.asc'), fixture('SHA256SUMS.two'), list), OTHER);
   });
 
   it('is refused over another file, by another key, and where it is none', async () => {
@@ -199,7 +206,8 @@ describe('a signature of OpenPGP', () => {
 
     const signed = await clearsignedText(`${'0'.repeat(64)}  disk.img\n\n${text}\n${'1'.repeat(64)}  disk.img\n`, key);
 
-    assert.equal(signed.trim(), list.toString().trim());
+    assert.equal(signed.text.trim(), list.toString().trim());
+    assert.equal(signed.signer.key, RELEASE);
     await assert.rejects(clearsignedText(text.replace('disk.img', 'disc.img'), key), { code: 'checksum_mismatch' });
     await assert.rejects(clearsignedText(text, fixture('other.asc')), { code: 'checksum_mismatch' });
   });

@@ -1,10 +1,10 @@
-import { createPublicKey, createVerify, type KeyObject } from 'node:crypto';
+import { createHash, createPublicKey, createVerify, type KeyObject } from 'node:crypto';
 import { TinsmithError } from '#proto/errors.ts';
 import { signatureInBundle } from './cosign-bundle.ts';
 import { minisignCheck, parseMinisignKey } from './minisign.ts';
 import { openpgpCheck } from './openpgp.ts';
 import { badSignature, wrongSignature } from './signature-errors.ts';
-import type { SourceCheck } from './source-check.ts';
+import type { SignatureCheck } from './source-check.ts';
 
 /** What was signed, by whom, as the two files have it. */
 export interface SignatureFiles {
@@ -16,7 +16,7 @@ export interface SignatureFiles {
  * Checks a detached signature over bytes as they stream by. The key says what kind it is: minisign, PEM (cosign), or OpenPGP. Throws
  * `invalid_input` for files that are none of that; its `finish` throws `checksum_mismatch`.
  */
-export async function signatureCheck(files: SignatureFiles): Promise<SourceCheck> {
+export async function signatureCheck(files: SignatureFiles): Promise<SignatureCheck> {
   const text = files.key.toString('latin1');
   if (/^-----BEGIN PUBLIC KEY-----/m.test(text)) return cosignCheck(files);
   const minisignKey = parseMinisignKey(text);
@@ -28,7 +28,7 @@ export async function signatureCheck(files: SignatureFiles): Promise<SourceCheck
  * As `cosign sign-blob` makes it, and `openssl dgst -sha256 -sign`: ECDSA with SHA-256 on P-256, the signature in base64, DER or a
  * bundle.
  */
-function cosignCheck({ key, signature }: SignatureFiles): SourceCheck {
+function cosignCheck({ key, signature }: SignatureFiles): SignatureCheck {
   const publicKey = readPem(key);
   const der = signatureInBundle(signature) ?? plainSignature(signature);
   // A sequence of two numbers (RFC 3279 2.2.3).
@@ -42,7 +42,14 @@ function cosignCheck({ key, signature }: SignatureFiles): SourceCheck {
     finish() {
       if (!verify.verify(publicKey, der)) throw wrongSignature('this key did not make it over this file');
     },
+    signer: () => ({ format: 'cosign', key: fingerprintOf(publicKey) }),
   };
+}
+
+function fingerprintOf(key: KeyObject): string {
+  return createHash('sha256')
+    .update(key.export({ type: 'spki', format: 'der' }))
+    .digest('hex');
 }
 
 function plainSignature(file: Buffer): Buffer {

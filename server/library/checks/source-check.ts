@@ -1,11 +1,18 @@
 import { createHash } from 'node:crypto';
 import { TinsmithError } from '#proto/errors.ts';
+import type { Signer } from './vouched-by.ts';
 
 /** Sees the whole source as it streams by, once. */
 export interface SourceCheck {
   update(bytes: Uint8Array): void | Promise<void>;
   /** Throws unless it was the right source. */
   finish(): void | Promise<void>;
+}
+
+/** Checks a signature. */
+export interface SignatureCheck extends SourceCheck {
+  /** Who made it; known once `finish` has passed. */
+  signer(): Signer;
 }
 
 /** `expected`: lower-case hex. */

@@ -26,6 +26,8 @@ export interface OciFile {
   readonly file: SourceFile;
   /** Lower-case hex. */
   readonly sha256: string;
+  /** The reference names the digest of the manifest: the registry has no say in what the image is. */
+  readonly isPinned: boolean;
 }
 
 /** `oci://registry/path:tag`, `oci+http://` without TLS, or the same without a scheme where a registry's host is in front. */
@@ -53,7 +55,7 @@ export async function openOciFile(source: string, options: OciOptions): Promise<
     access: registry,
     contact,
   });
-  return { file, sha256: layer.digest.slice('sha256:'.length) };
+  return { file, sha256: layer.digest.slice('sha256:'.length), isPinned: !('tag' in image.version) };
 }
 
 function parse(source: string): OciReference {
