@@ -9,7 +9,7 @@ import { openRawAgent } from '#test/support/raw-agent.ts';
 
 const HOUR_MS = 3600_000;
 
-const signal = AbortSignal.timeout(60_000);
+const signal = AbortSignal.timeout(110_000);
 
 describe('the identity of an agent', () => {
   it('lets it connect', async () => {

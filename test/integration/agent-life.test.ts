@@ -173,7 +173,7 @@ const requestReboot: TaskRunOptions['runAction'] = async (_, { requestPower }) =
 
 /** Waits until the certificate in the identity file holds for a day from now. */
 async function renewed(runDir: string): Promise<void> {
-  const deadline = AbortSignal.timeout(10_000);
+  const deadline = AbortSignal.timeout(60_000);
   for (;;) {
     const { identity } = JSON.parse(await readFile(`${runDir}/identity.json`, 'utf8'));
     const left = new X509Certificate(identity.certificate).validToDate.getTime() - Date.now();

@@ -34,9 +34,11 @@ describe('offers of frames', () => {
     using one = await openRawAgent(world, 1);
     one.hello();
     one.send(0, { case: 'peerOffer', value: { digest, port: 5000, frames: 0 } });
-    one.send(1, { case: 'inventory', value: { inventoryJson: '' } });
+    one.send(1, { case: 'taskAccepted', value: { task: { workflow: 'w', attempt: 1, task: 0 } } });
 
-    await one.ended;
+    await one.until(() => one.acknowledged() === 1);
+    // Where peers are on they are told every 200 ms.
+    await delay(500);
 
     assert.deepEqual(groupSizes(one), []);
   });
@@ -96,7 +98,7 @@ async function groupOfTwo(
 }
 
 async function until(isTrue: () => boolean): Promise<void> {
-  const signal = AbortSignal.timeout(20_000);
+  const signal = AbortSignal.timeout(60_000);
   while (!isTrue()) await delay(10, undefined, { signal });
 }
 

@@ -50,7 +50,7 @@ async function startSite(
 /** The agent of m1 runs its workflow; slurp for real, on a disk that is a file. Resolves with the error of the workflow. */
 async function runWorkflow(site: Site, environment: Record<string, string>, during?: () => Promise<void>) {
   const machine = folderMachine({ folder: site.folder, disks: { '/dev/sda': disk.length } });
-  await (await machine.openDisk('/dev/sda', { signal: AbortSignal.timeout(5000) }))[Symbol.asyncDispose]();
+  await (await machine.openDisk('/dev/sda', { signal: AbortSignal.timeout(30_000) }))[Symbol.asyncDispose]();
   await writeFile(machine.diskFile('/dev/sda'), disk);
   const agent = site.world.startAgent(await site.world.settings(1), {
     runAction: async (call, context) => {
@@ -61,7 +61,7 @@ async function runWorkflow(site: Site, environment: Record<string, string>, duri
     },
   });
   const { store } = site.world.opened;
-  for await (const _ of store.followEvents({ after: 0 }, AbortSignal.timeout(30_000))) {
+  for await (const _ of store.followEvents({ after: 0 }, AbortSignal.timeout(100_000))) {
     const workflow = await store.workflow('w');
     if (workflow?.state === 'succeeded' || workflow?.state === 'failed') {
       await agent.kill();

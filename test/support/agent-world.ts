@@ -48,6 +48,7 @@ export interface AgentWorld extends AsyncDisposable {
 }
 
 export interface AgentWorldOptions {
+  /** A machine that falls silent for six of them loses its stream: by default nothing that a busy computer does can look like it. */
   readonly heartbeatMs?: number;
   /** The product's own engine on the world's store, a new one with every start of the service; `engine` is then idle. */
   readonly decides?: boolean;
@@ -92,7 +93,7 @@ export async function startAgentWorld(options: AgentWorldOptions = {}): Promise<
       },
       ca,
       log: silent,
-      heartbeatMs: options.heartbeatMs ?? 200,
+      heartbeatMs: options.heartbeatMs ?? 10_000,
       clock: now,
       ...(options.peers === true && { peers: new PeerTracker() }),
       ...(options.onActionEnd && { onActionEnd: options.onActionEnd }),
@@ -135,7 +136,7 @@ export async function startAgentWorld(options: AgentWorldOptions = {}): Promise<
       token: changes.token ?? (await mint(number)),
       ca: ca.fingerprint,
       mac: macOf(number),
-      giveUpMs: 5_000,
+      giveUpMs: 60_000,
       runDir: changes.runDir ?? (await runDir()),
       ...changes,
     }),

@@ -19,7 +19,7 @@ export interface RawAgent extends Disposable {
   hello(session?: string): void;
   /** The newest acknowledgement; 0 before the first. */
   acknowledged(): number;
-  /** Resolves when it holds; rejects after ten seconds, or with why the server ended the stream. */
+  /** Resolves when it holds; rejects after a minute, or with why the server ended the stream. */
   until(isTrue: () => boolean): Promise<void>;
   /** Why the server ended the stream. */
   readonly ended: Promise<TinsmithError>;
@@ -67,7 +67,7 @@ export async function openRawAgent(world: AgentWorld, who: number | ClientTrust 
     acknowledged: () =>
       received.reduce((newest, { body }) => (body.case === 'ack' ? Number(body.value.sequence) : newest), 0),
     async until(isTrue) {
-      const signal = AbortSignal.timeout(10_000);
+      const signal = AbortSignal.timeout(60_000);
       while (!isTrue()) {
         if (error !== undefined) throw error;
         await happened.wait(signal);

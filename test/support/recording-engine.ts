@@ -38,9 +38,9 @@ export class RecordingEngine implements WorkflowEngine {
     this.#changed.fire();
   }
 
-  /** Resolves when `isTrue` holds; rejects after ten seconds. */
+  /** Resolves when `isTrue` holds; rejects after a minute. */
   async until(isTrue: () => boolean, what: string): Promise<void> {
-    const signal = AbortSignal.timeout(10_000);
+    const signal = AbortSignal.timeout(60_000);
     while (!isTrue()) {
       await this.#happened.wait(signal).catch((cause: unknown) => {
         throw new Error(`waited for: ${what}`, { cause });
