@@ -13,7 +13,7 @@ import type { HardwareManifest } from '#server/manifests/hardware-kind.ts';
 import { poolLeaseOfMac } from '#server/store/pool-lease.ts';
 import { openSqliteStore, type SqliteStore } from '#server/store/sqlite-store.ts';
 
-const LIMIT = { timeout: 20_000 };
+const LIMIT = { timeout: 60_000 };
 const SERVER = '127.0.0.1';
 const CAUSE = { actor: 'operator' } as const;
 const MAC = '52:54:00:77:00:01';
@@ -86,14 +86,14 @@ class Site implements AsyncDisposable {
     this.#client.send(bytes, to.port ?? this.server.port, to.address ?? SERVER);
   }
 
-  /** The next answer with this transaction id, within five seconds. */
+  /** The next answer with this transaction id, within fifteen seconds. */
   async answer(xid: number): Promise<DhcpPacket> {
     const at = this.#received.findIndex((packet) => packet.xid === xid);
     const [found] = at === -1 ? [] : this.#received.splice(at, 1);
     if (found !== undefined) return found;
     const { promise, resolve, reject } = Promise.withResolvers<DhcpPacket>();
     this.#waiting.set(xid, resolve);
-    const deadline = setTimeout(() => reject(new Error(`no answer to ${xid}`)), 5000);
+    const deadline = setTimeout(() => reject(new Error(`no answer to ${xid}`)), 15_000);
     try {
       return await promise;
     } finally {
