@@ -166,7 +166,7 @@ function stateOfThree(index: number, state: string): string {
 }
 
 async function noted({ store }: ClusterWorld, hardware: string, pattern: RegExp): Promise<void> {
-  for await (const _ of store.followEvents({ after: 0, names: ['node.waiting'] }, AbortSignal.timeout(10_000))) {
+  for await (const _ of store.followEvents({ after: 0, names: ['node.waiting'] }, AbortSignal.timeout(60_000))) {
     if (pattern.test((await store.node(hardware))?.note ?? '')) return;
   }
   throw new Error(`${hardware} never said ${pattern}`);

@@ -251,7 +251,7 @@ describe('tinsmith hardware release', () => {
 });
 
 async function untilState({ store }: ApiWorld, state: string): Promise<void> {
-  for await (const _ of store.followEvents({ after: 0 }, AbortSignal.timeout(10_000))) {
+  for await (const _ of store.followEvents({ after: 0 }, AbortSignal.timeout(60_000))) {
     if ((await store.cluster('c1'))?.state === state) return;
   }
 }

@@ -176,7 +176,7 @@ describe('two clusters that want the same machines', () => {
 });
 
 async function running({ store }: ClusterWorld, workflow: string): Promise<void> {
-  for await (const _ of store.followEvents({ after: 0 }, AbortSignal.timeout(10_000))) {
+  for await (const _ of store.followEvents({ after: 0 }, AbortSignal.timeout(60_000))) {
     if ((await store.workflow(workflow))?.state === 'running') return;
   }
   throw new Error(`${workflow} never ran`);
@@ -184,7 +184,7 @@ async function running({ store }: ClusterWorld, workflow: string): Promise<void>
 
 /** Waits until one of the two clusters cannot go on. Resolves to the other one and it. */
 async function settledApart({ store }: ClusterWorld): Promise<readonly string[]> {
-  for await (const _ of store.followEvents({ after: 0 }, AbortSignal.timeout(10_000))) {
+  for await (const _ of store.followEvents({ after: 0 }, AbortSignal.timeout(60_000))) {
     const states = (await store.listClusters()).map(({ name, state }) => `${name} ${state}`);
     if (states.includes('c1 blocked')) return ['c2', 'c1'];
     if (states.includes('c2 blocked')) return ['c1', 'c2'];

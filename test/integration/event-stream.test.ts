@@ -118,7 +118,7 @@ async function readStream(
   { onOpen, headers = {} }: ReadOptions = {},
 ): Promise<readonly Seen[]> {
   const controller = new AbortController();
-  const signal = AbortSignal.any([controller.signal, AbortSignal.timeout(10_000)]);
+  const signal = AbortSignal.any([controller.signal, AbortSignal.timeout(60_000)]);
   const response = await fetch(world.url + path, {
     headers: { authorization: `Bearer ${world.token}`, ...headers },
     signal,

@@ -11,7 +11,7 @@ import { diskImage } from '#test/support/disk-image.ts';
 import { imageFixture } from '#test/support/disk-image-fixtures.ts';
 import { Site, type SiteMachine } from '#test/support/site.ts';
 
-const LIMIT = { timeout: 60_000 };
+const LIMIT = { timeout: 110_000 };
 const IMAGE = diskImage();
 const GZ = gzipSync(IMAGE, { level: 1 });
 const MIB = 1 << 20;

@@ -203,7 +203,7 @@ describe('tinsmith image', () => {
       // Whether a name is unknown is for the resolver to say, and it may be away.
       if (/EAI_AGAIN/.test(failed.stderr)) return;
     }
-    assert.ok(performance.now() - began < 15_000);
+    assert.ok(performance.now() - began < 60_000);
   });
 
   it('keeps the names of images on first use for them', async () => {

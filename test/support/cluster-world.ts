@@ -22,7 +22,7 @@ import { newCluster } from './cluster-records.ts';
 import { hardwareManifest, plannedWorkflow } from './records.ts';
 
 const OPERATOR = { actor: 'operator' } as const;
-const DEADLINE_MS = 20_000;
+const DEADLINE_MS = 90_000;
 /** What a system says that cannot join its cluster. */
 export const START_FAILURE = 'kubeadm: exit code 1';
 
