@@ -4,7 +4,7 @@ import { type Answer, hostileServer } from '#test/support/hostile-server.ts';
 import { Download } from './download.ts';
 
 const BODY = Buffer.from('the whole file, in chunks');
-const timing = { answerMs: 1000, stallMs: 1000, firstPauseMs: 5, longestPauseMs: 20 };
+const timing = { answerMs: 10_000, stallMs: 10_000, firstPauseMs: 5, longestPauseMs: 20 };
 
 /** All of it in chunks, and the connection is cut before the last one, which is empty. */
 const cutAtEnd: Answer = (_, response, body) => {
@@ -22,7 +22,7 @@ function endAt(bytes: number | undefined, etag?: string): Answer {
 
 async function fetched(second: Answer): Promise<string> {
   await using server = await hostileServer(BODY, [cutAtEnd, second]);
-  const signal = AbortSignal.timeout(5000);
+  const signal = AbortSignal.timeout(30_000);
   const options = { url: server.url, proxy: {}, signal, hasChecksum: false, retryForMs: 1000, timing };
   let text = '';
   for await (const bytes of new Download({ ...options, log: () => undefined })) text += Buffer.from(bytes).toString();

@@ -6,7 +6,7 @@ import { hostileServer, wholeFile } from '#test/support/hostile-server.ts';
 import { httpGet, proxyFor } from './http-request.ts';
 
 const signal = new AbortController().signal;
-const OPTIONS = { headers: {}, proxy: {}, answerMs: 2000, signal };
+const OPTIONS = { headers: {}, proxy: {}, answerMs: 20_000, signal };
 
 /** A server that sends exactly these bytes to whoever asks, in pieces of `step` bytes, and closes. */
 async function rawServer(answer: string, step = answer.length): Promise<AsyncDisposable & { readonly url: URL }> {

@@ -184,7 +184,7 @@ describe('a download from far away', () => {
           response.end(whole);
         },
       ],
-      { farMs: 1000 },
+      { farMs: 60_000 },
     );
     const { answer } = far();
     const nameless = await fetchAll([
