@@ -113,7 +113,7 @@ describe('the outbox', () => {
 
   it('never grows by a flood of lines, and takes a hundred thousand of them in a blink', () => {
     const { outbox, clock } = make();
-    const startedAt = performance.now();
+    const before = process.cpuUsage();
     for (let index = 0; index < 100_000; index++) {
       outbox.addLogLine(task, 0, line(`${index} ${'x'.repeat(200)}`));
       if (index % 1000 === 0) clock.now += 300;
@@ -122,7 +122,8 @@ describe('the outbox', () => {
     const bytes = entries.flatMap(texts).reduce((sum, text) => sum + text.length, 0);
 
     assert.ok(bytes < 5_000_000, `${bytes} bytes are kept`);
-    assert.ok(performance.now() - startedAt < 3000);
+    // Of the processor: a busy computer gives it later, not less of it.
+    assert.ok(process.cpuUsage(before).user < 3_000_000);
   });
 
   it('cuts a line of a megabyte, also one of characters of several bytes', () => {

@@ -36,9 +36,10 @@ describe('what is shown of a URL', () => {
 
   it('is found in time that grows with the text only', () => {
     for (const part of ['a.', 'a://', 'a://@', `'`, 'a:', '://?', 'http://h/?:::', 'http://h/?']) {
-      const startedAt = performance.now();
+      const before = process.cpuUsage();
       withoutUrlSecrets(part.repeat(100_000));
-      assert.ok(performance.now() - startedAt < 2000, JSON.stringify(part));
+      // Of the processor: a busy computer gives it later, not less of it.
+      assert.ok(process.cpuUsage(before).user < 2_000_000, JSON.stringify(part));
     }
   });
 });
