@@ -3,9 +3,9 @@ import { mkdir, mkdtemp, readdir, readlink, rm, symlink, writeFile } from 'node:
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { fileSystemUuid, PROBE_BYTES } from '#transfer/file-system-probe.ts';
 import { stretchGpt, writeGpt, writeMbr } from '../write/partition-table.ts';
 import { linkDisks } from './disk-links.ts';
-import { fileSystemUuid, PROBE_BYTES } from './file-system-probe.ts';
 
 const UUID = '0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9';
 const UUID_BYTES = Buffer.from(UUID.replaceAll('-', ''), 'hex');

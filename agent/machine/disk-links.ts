@@ -1,8 +1,8 @@
 import { mkdir, open, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { fileSystemUuid, PROBE_BYTES } from '#transfer/file-system-probe.ts';
 import { SysTree } from '../inventory/sys-tree.ts';
 import { partitionUuids } from '../write/partition-table.ts';
-import { fileSystemUuid, PROBE_BYTES } from './file-system-probe.ts';
 
 const BY_UUID = 'by-uuid';
 const BY_PARTUUID = 'by-partuuid';

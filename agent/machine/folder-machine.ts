@@ -2,9 +2,9 @@ import { mkdir, open, stat, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import type { InventoryDisk } from '#proto/inventory.ts';
+import { PROBE_BYTES, recognizeFileSystem } from '#transfer/file-system-probe.ts';
 import { partitionDevice } from './block-device.ts';
 import { FileDisk } from './file-disk.ts';
-import { PROBE_BYTES, recognizeFileSystem } from './file-system-probe.ts';
 import type { EraseAbilities, KernelToLoad, Machine, ProgramCall, ProgramResult } from './machine.ts';
 import { MountedRoot } from './mounted-root.ts';
 

@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
+import { type FileSystemName, PROBE_BYTES, recognizeFileSystem } from '#transfer/file-system-probe.ts';
 import { diskInventory } from '../inventory/disk-inventory.ts';
 import { SysTree } from '../inventory/sys-tree.ts';
 import {
@@ -13,9 +14,8 @@ import {
   openBlockDevice,
   partitionDevice,
 } from './block-device.ts';
-import { PROBE_BYTES, recognizeFileSystem } from './file-system-probe.ts';
 import { LinuxMounts } from './linux-mounts.ts';
-import type { Disk, FileSystemName, KernelToLoad, Machine, Waiting } from './machine.ts';
+import type { Disk, KernelToLoad, Machine, Waiting } from './machine.ts';
 import { runProgram } from './program.ts';
 import { startFilter } from './program-filter.ts';
 import { waitUntil } from './wait-until.ts';

@@ -1,9 +1,9 @@
 import { copyFile, mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
+import { isMountableAs, PROBE_BYTES, recognizeFileSystem } from '#transfer/file-system-probe.ts';
 import { exists, findDevice } from './block-device.ts';
 import { linkDisks } from './disk-links.ts';
-import { isMountableAs, PROBE_BYTES, recognizeFileSystem } from './file-system-probe.ts';
 import { endProcessesIn } from './left-processes.ts';
 import type { InsideCall, ProgramResult, TargetRoot, Waiting } from './machine.ts';
 import { MountedRoot } from './mounted-root.ts';

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { TinsmithError } from '#proto/errors.ts';
+import { isMountableAs, PROBE_BYTES, recognizeFileSystem } from '#transfer/file-system-probe.ts';
 import { partitionDevice } from './block-device.ts';
-import { isMountableAs, PROBE_BYTES, recognizeFileSystem } from './file-system-probe.ts';
 import { linuxMachine } from './linux-machine.ts';
 import { runProgram } from './program.ts';
 

@@ -1,4 +1,5 @@
 import type { InventoryDisk } from '#proto/inventory.ts';
+import type { FileSystemName } from '#transfer/file-system-probe.ts';
 import type { ProgramFilter } from './program-filter.ts';
 
 /**
@@ -111,21 +112,6 @@ export interface Disk extends AsyncDisposable {
   /** Resolves when what was written survives a power cut. */
   flush(): Promise<void>;
 }
-
-export type FileSystemName =
-  | 'ext2'
-  | 'ext3'
-  | 'ext4'
-  | 'vfat'
-  | 'xfs'
-  | 'btrfs'
-  | 'swap'
-  | 'ntfs'
-  | 'iso9660'
-  | 'squashfs'
-  | 'crypto_LUKS'
-  | 'LVM2_member'
-  | 'linux_raid_member';
 
 /** A mounted file system. Paths are absolute on it; symbolic links never lead out of it. */
 export interface TargetRoot {

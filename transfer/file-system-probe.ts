@@ -1,4 +1,17 @@
-import type { FileSystemName } from './machine.ts';
+export type FileSystemName =
+  | 'ext2'
+  | 'ext3'
+  | 'ext4'
+  | 'vfat'
+  | 'xfs'
+  | 'btrfs'
+  | 'swap'
+  | 'ntfs'
+  | 'iso9660'
+  | 'squashfs'
+  | 'crypto_LUKS'
+  | 'LVM2_member'
+  | 'linux_raid_member';
 
 /** How much of a partition's start `recognizeFileSystem` looks at. */
 export const PROBE_BYTES = 72 * 1024;
