@@ -38,6 +38,7 @@ export const imageSchema = Type.Object({
         'What said at the import that it is the right image, and was checked; empty: nothing; absent: not recorded',
     }),
   ),
+  warning: Type.Optional(Type.String({ description: 'Why it may not be what was meant, although it was imported' })),
   addedAt: date,
 });
 export type ImageView = View<typeof imageSchema>;

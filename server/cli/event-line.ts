@@ -51,7 +51,7 @@ const SENTENCES: Readonly<Record<EventView['name'], (event: EventView) => string
   'hardware.netboot': ({ data }) => `network boot ${data['netboot'] === false ? 'off' : 'on'}`,
   'template.applied': (event) => `template ${fact(event, 'template', '')} ${fact(event, 'outcome', 'applied')}`,
   'template.deleted': (event) => `template ${fact(event, 'template', '')} deleted`,
-  'image.added': (event) => `image ${fact(event, 'image', '')} added to the library`,
+  'image.added': (event) => `image ${fact(event, 'image', '')} added to the library${warning(event)}`,
   'image.failed': (event) => `image ${fact(event, 'image', '')} not imported${reason(event)}`,
   'image.removed': (event) => `image ${fact(event, 'image', '')} removed from the library`,
   'machine.discovered': (event) => `discovered${origin(event)}`,
@@ -113,6 +113,11 @@ const SENTENCES: Readonly<Record<EventView['name'], (event: EventView) => string
 function fact({ data }: Pick<EventView, 'data'>, name: string, otherwise: string): string {
   const value = data[name];
   return typeof value === 'string' || typeof value === 'number' ? String(value) : otherwise;
+}
+
+function warning(event: EventView): string {
+  const text = fact(event, 'warning', '');
+  return text === '' ? '' : `; warning: ${text}`;
 }
 
 function origin({ from, actor }: EventView): string {

@@ -88,6 +88,13 @@ export interface LibraryImage {
   readonly validator?: string;
   /** What said that it is the right one; empty: nothing. Absent: it was imported before that was written down. */
   readonly vouchedBy?: readonly VouchedBy[];
+  /** Why it may not be what was meant, although it was imported. */
+  readonly warning?: string;
+}
+
+interface PackedImage {
+  readonly index: LibraryIndex;
+  readonly warning: string | undefined;
 }
 
 /** What `gc` deleted. */
@@ -180,14 +187,14 @@ class FolderLibrary implements ImageLibrary {
     requireName(name);
     const incoming = await mkdtemp(join(this.scratch, `${name}-`)).catch(this.#cannotWrite);
     try {
-      const index = await this.#pack(incoming, image, options);
+      const { index, warning } = await this.#pack(incoming, image, options);
       if (options.imageSha256 !== undefined && options.imageSha256 !== index.imageSha256) {
         const sentence = `the image has the SHA-256 ${index.imageSha256}, expected was ${options.imageSha256}: use the right image or the right sum`;
         throw new TinsmithError('checksum_mismatch', sentence);
       }
       const digest = await this.#sign(incoming, index).catch(this.#cannotWrite);
       const { source, forUrl, sourceFacts } = options;
-      const origin = { source, ...(forUrl && { forUrl }), ...sourceFacts?.() };
+      const origin = { source, ...(forUrl && { forUrl }), ...(warning && { warning }), ...sourceFacts?.() };
       const made = { name, digest, ...factsOf(index), ...origin, addedAt: this.#clock() };
       await this.#alone(async () => {
         const old = await this.#names.find(name);
@@ -302,12 +309,16 @@ class FolderLibrary implements ImageLibrary {
     return folder !== undefined && (await exists(join(folder, 'index.json')));
   }
 
-  async #pack(folder: string, image: AsyncIterable<ImagePiece>, options: AddOptions): Promise<LibraryIndex> {
+  async #pack(folder: string, image: AsyncIterable<ImagePiece>, options: AddOptions): Promise<PackedImage> {
     await using file = await open(join(folder, 'image.zst'), 'wx', 0o644).catch(this.#cannotWrite);
     const write = (bytes: Uint8Array): Promise<void> => writeAll(file, bytes).catch(this.#cannotWrite);
-    const index = await packImage(requireWholeImage(image), write, options);
+    let warning: string | undefined;
+    const whole = requireWholeImage(image, (text) => {
+      warning = text;
+    });
+    const index = await packImage(whole, write, options);
     await file.sync().catch(this.#cannotWrite);
-    return index;
+    return { index, warning };
   }
 
   async #sign(folder: string, index: LibraryIndex): Promise<string> {

@@ -29,6 +29,7 @@ const storedImageSchema = Type.Object({
   sourceBytes: Type.Optional(bytes),
   validator: Type.Optional(Type.String()),
   vouchedBy: Type.Optional(Type.Array(vouchedBySchema)),
+  warning: Type.Optional(Type.String()),
 });
 
 /** A name whose file cannot be used: nobody knows which image it stands for. */

@@ -46,11 +46,14 @@ export async function openImages(options: ImagesOptions, stack: AsyncDisposableS
       library,
       clock,
       ...proxy,
-      onAdded: ({ name, digest, imageBytes, source }, { actor = 'operator' }) =>
-        transitions
-          .noteImage('image.added', { image: name, digest, imageBytes, source }, { actor })
-          // It is there and can be used: a database whose disk is full takes nothing from that.
-          .catch((thrown: unknown) => log.warn({ image: name, reason: messageOf(thrown) }, 'image.eventLost')),
+      async onAdded({ name, digest, imageBytes, source, warning }, { actor = 'operator' }) {
+        if (warning !== undefined) log.warn({ image: name, source, warning }, 'image.doubtful');
+        const facts = { image: name, digest, imageBytes, source, ...(warning !== undefined && { warning }) };
+        // It is there and can be used: a database whose disk is full takes nothing from that.
+        await transitions
+          .noteImage('image.added', facts, { actor })
+          .catch((thrown: unknown) => log.warn({ image: name, reason: messageOf(thrown) }, 'image.eventLost'));
+      },
       async onFailed({ message }, { name }) {
         log.warn({ image: name, error: message }, 'an image was not imported');
         const noted = transitions.noteImage('image.failed', { image: name, error: message }, { actor: 'operator' });

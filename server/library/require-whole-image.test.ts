@@ -11,10 +11,16 @@ async function* pieces(image: Buffer): AsyncGenerator<ImagePiece> {
   for (let at = 0; at < image.length; at += 300_000) yield image.subarray(at, at + 300_000);
 }
 
-async function passed(image: AsyncIterable<ImagePiece>): Promise<number> {
+async function passed(image: AsyncIterable<ImagePiece>, warn: (text: string) => void = () => {}): Promise<number> {
   let bytes = 0;
-  for await (const piece of requireWholeImage(image)) bytes += 'zeros' in piece ? piece.zeros : piece.length;
+  for await (const piece of requireWholeImage(image, warn)) bytes += 'zeros' in piece ? piece.zeros : piece.length;
   return bytes;
+}
+
+async function warningOf(image: Buffer): Promise<string> {
+  const warnings: string[] = [];
+  await passed(pieces(image), (text) => warnings.push(text));
+  return warnings.join();
 }
 
 function mbrDisk(sizeBytes: number, lastBlock: number): Buffer {
@@ -58,6 +64,53 @@ describe('an image that is imported', () => {
   it('is refused when it is cut inside a partition of an MBR', async () => {
     assert.equal(await passed(pieces(mbrDisk(4 * MIB, 8191))), 4 * MIB);
     await assert.rejects(passed(pieces(mbrDisk(3 * MIB, 8191))), /cut short: its partition 1 ends at byte 4194304/);
+  });
+
+  it('passes with a warning that says how it begins when it looks like no disk', async () => {
+    const page = 'Error 404: the image has moved\u0007\n'.padEnd(512);
+    for (const [image, start] of [
+      [Buffer.from(page), 'it begins with the text "Error 404: the image has"'],
+      [Buffer.from(`\uFEFF${page}`.slice(0, 510)), 'it begins with the text "Error 404: the image has"'],
+      [Buffer.concat([Buffer.from('0102030405', 'hex'), Buffer.alloc(2 * MIB - 5)]), 'the bytes 01020304050000'],
+      [Buffer.alloc(2 * MIB), 'it begins with nothing but zeros'],
+    ] as const) {
+      assert.match(
+        await warningOf(image),
+        new RegExp(`^it looks like no disk: .* file system that is known, .*${start}`),
+      );
+    }
+  });
+
+  it('passes without a warning when something at its start is known', async () => {
+    for (const [at, mark] of [
+      [510, '\x55\xaa'],
+      [1024 + 56, '\x53\xef'],
+      [0, 'XFSB'],
+      [0, 'hsqs'],
+      [65_600, '_BHRfS_M'],
+      [32_769, 'CD001'],
+      [0, 'LUKS\xba\xbe'],
+      [536, 'LVM2 001'],
+      [1024, '\x10\x20\xf5\xf2'],
+    ] as const) {
+      const image = Buffer.alloc(2 * MIB);
+      image.write(mark, at, 'latin1');
+      assert.equal(await warningOf(image), '', mark);
+    }
+    assert.equal(await warningOf(diskImage()), '');
+    assert.equal(await warningOf(diskImage({ blockBytes: 4096 })), '');
+    assert.equal(await warningOf(mbrDisk(4 * MIB, 8191)), '');
+  });
+
+  it('is refused as cut short, or as none, when its length is none of a disk and nothing at its start is known', async () => {
+    await assert.rejects(passed(pieces(Buffer.from('moved to another server'))), {
+      code: 'corrupt_image',
+      message: /cut short, or none at all: it has 23 bytes, no multiple of 512, and it begins with the text "moved/,
+    });
+    await assert.rejects(
+      passed(pieces(diskImage().subarray(0, 5 * MIB - 3))),
+      /is cut short: it has \d+ bytes, no multiple/,
+    );
   });
 
   it('passes without a partition table, and with an end that is a run of zeros', async () => {

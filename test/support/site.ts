@@ -40,6 +40,7 @@ export class Site implements AsyncDisposable {
   readonly #ending = new AbortController();
   readonly #machines: Promise<unknown>[] = [];
   #server: ChildProcess | undefined;
+  #said = '';
 
   private constructor(folder: string, ports: Ports) {
     this.folder = folder;
@@ -64,6 +65,11 @@ export class Site implements AsyncDisposable {
     return `http://127.0.0.1:${this.#ports.admin}`;
   }
 
+  /** What the server that runs now has logged. */
+  get said(): string {
+    return this.#said;
+  }
+
   async startServer(settings: Readonly<Record<string, string>>): Promise<void> {
     const flags = {
       'data-dir': join(this.folder, 'data'),
@@ -85,18 +91,18 @@ export class Site implements AsyncDisposable {
       server.kill('SIGKILL');
       rmSync(this.folder, { recursive: true, force: true });
     });
-    let said = '';
+    this.#said = '';
     const ready = Promise.withResolvers<void>();
     for (const stream of [server.stdout, server.stderr]) {
       stream.on('data', (text: Buffer) => {
-        said += text.toString();
-        if (said.includes('server.started')) ready.resolve();
+        this.#said += text.toString();
+        if (this.#said.includes('server.started')) ready.resolve();
       });
     }
     server.once('exit', (code) => {
       // There is nothing to wait for any more.
       if (this.#server === server) this.#server = undefined;
-      ready.reject(new Error(`the server ended with ${code}: ${said}`));
+      ready.reject(new Error(`the server ended with ${code}: ${this.#said}`));
     });
     await ready.promise;
   }

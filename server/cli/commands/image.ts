@@ -85,6 +85,7 @@ export const imageAddCommand: Command = {
     }
     const { image, replaced } = await followImageJob(started, context);
     if (image === undefined) throw new TinsmithError('internal', 'the server says that it imported nothing');
+    if (image.warning !== undefined) context.out.note(`warning: image/${image.name}: ${image.warning}`);
     return printImages(context, input, [image], (out) => {
       out.line(addedLine(image));
       if (replaced !== undefined) out.line(replacedLine(replaced));
@@ -144,6 +145,7 @@ export const imageShowCommand: Command = {
         ['source', image.source],
         ...(image.forUrl === undefined ? [] : ([['for URL', image.forUrl]] as const)),
         ['imported', image.addedAt],
+        ...(image.warning === undefined ? [] : ([['warning', image.warning]] as const)),
         ...vouchedLines(image.vouchedBy).map((line, index) => [index === 0 ? 'vouched for by' : '', line] as const),
         ['image', `${sizeText(image.imageBytes)} (${image.imageBytes} bytes), SHA-256 ${image.imageSha256}`],
         ['of that data', sizeText(image.dataBytes)],
