@@ -1,6 +1,7 @@
 /** `tinsmith serve` as a process on loopback, its API and CLI, and machines made of folders whose agents run in this process. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -49,9 +50,7 @@ export class Site implements AsyncDisposable {
 
   static async start(settings: Readonly<Record<string, string>>): Promise<Site> {
     const folder = await mkdtemp(join(tmpdir(), 'tinsmith-site-'));
-    const ports = await Promise.all(PARTS.map(async (part) => [part, await freePort()] as const));
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- made of PARTS just above
-    const site = new Site(folder, Object.fromEntries(ports) as Ports);
+    const site = new Site(folder, await freePorts());
     try {
       await site.startServer(settings);
     } catch (thrown) {
@@ -203,14 +202,29 @@ export class Site implements AsyncDisposable {
 
 const BOOT_ID = '11111111-2222-3333-4444-555555555555';
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  assert.ok(typeof address === 'object' && address !== null);
-  return address.port;
+/**
+ * Below those that the kernel gives to connections and to port 0: until the server listens, and while it is started again, nobody
+ * else on this computer gets one by chance.
+ */
+async function freePorts(): Promise<Ports> {
+  await using held = new AsyncDisposableStack();
+  const ports: [part: string, port: number][] = [];
+  for (const part of PARTS) ports.push([part, await holdPort(held)]);
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- made of PARTS just above
+  return Object.fromEntries(ports) as Ports;
+}
+
+async function holdPort(held: AsyncDisposableStack): Promise<number> {
+  for (;;) {
+    const port = randomInt(12_000, 32_000);
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!isFree) continue;
+    held.use(server);
+    return port;
+  }
 }
 
 function manifests(number: number, environment: Readonly<Record<string, string>>, builtIn: string): string {
