@@ -11,10 +11,10 @@ import { wideDownload } from './wide-download.ts';
 const MIB = 1 << 20;
 const body = randomBytes(56 * MIB + 12_345);
 const far = () => farServer({ roundTripMs: 5, windowBytes: 512 * 1024 });
-const TIMING = { answerMs: 2000, stallMs: 1000, firstPauseMs: 1, longestPauseMs: 20 };
+const TIMING = { answerMs: 10_000, stallMs: 10_000, firstPauseMs: 1, longestPauseMs: 20 };
 
 /** Fetches everything; `answers` are for the first requests, `others` for those behind. */
-async function fetchAll(answers: readonly Answer[], { retryForMs = 2000, farMs = 1 } = {}) {
+async function fetchAll(answers: readonly Answer[], { retryForMs = 20_000, farMs = 1 } = {}) {
   const lines: string[] = [];
   await using server = await hostileServer(body, answers);
   const options = {

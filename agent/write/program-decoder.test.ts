@@ -17,7 +17,7 @@ import { type ImageRequest, writeImage } from './write-image.ts';
 
 const MIB = 1 << 20;
 const DISK_BYTES = 8 * MIB;
-const TIMING = { answerMs: 500, stallMs: 300, firstPauseMs: 1, longestPauseMs: 20 };
+const TIMING = { answerMs: 10_000, stallMs: 1000, firstPauseMs: 1, longestPauseMs: 20 };
 const image = diskImage();
 let folder: string;
 let file: Buffer;
@@ -49,7 +49,7 @@ async function write(body: Buffer, answers: readonly Answer[], request: Partial<
   await disk.write(Buffer.alloc(DISK_BYTES, 0xa5), 0);
   const result = await writeImage(
     disk,
-    { url: server.url, proxy: {}, retryForMs: 400, timing: TIMING, startFilter: counted, ...request },
+    { url: server.url, proxy: {}, retryForMs: 10_000, timing: TIMING, startFilter: counted, ...request },
     { signal, log: () => undefined, progress: () => undefined },
   ).catch((thrown: unknown) => TinsmithError.from(thrown));
   return { result, disk: await readFile(machine.diskFile('/dev/sda')) };

@@ -25,7 +25,9 @@ import { type ImageRequest, type ImageWritten, writeImage } from './write-image.
 
 const MIB = 1 << 20;
 const DISK_BYTES = 8 * MIB;
-const TIMING = { answerMs: 500, stallMs: 300, firstPauseMs: 1, longestPauseMs: 20 };
+const TIMING = { answerMs: 10_000, stallMs: 1000, firstPauseMs: 1, longestPauseMs: 20 };
+/** For downloads that fail in the end, whatever the computer has to do beside them. */
+const SOON = { retryForMs: 100 };
 const LINUX = '0fc63daf-8483-4772-8e79-3d69d8477de4';
 const image = diskImage();
 const files: Record<string, Buffer> = {};
@@ -64,7 +66,7 @@ async function write(body: Buffer, answers: readonly Answer[], request: Partial<
   await using disk = await machine.openDisk('/dev/sda', { signal });
   const result = await writeImage(
     disk,
-    { url: server.url, proxy: {}, retryForMs: 400, timing: TIMING, ...request },
+    { url: server.url, proxy: {}, retryForMs: 10_000, timing: TIMING, ...request },
     { signal, log: () => undefined, progress: () => undefined },
   ).catch((thrown: unknown) => {
     if (thrown instanceof TinsmithError) return thrown;
@@ -147,20 +149,20 @@ describe('writing an image', () => {
     });
 
     it(`gives up on a ${format} download that is cut and never continues`, async () => {
-      assertRefused(await write(file(), [cutAfter(file().length - 10), dead]), 'download_failed');
+      assertRefused(await write(file(), [cutAfter(file().length - 10), dead], SOON), 'download_failed');
     });
 
     it(`takes a ${format} image in chunks, and not without the last chunk`, async () => {
       assertWritten(await write(file(), [chunked()]));
-      assertRefused(await write(file(), [chunked({ cutAt: file().length })]), 'download_failed');
+      assertRefused(await write(file(), [chunked({ cutAt: file().length })], SOON), 'download_failed');
     });
 
     it(`takes a ${format} image of unknown length only with a checksum`, async () => {
       const sha256 = createHash('sha256').update(file()).digest('hex');
 
-      assertRefused(await write(file(), [untilClose()]), 'download_failed');
+      assertRefused(await write(file(), [untilClose()], SOON), 'download_failed');
       assertWritten(await write(file(), [untilClose()], { sha256 }));
-      const cut = await write(file(), [untilClose(file().length - 600)], { sha256 });
+      const cut = await write(file(), [untilClose(file().length - 600)], { ...SOON, sha256 });
       assert.ok(cut.result instanceof TinsmithError);
     });
 
@@ -338,7 +340,7 @@ describe('writing an image', () => {
     );
 
     await assert.rejects(writing, { code: 'device_unfit' });
-    const late = pause(1000, signal).then(() => 'open');
+    const late = pause(10_000, signal).then(() => 'open');
     if (server.requests.length > 0) assert.notEqual(await Promise.race([closed.promise, late]), 'open');
   });
 
@@ -356,11 +358,11 @@ describe('writing an image', () => {
     // Without a table only the length tells that something is missing.
     const bare = Buffer.alloc(5 * MIB, 0x20);
 
-    assertRefused(await write(bare, [chunked({ cutAt: 3 * MIB }), part]), 'download_failed');
+    assertRefused(await write(bare, [chunked({ cutAt: 3 * MIB }), part], SOON), 'download_failed');
   });
 
   it('refuses a transfer coding that nobody asked for', async () => {
-    assertRefused(await write(image, [foreignCoding]), 'download_failed');
+    assertRefused(await write(image, [foreignCoding], SOON), 'download_failed');
   });
 
   it('follows redirects, and not for ever', async () => {

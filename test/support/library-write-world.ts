@@ -22,7 +22,7 @@ export const MIB = 1 << 20;
 export const FRAMES = 12;
 export const IMAGE_BYTES = FRAMES * FRAME_BYTES - 3 * 512;
 export const DISK_BYTES = FRAMES * FRAME_BYTES + 5 * MIB;
-const TIMING = { answerMs: 500, stallMs: 300, firstPauseMs: 1, longestPauseMs: 20 };
+const TIMING = { answerMs: 10_000, stallMs: 1000, firstPauseMs: 1, longestPauseMs: 20 };
 const signal = new AbortController().signal;
 
 /** What of a write is not the usual. */
@@ -73,7 +73,7 @@ export class LibraryWriteWorld implements AsyncDisposable {
         mirrors,
         publicKey: this.packed.publicKey,
         proxy: {},
-        retryForMs: 2000,
+        retryForMs: 10_000,
         timing: TIMING,
         ...changes,
       },
@@ -82,10 +82,12 @@ export class LibraryWriteWorld implements AsyncDisposable {
   }
 
   /** Serves the image, writes it to a disk full of old data. */
-  async writeFresh(answers: readonly FrameAnswer[] = [], from = this.packed) {
+  async writeFresh(answers: readonly FrameAnswer[] = [], from = this.packed, changes: WriteChanges = {}) {
     await using server = await libraryServer(from, answers);
     const machine = await this.machineWith(Buffer.alloc(DISK_BYTES, 0xa5));
-    const result = await this.write(machine, [server.url]).catch((thrown: unknown) => TinsmithError.from(thrown));
+    const result = await this.write(machine, [server.url], changes).catch((thrown: unknown) =>
+      TinsmithError.from(thrown),
+    );
     return { result, disk: await readFile(machine.diskFile('/dev/sda')), ranges: server.ranges, machine };
   }
 

@@ -17,7 +17,7 @@ import { type DiskImageRequest, type DiskImageWritten, writeDiskImage } from './
 const MIB = 1 << 20;
 const IMAGE_BYTES = 12 * MIB;
 const DISK_BYTES = 16 * MIB;
-const TIMING = { answerMs: 2000, stallMs: 2000, firstPauseMs: 5, longestPauseMs: 20 };
+const TIMING = { answerMs: 10_000, stallMs: 10_000, firstPauseMs: 5, longestPauseMs: 20 };
 
 interface Outcome {
   readonly written?: DiskImageWritten;
@@ -50,7 +50,7 @@ async function writeFrom(
     disks: { '/dev/sda': diskBytes },
     logicalBlockBytes: blockBytes,
   });
-  const signal = AbortSignal.timeout(20_000);
+  const signal = AbortSignal.timeout(60_000);
   await (await machine.openDisk('/dev/sda', { signal }))[Symbol.asyncDispose]();
   await writeFile(machine.diskFile('/dev/sda'), randomBytes(diskBytes));
   const outcome = await (async () => {
@@ -59,7 +59,7 @@ async function writeFrom(
       return {
         written: await writeDiskImage(
           disk,
-          { url: `${server.url}/image`, proxy: {}, retryForMs: 500, timing: TIMING, ...request },
+          { url: `${server.url}/image`, proxy: {}, retryForMs: 10_000, timing: TIMING, ...request },
           { signal, log: () => undefined, progress: () => undefined },
         ),
       };
@@ -190,7 +190,10 @@ describe('a disk image with tables', () => {
   });
 
   it('is given up when the server stays away, and the disk does not boot', async () => {
-    const outcome = await write(imageFixture('v3.qcow2'), { cutAfter: (request) => (request < 4 ? undefined : 0) });
+    const outcome = await write(imageFixture('v3.qcow2'), {
+      cutAfter: (request) => (request < 4 ? undefined : 0),
+      request: { retryForMs: 500 },
+    });
 
     assert.equal(outcome.error?.code, 'download_failed');
     assert.equal(unbootable(outcome.disk), true);
