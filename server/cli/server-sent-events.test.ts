@@ -113,7 +113,7 @@ describe('readServerSentEvents', () => {
       return new Response(silent);
     };
 
-    assert.deepEqual(await all(readServerSentEvents({ open, signal, silenceMs: 30 })), ['a']);
+    assert.deepEqual(await all(readServerSentEvents({ open, signal, silenceMs: 300 })), ['a']);
     assert.equal(tries, 2);
   });
 
