@@ -9,6 +9,7 @@ import type { Cause, Hardware, Store } from '../store/store.ts';
 import type { Transitions } from '../store/transitions-contract.ts';
 import type { ImageAdmission } from './image-admission.ts';
 import { type BootEnvironment, type BootingMachine, bootScript, localBootScript, ownScript } from './ipxe-script.ts';
+import { linksToldOnce } from './link-outside.ts';
 import { openInside } from './open-inside.ts';
 import { plainAddress } from './plain-address.ts';
 import { type ContentVersion, type FileToSend, sendFile } from './send-file.ts';
@@ -72,12 +73,13 @@ export function bootRoutes(options: BootRoutesOptions): FastifyPluginAsync {
     const stopping = new AbortController();
     // Closing would otherwise wait for every image that is under way; agents fetch the rest from the next process.
     server.addHook('preClose', async () => stopping.abort());
-    serveBootFiles(server, { folders: options.bootFolders, signal: stopping.signal });
     const { signal } = stopping;
+    const onLink = linksToldOnce((facts, name) => server.log.warn(facts, name));
+    serveBootFiles(server, { folders: options.bootFolders, onLink, signal });
     const { admission, holdMs } = options;
-    const images = { folders: [options.imagesFolder], signal, admission, ...(holdMs && { holdMs }) };
+    const images = { folders: [options.imagesFolder], onLink, signal, admission, ...(holdMs && { holdMs }) };
     serveImages(server, images);
-    serveLibrary(server, options, signal);
+    serveLibrary(server, options, { onLink, signal });
     await Promise.resolve();
   };
 }
@@ -98,7 +100,11 @@ function serveImages(server: FastifyInstance, from: Omit<ImageToSend, 'path'>): 
   });
 }
 
-function serveLibrary(server: FastifyInstance, options: BootRoutesOptions, signal: AbortSignal): void {
+function serveLibrary(
+  server: FastifyInstance,
+  options: BootRoutesOptions,
+  from: Pick<FileToSend, 'onLink' | 'signal'>,
+): void {
   const { libraryFolderOf, libraryMirrorsOf, admission, holdMs } = options;
   server.get<{ Params: { image: string } }>('/library/:image/mirrors.json', async (request, reply) => {
     const { image } = request.params;
@@ -111,7 +117,7 @@ function serveLibrary(server: FastifyInstance, options: BootRoutesOptions, signa
     const { image, file } = request.params;
     const folder = await libraryFolderOf(image);
     const version = folder === undefined ? undefined : contentVersion(basename(folder), image, file);
-    const toSend = { folders: folder === undefined ? [] : [folder], path: file, signal, ...(version && { version }) };
+    const toSend = { folders: folder === undefined ? [] : [folder], path: file, ...from, ...(version && { version }) };
     const isSent =
       file === 'image.zst'
         ? await sendImage(request, reply, { ...toSend, admission, ...(holdMs && { holdMs }) })

@@ -6,6 +6,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CHUNK_BYTES, ChunkBuffers } from './chunk-buffers.ts';
 import { type ByteRange, chooseResponse } from './http-range.ts';
 import type { ImagePlace } from './image-admission.ts';
+import type { LinkListener } from './link-outside.ts';
 import { openInside } from './open-inside.ts';
 
 /** Downloads at once that get large buffers; more get small ones, so that slow readers cannot use up the memory. */
@@ -23,6 +24,8 @@ export interface FileToSend {
   readonly folders: readonly string[];
   /** Inside one of them. */
   readonly path: string;
+  /** Hears of links that lead out of the folders; absent: nobody does. */
+  readonly onLink?: LinkListener;
   /** Cuts the connection: the server stops. */
   readonly signal: AbortSignal;
   /** Of files that never change; absent: it is found out, and watched while the file is sent. */
@@ -49,9 +52,9 @@ export interface ContentVersion {
 export async function sendFile(
   request: FastifyRequest,
   reply: FastifyReply,
-  { folders, path, signal, version, place }: FileToSend,
+  { folders, path, onLink, signal, version, place }: FileToSend,
 ): Promise<'sent' | 'missing' | 'needsPlace'> {
-  await using file = await openInside(folders, path);
+  await using file = await openInside(folders, path, onLink);
   if (file === undefined) return 'missing';
   const stats = version === undefined ? await settledStats(file) : await file.stat({ bigint: true });
   const chosen = chooseResponse(conditionsOf(request), {

@@ -133,6 +133,37 @@ describe('files over HTTP', () => {
     });
   }
 
+  it('tells the log once, and no machine, which link keeps a file from being served', LIMIT, async () => {
+    const images = join(folder, 'linked');
+    await mkdir(join(images, 'deep'), { recursive: true });
+    await symlink('deep', join(images, 'inside'));
+    await symlink(folder, join(images, 'deep/out'));
+    await symlink('/nowhere/os.raw', join(images, 'gone.raw'));
+    await using site = await startBootSite({ imagesFolder: images });
+    const told = (): Record<string, unknown>[] =>
+      site.log.map((line) => JSON.parse(line)).filter(({ msg }) => msg === 'boot.linkNotServed');
+
+    for (const path of ['inside/out/secret', 'deep/out/secret', 'inside/out/images/empty', 'gone.raw', 'gone.raw']) {
+      const response = await fetch(`${site.url}/images/${path}`);
+      assert.deepEqual([response.status, await response.text()], [404, `there is no file ${path} here\n`]);
+    }
+    for (const path of ['missing', 'inside/missing', 'deep']) await fetch(`${site.url}/images/${path}`);
+
+    assert.deepEqual(
+      told().map(({ level, link, target }) => [level, link, target]),
+      [
+        [40, join(images, 'inside/out'), folder],
+        [40, join(images, 'deep/out'), folder],
+        [40, join(images, 'gone.raw'), '/nowhere/os.raw'],
+      ],
+    );
+    assert.match(
+      String(told()[0]?.['reason']),
+      /^it leads out of .*linked, and nothing outside of that is served: put/,
+    );
+    assert.match(String(told()[2]?.['reason']), /^it cannot be followed \(ENOENT\)/);
+  });
+
   it('says in one form that there is nothing', LIMIT, async () => {
     await using site = await startSite();
     for (const path of [
