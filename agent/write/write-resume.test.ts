@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { crc32 } from 'node:zlib';
 import { diskImage } from '#test/support/disk-image.ts';
 import { type Answer, cutAfter, hostileServer, wholeFile } from '#test/support/hostile-server.ts';
+import { quietPort } from '#test/support/quiet-port.ts';
 import { strictDisk } from '#test/support/strict-disk.ts';
 import { readPartitionTable } from '#transfer/partition-table.ts';
 import { pause } from '#transfer/pause.ts';
@@ -77,7 +78,9 @@ async function run(
 /** A disk on which the download failed for good after 30 MiB. The server goes on with `then`. */
 async function interrupted(then: readonly Answer[]) {
   const machine = newMachine();
-  const server = await hostileServer(image, [cutAfter(30 * MIB), ...Array.from({ length: 200 }, () => dead)]);
+  const server = await hostileServer(image, [cutAfter(30 * MIB), ...Array.from({ length: 200 }, () => dead)], {
+    port: await quietPort(),
+  });
   const { url } = server;
   const result = await run(machine, url);
   assert.ok(result instanceof TinsmithError && result.code === 'download_failed', String(result));

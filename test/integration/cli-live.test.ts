@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { addMachine, bootMachine, runAction, startApiWorld } from '#test/support/api-world.ts';
 import { runCliProcess, startCliProcess } from '#test/support/cli-process.ts';
 import { hardwareOnly, untilWatching } from '#test/support/cli-watch.ts';
+import { quietPort } from '#test/support/quiet-port.ts';
 
 const byOperator = { actor: 'operator' } as const;
 
@@ -62,8 +63,8 @@ describe('tinsmith: live', () => {
   });
 
   it('comes back to a watch after the server was away, without losing an event', async () => {
-    const first = await startApiWorld();
-    const port = Number(new URL(first.url).port);
+    const port = await quietPort();
+    const first = await startApiWorld({ port });
     await addMachine(first, 'one');
     await using watch = startCliProcess(first, ['watch', '-o', 'json', '--timeout', '60s'], {
       environment: { TINSMITH_TOKEN: first.token },

@@ -7,8 +7,9 @@ import { describe, it } from 'node:test';
 import { pino } from 'pino';
 import { startServer } from '#server/app.ts';
 import { readConfig } from '#server/config.ts';
+import { quietPort } from '#test/support/quiet-port.ts';
 
-const LIMIT = { timeout: 30_000 };
+const LIMIT = { timeout: 60_000 };
 
 async function occupiedPort(): Promise<{ readonly server: Server; readonly port: number }> {
   const server = createServer();
@@ -35,8 +36,7 @@ async function withServer(
 
 describe('the metadata ports', () => {
   it('are two, the second as older templates name it', LIMIT, async () => {
-    const { server, port } = await occupiedPort();
-    await new Promise((resolve) => server.close(resolve));
+    const port = await quietPort();
 
     await withServer({ 'metadata-legacy-port': String(port) }, async (own) => {
       for (const each of [own, port]) {

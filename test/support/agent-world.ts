@@ -17,6 +17,7 @@ import { PeerTracker } from '#server/provision/peer-tracker.ts';
 import { workflowEngine } from '#server/provision/workflow-engine.ts';
 import { mintBootToken } from '#server/store/boot-token.ts';
 import { openSqliteStore, type SqliteStore } from '#server/store/sqlite-store.ts';
+import { quietPort } from './quiet-port.ts';
 import { RecordingEngine } from './recording-engine.ts';
 import { hardwareManifest, macOf } from './records.ts';
 
@@ -98,7 +99,7 @@ export async function startAgentWorld(options: AgentWorldOptions = {}): Promise<
       ...(options.peers === true && { peers: new PeerTracker() }),
       ...(options.onActionEnd && { onActionEnd: options.onActionEnd }),
     });
-  let service = await start(0);
+  let service = await start(await quietPort());
   let isRunning = true;
   const port = service.port;
   const world = {

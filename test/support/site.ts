@@ -1,11 +1,9 @@
 /** `tinsmith serve` as a process on loopback, its API and CLI, and machines made of folders whose agents run in this process. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -16,6 +14,7 @@ import { readBootSettings } from '#agent/boot-settings.ts';
 import { type FolderMachine, folderMachine } from '#agent/machine/folder-machine.ts';
 import type { ApplyResponse, EventView, WorkflowView } from '#server/api/types.ts';
 import { type CliResult, runCliProcess } from './cli-process.ts';
+import { holdQuietPort } from './quiet-port.ts';
 import { macOf } from './records.ts';
 
 const PROJECT = resolve(import.meta.dirname, '../..');
@@ -202,29 +201,12 @@ export class Site implements AsyncDisposable {
 
 const BOOT_ID = '11111111-2222-3333-4444-555555555555';
 
-/**
- * Below those that the kernel gives to connections and to port 0: until the server listens, and while it is started again, nobody
- * else on this computer gets one by chance.
- */
 async function freePorts(): Promise<Ports> {
   await using held = new AsyncDisposableStack();
   const ports: [part: string, port: number][] = [];
-  for (const part of PARTS) ports.push([part, await holdPort(held)]);
+  for (const part of PARTS) ports.push([part, held.use(await holdQuietPort()).port]);
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- made of PARTS just above
   return Object.fromEntries(ports) as Ports;
-}
-
-async function holdPort(held: AsyncDisposableStack): Promise<number> {
-  for (;;) {
-    const port = randomInt(12_000, 32_000);
-    const server = createServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true));
-    });
-    if (!isFree) continue;
-    held.use(server);
-    return port;
-  }
 }
 
 function manifests(number: number, environment: Readonly<Record<string, string>>, builtIn: string): string {
