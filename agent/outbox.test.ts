@@ -163,7 +163,7 @@ describe('the outbox', () => {
   it('tells who waits that everything is acknowledged', async () => {
     const { outbox } = make();
     outbox.add(started(0));
-    const settled = outbox.settled(AbortSignal.timeout(5000));
+    const settled = outbox.settled(AbortSignal.timeout(30_000));
 
     outbox.acknowledge(1);
 

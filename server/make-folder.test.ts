@@ -17,7 +17,7 @@ describe('makeFolder', () => {
     assert.equal((await stat(path)).mode & 0o777, 0o700);
   });
 
-  it('ends with an error below a file and where no folder can be made, as in /proc', { timeout: 10_000 }, async (t) => {
+  it('ends with an error below a file and where no folder can be made, as in /proc', { timeout: 60_000 }, async (t) => {
     const base = await mkdtemp(join(tmpdir(), 'tinsmith-folder-'));
     t.after(() => rm(base, { recursive: true, force: true }));
     await writeFile(join(base, 'file'), '');

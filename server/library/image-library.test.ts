@@ -63,7 +63,7 @@ describe('the image library', () => {
     await assert.rejects(images.add(`sha256-${digest}`, stream(IMAGE), OPTIONS), /cannot be named/);
   });
 
-  it('lists what it has, whatever else lies in its folder', { timeout: 5000 }, async () => {
+  it('lists what it has, whatever else lies in its folder', { timeout: 30_000 }, async () => {
     const { library: images, folder } = await library();
     const added = await images.add('debian-12', stream(IMAGE), OPTIONS);
     await writeFile(join(folder, 'names', '._debian-12.json'), 'of another system');

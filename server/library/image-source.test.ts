@@ -253,7 +253,7 @@ describe('the source of an image', () => {
     await promisify(execFile)('mkfifo', [pipe]);
 
     await assert.rejects(
-      openImageSource(pipe, { signal: AbortSignal.timeout(5000) }),
+      openImageSource(pipe, { signal: AbortSignal.timeout(30_000) }),
       /cannot read the image .*pipe: it is no file/,
     );
   });

@@ -122,7 +122,7 @@ async function plan(world: AgentWorld, images: readonly string[]): Promise<void>
 /** Waits on the event log until the workflow is in a state. */
 async function reach(world: AgentWorld, state: WorkflowState) {
   const { store } = world.opened;
-  for await (const _ of store.followEvents({ after: 0 }, AbortSignal.timeout(10_000))) {
+  for await (const _ of store.followEvents({ after: 0 }, AbortSignal.timeout(60_000))) {
     const workflow = await store.workflow('w');
     if (workflow?.state === state) return workflow;
   }
@@ -131,7 +131,7 @@ async function reach(world: AgentWorld, state: WorkflowState) {
 
 async function connected(world: AgentWorld): Promise<void> {
   const filter = { after: 0, names: ['agent.connected'] } as const;
-  for await (const _ of world.opened.store.followEvents(filter, AbortSignal.timeout(10_000))) return;
+  for await (const _ of world.opened.store.followEvents(filter, AbortSignal.timeout(60_000))) return;
 }
 
 const rebootAtTheEnd: TaskRunOptions['runAction'] = async ({ builtIn }, { requestPower, log }) => {

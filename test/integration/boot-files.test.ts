@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { type BootSite, NOW, startBootSite } from '#test/support/boot-site.ts';
 
-const LIMIT = { timeout: 20_000 };
+const LIMIT = { timeout: 60_000 };
 const MIB = 1024 * 1024;
 
 let folder = '';

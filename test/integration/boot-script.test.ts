@@ -5,7 +5,7 @@ import { writePoolLease } from '#server/store/pool-lease.ts';
 import { type BootSite, NOW, startBootSite } from '#test/support/boot-site.ts';
 import { someInventory } from '#test/support/records.ts';
 
-const LIMIT = { timeout: 20_000 };
+const LIMIT = { timeout: 60_000 };
 const MAC = '52:54:00:77:00:01';
 
 describe('boot script over HTTP', () => {

@@ -12,7 +12,7 @@ import pino from 'pino';
 import { type RunningServer, startServer } from '#server/app.ts';
 import { readConfig } from '#server/config.ts';
 
-const LIMIT = { timeout: 30_000 };
+const LIMIT = { timeout: 90_000 };
 const MIB = 1024 * 1024;
 
 describe('a stranger on the provisioning network', () => {

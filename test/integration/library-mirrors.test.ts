@@ -18,10 +18,10 @@ import {
   startStaticMirror,
 } from '#test/support/library-site.ts';
 
-const LIMIT = { timeout: 30_000 };
+const LIMIT = { timeout: 90_000 };
 const MIB = 1 << 20;
 const FRAMES = 10;
-const TIMING = { answerMs: 2000, stallMs: 500, firstPauseMs: 5, longestPauseMs: 50 };
+const TIMING = { answerMs: 10_000, stallMs: 5000, firstPauseMs: 5, longestPauseMs: 50 };
 const image = makeImage();
 let folder: string;
 let disks = 0;
@@ -52,7 +52,7 @@ async function install(site: LibrarySite): Promise<{ written: LibraryWritten; di
       mirrors: [new URL('library/', site.url)],
       publicKey: site.library.publicKey,
       proxy: {},
-      retryForMs: 3000,
+      retryForMs: 30_000,
       timing: TIMING,
     },
     { signal, log: (text) => log.push(text), progress: () => undefined },

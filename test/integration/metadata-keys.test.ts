@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { nodeStart } from '#test/support/cluster-records.ts';
 import { metadataSite, SITE_TIME } from '#test/support/metadata-site.ts';
 
-const LIMIT = { timeout: 20_000 };
+const LIMIT = { timeout: 60_000 };
 const CAUSE = { actor: 'operator' } as const;
 
 describe('user data that holds keys', () => {

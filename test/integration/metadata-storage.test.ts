@@ -8,7 +8,7 @@ import { metadataRoutes } from '#server/installed/metadata-routes.ts';
 import { openSqliteStore } from '#server/store/sqlite-store.ts';
 import { hardwareManifest } from '#test/support/records.ts';
 
-const LIMIT = { timeout: 20_000 };
+const LIMIT = { timeout: 60_000 };
 const clock = (): Date => new Date();
 
 describe('the whole metadata', () => {

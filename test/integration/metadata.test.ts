@@ -6,7 +6,7 @@ import { writePoolLease } from '#server/store/pool-lease.ts';
 import { type MetadataSite, metadataSite, SITE_TIME, siteMachine } from '#test/support/metadata-site.ts';
 import { someInventory, steppingClock } from '#test/support/records.ts';
 
-const LIMIT = { timeout: 20_000 };
+const LIMIT = { timeout: 60_000 };
 const CAUSE = { actor: 'operator' } as const;
 
 const asking = (value: string): RequestInit => ({ headers: { 'x-aws-ec2-metadata-token': value } });

@@ -57,7 +57,7 @@ async function tlsServer(blobs: () => string) {
   };
 }
 
-describe('a site’s own authority', { timeout: 60_000 }, () => {
+describe('a site’s own authority', { timeout: 110_000 }, () => {
   it('is trusted by imports and by machines that ask a mirror, and by nobody who was not told', async () => {
     let site: Site | undefined;
     await using mirror = await tlsServer(() => join(site?.folder ?? '', 'data/library/blobs'));

@@ -9,7 +9,7 @@ import { readSmallFile } from './small-file.ts';
 const OPTIONS = { what: 'the checksums', signal: new AbortController().signal };
 
 describe('a list, signature or key on this host', () => {
-  it('is read', { timeout: 5000 }, async () => {
+  it('is read', { timeout: 30_000 }, async () => {
     await using folder = await mkdtempDisposable(join(tmpdir(), 'tinsmith-small-'));
     const path = join(folder.path, 'SHA256SUMS');
     await writeFile(path, 'sums');
@@ -18,7 +18,7 @@ describe('a list, signature or key on this host', () => {
     assert.ok((await readSmallFile('/proc/self/status', OPTIONS)).toString().includes('Pid:'));
   });
 
-  it('is refused when it is no regular file, and nobody waits for it', { timeout: 5000 }, async () => {
+  it('is refused when it is no regular file, and nobody waits for it', { timeout: 30_000 }, async () => {
     await using folder = await mkdtempDisposable(join(tmpdir(), 'tinsmith-small-'));
     const fifo = join(folder.path, 'fifo');
     execFileSync('mkfifo', [fifo]);
