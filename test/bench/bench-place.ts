@@ -112,6 +112,9 @@ async function bundle(script: string): Promise<string> {
   const banner = { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" };
   const settings = { platform: 'node', format: 'esm', target: 'node24', logLevel: 'error' } as const;
   await build({ entryPoints, outfile, bundle: true, external: ['esbuild'], banner, ...settings });
+  // Looked for beside whoever starts it, by the name of its source.
+  const worker = fileURLToPath(import.meta.resolve('#agent/write/hash-worker.ts'));
+  await build({ entryPoints: [worker], outfile: join(dirname(outfile), 'hash-worker.ts'), ...settings });
   return outfile;
 }
 

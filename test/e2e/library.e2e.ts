@@ -41,8 +41,8 @@ describe('an image of the library', () => {
       firmware: 'bios',
       mac: machine.mac,
       disk: odd,
-      // Threads that sum up are started from what the executable carries, and only where a second processor is.
-      processors: 2,
+      // Threads that sum up are started from what the executable carries, and only where there is a third processor.
+      processors: 3,
       moreDisks: [{ file: fourK, kind: 'virtio', serial: 'four-k', blockBytes: 4096 }],
     });
     const failed = world.waitForEvent({ name: 'workflow.failed' }, 240_000).then(async ({ data }) => {
