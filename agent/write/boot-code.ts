@@ -2,7 +2,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import { type PartitionTable, readPartitionTable } from '#transfer/partition-table.ts';
 import type { Disk } from '../machine/machine.ts';
 import { alignedBuffer } from './aligned-buffers.ts';
-import { END_BYTES } from './disk-writer.ts';
+import { END_BYTES } from './disk-ends.ts';
 import { GPT_TYPE, markBootable, partitionType, stretchGpt } from './partition-table.ts';
 
 /** The part of the first block that is code; then come the disk's signature and the table. */

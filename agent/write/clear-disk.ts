@@ -1,6 +1,6 @@
 import type { Disk } from '../machine/machine.ts';
 import { alignedBuffer } from './aligned-buffers.ts';
-import { END_BYTES } from './disk-writer.ts';
+import { END_BYTES } from './disk-ends.ts';
 
 const START_BYTES = 1 << 30;
 

@@ -7,9 +7,17 @@ import {
 } from '#transfer/partition-table.ts';
 import type { Disk } from '../machine/machine.ts';
 import { alignedBuffer } from './aligned-buffers.ts';
-import { END_BYTES, type ImageEnds } from './disk-writer.ts';
 import { stretchGpt } from './partition-table.ts';
 
+/** What belongs into the first and the last MiB of a disk, and how long the whole image is. */
+export interface ImageEnds {
+  readonly head: Buffer;
+  readonly tail: Buffer;
+  readonly bytes: number;
+}
+
+/** Both ends of the disk, where boot code and partition tables live, are withheld and written last. */
+export const END_BYTES = 1 << 20;
 /** The smallest disk whose ends do not meet. */
 const LEAST_BYTES = 4 * END_BYTES;
 
@@ -112,4 +120,20 @@ export class DiskEnds {
       throw new TinsmithError('write_failed', `cannot trust ${this.#disk.device}: ${fact}`);
     }
   }
+}
+
+/** The part of `bytes` at `offset` that lies in neither end of the disk; from there, in bytes. Empty where `from` is `to`. */
+export function middleOf(
+  { sizeBytes }: Disk,
+  offset: number,
+  bytes: number,
+): { readonly from: number; readonly to: number } {
+  const from = Math.min(bytes, Math.max(0, END_BYTES - offset));
+  return { from, to: Math.max(from, Math.min(bytes, sizeBytes - END_BYTES - offset)) };
+}
+
+/** `fact` says how the image compares. */
+export function tooSmall(disk: Disk, fact: string): TinsmithError {
+  const size = `${disk.sizeBytes} bytes`;
+  return new TinsmithError('device_unfit', `cannot write to ${disk.device}: it holds ${size} and the image ${fact}`);
 }

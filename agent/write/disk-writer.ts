@@ -3,17 +3,11 @@ import { crc32 } from 'node:zlib';
 import { TinsmithError } from '#proto/errors.ts';
 import type { ImageSink } from '#transfer/image-sink.ts';
 import type { Disk } from '../machine/machine.ts';
+import { END_BYTES, middleOf, tooSmall } from './disk-ends.ts';
 import type { WriteMemory } from './write-memory.ts';
 
-/** What belongs into the first and the last MiB of a disk, and how long the whole image is. */
-export interface ImageEnds {
-  readonly head: Buffer;
-  readonly tail: Buffer;
-  readonly bytes: number;
-}
-
 /** A part of an image as it was meant to be written. */
-export interface ImagePiece {
+export interface WrittenPiece {
   /** In the image, which begins where the disk begins; a multiple of the disk's blocks. */
   readonly imageOffset: number;
   /** `PIECE_BYTES` at most. */
@@ -22,8 +16,6 @@ export interface ImagePiece {
   readonly sha256: string | undefined;
 }
 
-/** Both ends of the disk, where boot code and partition tables live, are withheld and written last. */
-export const END_BYTES = 1 << 20;
 /** One write, and what has a sum of its own. */
 export const PIECE_BYTES = 4 << 20;
 /** 24 MiB; with the reader's batches the whole pipeline stays below 64 MiB. */
@@ -56,7 +48,7 @@ export class DiskWriter implements ImageSink {
   readonly #buffers: Buffer[];
   readonly #writing: Promise<void>[];
   readonly #hash: Hash | undefined;
-  readonly #pieces: ImagePiece[] | undefined;
+  readonly #pieces: WrittenPiece[] | undefined;
   #checks: (number | undefined)[] | undefined;
   #current = 0;
   #filled = 0;
@@ -98,7 +90,7 @@ export class DiskWriter implements ImageSink {
   }
 
   /** What was handed to the disk, in order, if its sums were asked for. Complete after `finish`. */
-  get pieces(): readonly ImagePiece[] {
+  get pieces(): readonly WrittenPiece[] {
     return this.#pieces ?? [];
   }
 
@@ -172,20 +164,4 @@ export class DiskWriter implements ImageSink {
     if (this.#checks !== undefined) this.#checks[index] = check;
     if (this.#pieces !== undefined) this.#pieces[index] = { imageOffset, imageBytes: bytes.length, sha256: sum.value };
   }
-}
-
-/** The part of `bytes` at `offset` that lies in neither end of the disk; from there, in bytes. Empty where `from` is `to`. */
-export function middleOf(
-  { sizeBytes }: Disk,
-  offset: number,
-  bytes: number,
-): { readonly from: number; readonly to: number } {
-  const from = Math.min(bytes, Math.max(0, END_BYTES - offset));
-  return { from, to: Math.max(from, Math.min(bytes, sizeBytes - END_BYTES - offset)) };
-}
-
-/** `fact` says how the image compares. */
-export function tooSmall(disk: Disk, fact: string): TinsmithError {
-  const size = `${disk.sizeBytes} bytes`;
-  return new TinsmithError('device_unfit', `cannot write to ${disk.device}: it holds ${size} and the image ${fact}`);
 }

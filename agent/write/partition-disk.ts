@@ -3,7 +3,7 @@ import type { PartitionLayout } from '#proto/actions/storage-layout.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import type { Disk } from '../machine/machine.ts';
 import { alignedBuffer } from './aligned-buffers.ts';
-import { END_BYTES } from './disk-writer.ts';
+import { END_BYTES } from './disk-ends.ts';
 import { GPT_TYPE, gptTailBytes, type NewPartition, stretchGpt, writeGpt, writeMbr } from './partition-table.ts';
 
 /** The first partition starts and every other one is aligned here. */

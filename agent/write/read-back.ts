@@ -1,6 +1,7 @@
 import { TinsmithError } from '#proto/errors.ts';
 import type { Disk } from '../machine/machine.ts';
-import { END_BYTES, type ImageEnds, type ImagePiece, middleOf } from './disk-writer.ts';
+import { END_BYTES, type ImageEnds, middleOf } from './disk-ends.ts';
+import type { WrittenPiece } from './disk-writer.ts';
 import type { WriteMemory } from './write-memory.ts';
 import { isZeros } from './zeros.ts';
 
@@ -25,7 +26,7 @@ export interface ReadBackMemory {
  */
 export async function readBack(
   disk: Disk,
-  { head, tail, bytes, pieces }: ImageEnds & { readonly pieces: Iterable<ImagePiece> },
+  { head, tail, bytes, pieces }: ImageEnds & { readonly pieces: Iterable<WrittenPiece> },
   { buffers, sums }: ReadBackMemory,
   events: ReadBackEvents,
 ): Promise<void> {
@@ -50,7 +51,7 @@ export async function readBack(
 export async function readPiece(
   disk: Disk,
   { head, tail }: Pick<ImageEnds, 'head' | 'tail'>,
-  { imageOffset, imageBytes }: Pick<ImagePiece, 'imageOffset' | 'imageBytes'>,
+  { imageOffset, imageBytes }: Pick<WrittenPiece, 'imageOffset' | 'imageBytes'>,
   memory: Buffer,
 ): Promise<Buffer> {
   const block = disk.logicalBlockBytes;
@@ -63,7 +64,7 @@ export async function readPiece(
   return memory.subarray(0, imageBytes);
 }
 
-function differs(disk: Disk, { imageOffset, imageBytes }: ImagePiece): TinsmithError {
+function differs(disk: Disk, { imageOffset, imageBytes }: WrittenPiece): TinsmithError {
   const range = `bytes ${imageOffset} to ${imageOffset + imageBytes - 1}`;
   const fact = `${range} read back differently from what was written: the disk is faulty`;
   return new TinsmithError('write_failed', `cannot trust ${disk.device}: ${fact}`);

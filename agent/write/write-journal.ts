@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Disk } from '../machine/machine.ts';
 import { alignedBuffer } from './aligned-buffers.ts';
-import { END_BYTES, PIECE_BYTES } from './disk-writer.ts';
+import { END_BYTES } from './disk-ends.ts';
+import { PIECE_BYTES } from './disk-writer.ts';
 
 /** The file that is being written. A journal about another one counts for nothing. */
 export interface JournalSubject {

@@ -3,8 +3,8 @@ import { TinsmithError } from '#proto/errors.ts';
 import type { Download } from '#transfer/download.ts';
 import { recognizeFormat } from '#transfer/image-format.ts';
 import type { Disk } from '../machine/machine.ts';
-import type { DiskEnds } from './disk-ends.ts';
-import { type DiskWriter, END_BYTES, PIECE_BYTES } from './disk-writer.ts';
+import { type DiskEnds, END_BYTES } from './disk-ends.ts';
+import { type DiskWriter, PIECE_BYTES } from './disk-writer.ts';
 import { readPiece } from './read-back.ts';
 import { type JournalSubject, WriteJournal } from './write-journal.ts';
 

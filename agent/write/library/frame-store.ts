@@ -1,7 +1,7 @@
 import { TinsmithError } from '#proto/errors.ts';
 import type { LibraryFrame } from '#proto/library-index.ts';
 import type { Disk } from '../../machine/machine.ts';
-import { END_BYTES, middleOf } from '../disk-writer.ts';
+import { END_BYTES, middleOf } from '../disk-ends.ts';
 import type { WriteMemory } from '../write-memory.ts';
 import { isZeros } from '../zeros.ts';
 

@@ -3,8 +3,8 @@ import { FRAME_BYTES, LARGEST_FRAME_BYTES, type LibraryFrame, type LibraryIndex 
 import { RECEIVE_BYTES } from '#transfer/socket-reader.ts';
 import { hasOwnSum } from '#transfer/zstd-frame.ts';
 import type { Disk } from '../../machine/machine.ts';
-import { DiskEnds } from '../disk-ends.ts';
-import { type ImagePiece, tooSmall } from '../disk-writer.ts';
+import { DiskEnds, tooSmall } from '../disk-ends.ts';
+import type { WrittenPiece } from '../disk-writer.ts';
 import { type ReadBackEvents, type ReadBackMemory, readBack } from '../read-back.ts';
 import { WriteMemory } from '../write-memory.ts';
 import { FrameDecoder } from './frame-decoder.ts';
@@ -291,6 +291,6 @@ class LibraryRun {
   }
 }
 
-function* pieces({ frames }: LibraryIndex): Generator<ImagePiece> {
+function* pieces({ frames }: LibraryIndex): Generator<WrittenPiece> {
   for (const { sums, ...place } of frames) yield { ...place, sha256: sums?.image };
 }

@@ -2,7 +2,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import { type PartitionTable, readPartitionTable } from '#transfer/partition-table.ts';
 import type { Disk } from '../../machine/machine.ts';
 import { alignedBuffer } from '../aligned-buffers.ts';
-import { END_BYTES } from '../disk-writer.ts';
+import { END_BYTES } from '../disk-ends.ts';
 import { command, type WipeMethod, type WipeTarget } from './wipe-method.ts';
 
 // What the kernel does for every disk: BLKDISCARD, BLKZEROOUT (by blkdiscard of util-linux) and plain writes.

@@ -1,8 +1,7 @@
 import { WIPE_METHODS, type WipeMethodName, type WipeParams } from '#proto/actions/wipe.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import type { Disk } from '../../machine/machine.ts';
-import { DiskEnds } from '../disk-ends.ts';
-import { END_BYTES } from '../disk-writer.ts';
+import { DiskEnds, END_BYTES } from '../disk-ends.ts';
 import { ataSecureErase } from './ata-erase.ts';
 import { discard, signatureRanges, signatures, tableOf, zero } from './block-erase.ts';
 import { nvmeFormat, nvmeSanitize } from './nvme-erase.ts';

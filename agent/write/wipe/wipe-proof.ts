@@ -2,7 +2,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { TinsmithError } from '#proto/errors.ts';
 import type { Disk } from '../../machine/machine.ts';
 import { alignedBuffer } from '../aligned-buffers.ts';
-import { END_BYTES } from '../disk-writer.ts';
+import { END_BYTES } from '../disk-ends.ts';
 import { isZeros } from '../zeros.ts';
 
 /** Both 512 and 4096 byte blocks divide it. */
