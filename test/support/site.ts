@@ -203,10 +203,14 @@ const BOOT_ID = '11111111-2222-3333-4444-555555555555';
 
 async function freePorts(): Promise<Ports> {
   await using held = new AsyncDisposableStack();
-  const ports: [part: string, port: number][] = [];
-  for (const part of PARTS) ports.push([part, held.use(await holdQuietPort()).port]);
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- made of PARTS just above
-  return Object.fromEntries(ports) as Ports;
+  const next = async (): Promise<number> => held.use(await holdQuietPort()).port;
+  return {
+    tftp: await next(),
+    http: await next(),
+    metadata: await next(),
+    grpc: await next(),
+    admin: await next(),
+  };
 }
 
 function manifests(number: number, environment: Readonly<Record<string, string>>, builtIn: string): string {
