@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConsoleLog, type WaitOptions } from './console-log.ts';
+import { patientOutput } from './patient-output.ts';
 import { OVMF_VARIABLES, qemuArguments, type VmOptions, type VmPlace } from './qemu-arguments.ts';
 import { QmpClient } from './qmp-client.ts';
 
@@ -66,7 +67,7 @@ export class VirtualMachine implements AsyncDisposable {
   /** Does nothing when the machine is on. @throws Error when QEMU does not start, with what it said. */
   async powerOn(): Promise<void> {
     if (this.#power !== undefined) return;
-    const argv = qemuArguments(this.options, this.#place);
+    const argv = patientOutput(qemuArguments(this.options, this.#place));
     const child = spawn('ip', ['netns', 'exec', this.#lab.namespace, ...argv], { stdio: ['pipe', 'pipe', 'pipe'] });
     let complaints = '';
     child.stdout.on('data', (bytes: Buffer) => this.console.write(bytes));
