@@ -1,25 +1,8 @@
 /** Requests and responses about images, as types.ts has them for the rest. */
 import { Type } from 'typebox';
+import { vouchedBySchema } from '../library/checks/vouched-by.ts';
 import { closed, date, failureSchema, type View } from './schema-parts.ts';
 
-const vouchedBySchema = Type.Object({
-  kind: Type.Unsafe<'sum' | 'digest' | 'checksums' | 'signature'>({
-    type: 'string',
-    description: '`sum` that was given, `digest` in an OCI reference, list of `checksums`, `signature`',
-  }),
-  of: Type.Optional(
-    Type.Unsafe<'source' | 'image' | 'checksums'>({ type: 'string', description: 'What was summed up or signed' }),
-  ),
-  from: Type.Optional(Type.String({ description: 'Path or URL of the list or signature, without passwords' })),
-  algorithm: Type.Optional(Type.Unsafe<'sha256' | 'sha512'>({ type: 'string', description: 'Of the checksum' })),
-  format: Type.Optional(Type.Unsafe<'minisign' | 'cosign' | 'openpgp'>({ type: 'string' })),
-  key: Type.Optional(
-    Type.String({
-      description:
-        'Who signed: fingerprint of an OpenPGP key, minisign’s public key itself, SHA-256 of cosign’s (SPKI in DER)',
-    }),
-  ),
-});
 export type VouchedByView = View<typeof vouchedBySchema>;
 
 export const imageSchema = Type.Object({

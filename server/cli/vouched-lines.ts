@@ -8,17 +8,17 @@ export function vouchedLines(vouchedBy: readonly VouchedByView[] | undefined): r
   return vouchedBy.length === 0 ? ['nothing'] : vouchedBy.map(vouchedLine);
 }
 
-function vouchedLine({ kind, of, from, algorithm, format, key }: VouchedByView): string {
-  switch (kind) {
+function vouchedLine(by: VouchedByView): string {
+  switch (by.kind) {
     case 'sum':
-      return `a SHA-256 of the ${of === 'image' ? 'image' : 'source'} that was given`;
+      return `a SHA-256 of the ${by.of} that was given`;
     case 'digest':
       return 'the digest in its OCI reference';
     case 'checksums':
-      return `the ${algorithm === 'sha512' ? 'SHA-512' : 'SHA-256'} in the list ${from}`;
+      return `the ${by.algorithm === 'sha512' ? 'SHA-512' : 'SHA-256'} in the list ${by.from}`;
     case 'signature': {
-      const signed = of === 'checksums' ? 'that list' : 'the source';
-      return `the ${format === undefined ? 'unknown' : FORMATS[format]} signature ${from} over ${signed}, by the key ${key}`;
+      const signed = by.of === 'checksums' ? 'that list' : 'the source';
+      return `the ${FORMATS[by.format]} signature ${by.from} over ${signed}, by the key ${by.key}`;
     }
   }
 }
