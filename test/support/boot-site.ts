@@ -56,6 +56,7 @@ export async function startBootSite(change: Partial<BootRoutesOptions> = {}): Pr
       done();
     },
   });
+  const admission = new ImageAdmission({ streams: 8, egress: 0, clock: () => NOW, log: { info: () => undefined } });
   // Everything that can be logged is, so that a secret in the log would be seen.
   const server = fastify({ loggerInstance: pino({ level: 'trace' }, stream) });
   await server.register(
@@ -67,7 +68,7 @@ export async function startBootSite(change: Partial<BootRoutesOptions> = {}): Pr
       discovery: false,
       libraryFolderOf: async () => undefined,
       libraryMirrorsOf: async () => [],
-      admission: new ImageAdmission({ streams: 8, egress: 0, clock: () => NOW, log: { info: () => undefined } }),
+      admission,
       environment: {
         httpUrl: 'http://10.0.0.1:7171',
         grpcServer: '10.0.0.1:42114',
@@ -83,5 +84,10 @@ export async function startBootSite(change: Partial<BootRoutesOptions> = {}): Pr
   );
   await server.listen({ host: '127.0.0.1', port: 0 });
   const { port } = server.server.address() as AddressInfo;
-  return new BootSite(opened, log, { url: `http://127.0.0.1:${port}`, close: () => server.close() });
+  const close = async (): Promise<void> => {
+    await server.close();
+    // It would look after its line for as long as a machine keeps its place.
+    await admission[Symbol.asyncDispose]();
+  };
+  return new BootSite(opened, log, { url: `http://127.0.0.1:${port}`, close });
 }
