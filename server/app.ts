@@ -12,6 +12,7 @@ import { startApi } from './api/start-api.ts';
 import { bootRoutes } from './boot/boot-routes.ts';
 import { egressSetting } from './boot/egress-setting.ts';
 import { ImageAdmission } from './boot/image-admission.ts';
+import { linksToldOnce } from './boot/link-outside.ts';
 import { missingBootFiles } from './boot/missing-boot-files.ts';
 import { startTftpServer } from './boot/tftp-server.ts';
 import { candidates } from './cluster/assign-machines.ts';
@@ -299,6 +300,7 @@ function neighboursOf(facing: FacingInterface): Neighbours {
 async function startBoot(parts: Parts, stack: AsyncDisposableStack): Promise<number> {
   const { store, transitions, config, facing, ca, clock, folders } = parts;
   const log = parts.log.child({ part: 'boot' });
+  const onLink = linksToldOnce((facts, name) => log.warn(facts, name));
   const siteMirrors = config['library.mirrors'].map((mirror) => parseMirrorUrl(mirror).href);
   const slurpFolder = config['slurp.dir'];
   const server = machineFacingServer(log, { uploads: slurpFolder !== '' });
@@ -324,6 +326,7 @@ async function startBoot(parts: Parts, stack: AsyncDisposableStack): Promise<num
       caDer: ca.certificateDer,
       bootFolders: [folders.boot, folders.ipxe],
       imagesFolder: folders.images,
+      onLink,
       admission: parts.admission,
       libraryFolderOf: (name) => parts.images.library.folderOf(name),
       libraryMirrorsOf: async (name) => [
@@ -338,6 +341,7 @@ async function startBoot(parts: Parts, stack: AsyncDisposableStack): Promise<num
       address: facing.address,
       port: config['tftp.port'],
       folders: [folders.boot, folders.ipxe],
+      onLink,
       log,
     }),
   );

@@ -9,7 +9,7 @@ import type { Cause, Hardware, Store } from '../store/store.ts';
 import type { Transitions } from '../store/transitions-contract.ts';
 import type { ImageAdmission } from './image-admission.ts';
 import { type BootEnvironment, type BootingMachine, bootScript, localBootScript, ownScript } from './ipxe-script.ts';
-import { linksToldOnce } from './link-outside.ts';
+import type { LinkListener } from './link-outside.ts';
 import { openInside } from './open-inside.ts';
 import { plainAddress } from './plain-address.ts';
 import { type ContentVersion, type FileToSend, sendFile } from './send-file.ts';
@@ -29,6 +29,8 @@ export interface BootRoutesOptions {
   readonly bootFolders: readonly string[];
   /** Served at /images/. */
   readonly imagesFolder: string;
+  /** Hears of links that keep files of these folders, or of the library, from being served. */
+  readonly onLink: LinkListener;
   /** Folder of a library image by its name or digest; served at /library/. */
   readonly libraryFolderOf: (nameOrDigest: string) => Promise<string | undefined>;
   /** Where else its frames are, best first. */
@@ -74,9 +76,8 @@ export function bootRoutes(options: BootRoutesOptions): FastifyPluginAsync {
     // Closing would otherwise wait for every image that is under way; agents fetch the rest from the next process.
     server.addHook('preClose', async () => stopping.abort());
     const { signal } = stopping;
-    const onLink = linksToldOnce((facts, name) => server.log.warn(facts, name));
+    const { onLink, admission, holdMs } = options;
     serveBootFiles(server, { folders: options.bootFolders, onLink, signal });
-    const { admission, holdMs } = options;
     const images = { folders: [options.imagesFolder], onLink, signal, admission, ...(holdMs && { holdMs }) };
     serveImages(server, images);
     serveLibrary(server, options, { onLink, signal });

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { FileHandle } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { TinsmithError } from '#proto/errors.ts';
+import type { LinkListener } from './link-outside.ts';
 import { openInside } from './open-inside.ts';
 import { decodeTftpRequest, encodeTftpError, TFTP_ERROR, type TftpRequest } from './tftp-packet.ts';
 import { sendTftpFile, type TransferEnd } from './tftp-transfer.ts';
@@ -14,6 +15,8 @@ export interface TftpServerOptions {
   readonly port: number;
   /** Folders whose files are served, the first that has a name wins. Nothing outside of them is. */
   readonly folders: readonly string[];
+  /** Hears of links that keep files from being served. */
+  readonly onLink: LinkListener;
   readonly log: Logger;
   /** Wait before a packet is repeated; default 500. */
   readonly retryMs?: number;
@@ -115,7 +118,8 @@ class SocketTftpServer implements TftpServer {
     if (request.mode !== 'octet') {
       return this.#refuse(socket, TFTP_ERROR.illegalOperation, 'Only mode octet is served');
     }
-    const file = await openInside(this.#options.folders, request.file.replaceAll('\\', '/'));
+    const { folders, onLink } = this.#options;
+    const file = await openInside(folders, request.file.replaceAll('\\', '/'), onLink);
     if (file === undefined) {
       this.#options.log.warn(facts, 'tftp.notFound');
       return this.#refuse(socket, TFTP_ERROR.notFound, 'File not found');

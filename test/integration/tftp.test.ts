@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import pino from 'pino';
-import { startTftpServer, type TftpServer } from '#server/boot/tftp-server.ts';
+import { linksToldOnce } from '#server/boot/link-outside.ts';
+import { startTftpServer, type TftpServer, type TftpServerOptions } from '#server/boot/tftp-server.ts';
 
 const LIMIT = { timeout: 60_000 };
 let folder = '';
@@ -33,13 +34,7 @@ before(async () => {
   await symlink('../secret', join(root, 'out'));
   await symlink(folder, join(root, 'dir-out'));
   await symlink('../small', join(root, 'sub', 'in'));
-  server = await startTftpServer({
-    address: '127.0.0.1',
-    port: 0,
-    folders: [join(folder, 'missing'), root],
-    log: pino({ level: 'silent' }),
-    retryMs: 40,
-  });
+  server = await startTftpServer({ ...options([join(folder, 'missing'), root]), retryMs: 40 });
 });
 
 after(async () => {
@@ -176,9 +171,12 @@ async function download(
 }
 
 /** A server that repeats nothing by itself while a test runs: on a busy computer 40 ms go by before an acknowledgement is sent. */
-async function patientServer(): Promise<TftpServer> {
-  const folders = [join(folder, 'root')];
-  return startTftpServer({ address: '127.0.0.1', port: 0, folders, log: pino({ level: 'silent' }), retryMs: 15_000 });
+async function patientServer(change: Partial<TftpServerOptions> = {}): Promise<TftpServer> {
+  return startTftpServer({ ...options([join(folder, 'root')]), retryMs: 15_000, ...change });
+}
+
+function options(folders: readonly string[]): TftpServerOptions {
+  return { address: '127.0.0.1', port: 0, folders, log: pino({ level: 'silent' }), onLink: () => undefined };
 }
 
 /** Out of a hundred datagrams, so many are lost and so many arrive twice. The same ones in every run. */
@@ -324,6 +322,24 @@ describe('tftp server', () => {
     });
   }
 
+  it('tells once, and no machine, which link keeps a file from being served', LIMIT, async () => {
+    const told: unknown[] = [];
+    const onLink = linksToldOnce(({ link, target }, name) => told.push([name, link, target]));
+    const root = join(folder, 'root');
+    await using telling = await patientServer({ onLink });
+    for (const path of ['dir-out/secret', '\\dir-out\\secret', 'out', 'out', 'sub', 'nothing']) {
+      await using client = await new Client().open();
+      client.send(Buffer.from(`\0\x01${path}\0octet\0`), telling.port);
+
+      assert.equal((await client.receive(10_000))?.toString('latin1', 4), 'File not found\0');
+    }
+
+    assert.deepEqual(told, [
+      ['boot.linkNotServed', join(root, 'dir-out'), folder],
+      ['boot.linkNotServed', join(root, 'out'), '../secret'],
+    ]);
+  });
+
   it('follows links that stay inside, and paths with a leading slash or backslashes', LIMIT, async () => {
     for (const path of ['sub/in', '/sub/in', '\\sub\\in'])
       assert.deepEqual(await download(path), patternBytes(1000), path);
@@ -346,19 +362,14 @@ describe('tftp server', () => {
   });
 
   it('says which address it cannot listen on', async () => {
-    await assert.rejects(
-      startTftpServer({ address: '127.0.0.1', port: server.port, folders: [folder], log: pino({ level: 'silent' }) }),
-      { code: 'unavailable', message: new RegExp(`127\\.0\\.0\\.1:${server.port}`) },
-    );
+    await assert.rejects(startTftpServer({ ...options([folder]), port: server.port }), {
+      code: 'unavailable',
+      message: new RegExp(`127\\.0\\.0\\.1:${server.port}`),
+    });
   });
 
   it('stops at once, also in the middle of a transfer', LIMIT, async () => {
-    const other = await startTftpServer({
-      address: '127.0.0.1',
-      port: 0,
-      folders: [join(folder, 'root')],
-      log: pino({ level: 'silent' }),
-    });
+    const other = await startTftpServer(options([join(folder, 'root')]));
     await using client = await new Client().open();
     client.send(Buffer.from('\0\x01medium\0octet\0'), other.port);
     await client.receive(10_000);

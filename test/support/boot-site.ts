@@ -5,6 +5,7 @@ import { fastify } from 'fastify';
 import pino from 'pino';
 import { type BootRoutesOptions, bootRoutes } from '#server/boot/boot-routes.ts';
 import { ImageAdmission } from '#server/boot/image-admission.ts';
+import { linksToldOnce } from '#server/boot/link-outside.ts';
 import type { HardwareInterface } from '#server/manifests/hardware-kind.ts';
 import { openSqliteStore, type SqliteStore } from '#server/store/sqlite-store.ts';
 
@@ -58,7 +59,8 @@ export async function startBootSite(change: Partial<BootRoutesOptions> = {}): Pr
   });
   const admission = new ImageAdmission({ streams: 8, egress: 0, clock: () => NOW, log: { info: () => undefined } });
   // Everything that can be logged is, so that a secret in the log would be seen.
-  const server = fastify({ loggerInstance: pino({ level: 'trace' }, stream) });
+  const logger = pino({ level: 'trace' }, stream);
+  const server = fastify({ loggerInstance: logger });
   await server.register(
     bootRoutes({
       store: opened.store,
@@ -79,6 +81,7 @@ export async function startBootSite(change: Partial<BootRoutesOptions> = {}): Pr
       caDer: Uint8Array.of(0x30, 0x82, 0),
       bootFolders: [],
       imagesFolder: '/nonexistent',
+      onLink: linksToldOnce((facts, name) => logger.warn(facts, name)),
       ...change,
     }),
   );

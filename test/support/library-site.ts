@@ -39,6 +39,7 @@ export async function startLibrarySite(change: Partial<BootRoutesOptions> = {}):
       caDer: Uint8Array.of(),
       bootFolders: [join(folder, 'boot')],
       imagesFolder: join(folder, 'images'),
+      onLink: () => undefined,
       libraryFolderOf: (name) => library.folderOf(name),
       libraryMirrorsOf: (name) => library.mirrors.ofAny(name),
       admission: stack.use(new ImageAdmission({ streams: 8, egress: 0, clock, log: { info: () => undefined } })),
