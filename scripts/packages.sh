@@ -6,5 +6,5 @@ cd "$(dirname "$0")/.."
 installed=node_modules/.package-lock.json
 if [ -x node_modules/.bin/node ] && [ "$installed" -nt package-lock.json ]; then exit 0; fi
 echo 'installing npm packages'
-npm install --no-save --no-audit --no-fund --loglevel=error
+npm install --fetch-retries=5 --no-save --no-audit --no-fund --loglevel=error
 touch "$installed"

@@ -31,9 +31,16 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
   echo "setup: installing ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
-  # One update only; without it a fresh system knows no package at all.
-  apt-get update -q >/dev/null
-  apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
+  # Without an update a fresh system knows no package at all. Mirrors fail now and then, and a system that has just started
+  # may be at its own updates.
+  apt=(apt-get -q -o Acquire::Retries=5 -o DPkg::Lock::Timeout=600)
+  for pause in 10 30 60 60 fail; do
+    "${apt[@]}" update >/dev/null || true # What is missing, the installation says.
+    if "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null; then break; fi
+    if [ "$pause" = fail ]; then exit 1; fi
+    echo "setup: apt failed; again in $pause s" >&2
+    sleep "$pause"
+  done
 fi
 
 scripts/packages.sh
