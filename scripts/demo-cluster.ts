@@ -11,9 +11,7 @@ import {
 } from '#test/support/example-cluster.ts';
 import type { VirtualMachine } from '#test/support/lab/virtual-machine.ts';
 import { bottlerocketImage } from '#test/support/test-images.ts';
-import { startWorld, type World } from '#test/support/world.ts';
-
-const LIMIT_MS = 300_000;
+import { PATIENCE_MS, startWorld, type World } from '#test/support/world.ts';
 
 export async function demoCluster(options: { readonly showConsole: boolean }): Promise<void> {
   await using world = await startWorld({ name: 'democluster', images: [bottlerocketImage()] });
@@ -27,7 +25,7 @@ export async function demoCluster(options: { readonly showConsole: boolean }): P
   await using worker = await powerOnWhenTold(world, create, WORKER_NODE);
   if (options.showConsole) for (const vm of [controlPlane, worker]) void showConsole(vm);
   for (const vm of [controlPlane, worker]) {
-    const [line] = await vm.waitForConsole(/INSTALLED-OS-UP.*/, { timeoutMs: LIMIT_MS });
+    const [line] = await vm.waitForConsole(/INSTALLED-OS-UP.*/, { timeoutMs: PATIENCE_MS });
     say(`an installed system says: ${line.trim()}`);
   }
   await create.exited;

@@ -5,7 +5,7 @@
 import { parseArgs } from 'node:util';
 import { hardwareYaml, templateYaml, workflowYaml } from '#test/support/lab-manifests.ts';
 import { GIBIBYTE, testImage } from '#test/support/test-images.ts';
-import { startWorld, type World } from '#test/support/world.ts';
+import { PATIENCE_MS, startWorld, type World } from '#test/support/world.ts';
 import { demoCluster } from './demo-cluster.ts';
 
 const HELP = `npm run demo [-- [cluster] [OPTIONS]]
@@ -19,7 +19,6 @@ the cluster that was published for EKS Anywhere, control plane first.
   --help          this text
 `;
 
-const LIMIT_MS = 300_000;
 const machine = { name: 'node-1', mac: '52:54:00:77:00:01', address: '10.77.0.21' };
 
 const { values, positionals } = parseArgs({
@@ -67,7 +66,7 @@ async function demo(options: { firmware: 'bios' | 'uefi'; memoryMiB: number; sho
     disk,
   });
   if (options.showConsole) void showConsole(vm.console);
-  const [line] = await vm.waitForConsole(/INSTALLED-OS-UP.*/, { timeoutMs: LIMIT_MS });
+  const [line] = await vm.waitForConsole(/INSTALLED-OS-UP.*/, { timeoutMs: PATIENCE_MS });
   await watch.exited;
 
   say(`the installed system says: ${line.trim()}`);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { SshLogin } from '#test/support/lab/ssh-login.ts';
 import { debianImage, GIBIBYTE } from '#test/support/test-images.ts';
-import { startWorld } from '#test/support/world.ts';
+import { PATIENCE_MS, startWorld } from '#test/support/world.ts';
 
 const node = { name: 'metal-1', mac: '52:54:00:77:00:13', address: '10.77.0.42' };
 const HARDWARE_CSV = `hostname,mac,ip_address,netmask,gateway,nameservers,labels,disk
@@ -20,13 +20,13 @@ describe('a cluster of Debian machines', () => {
     let said = '';
     const argv = ['cluster', 'create', '--yes', '-f', cluster, '--hardware', hardware];
     const create = world.startCli(argv, (text) => (said += text));
-    await world.waitForEvent({ name: 'node.claimed', hardware: node.name }, 20_000);
+    await world.waitForEvent({ name: 'node.claimed', hardware: node.name }, PATIENCE_MS);
     const disk = await world.emptyDisk('metal-1.img', 2 * GIBIBYTE);
 
     const poweredOnAt = Date.now();
     await using vm = await world.powerOn({ firmware: 'uefi', mac: node.mac, disk, memoryMiB: 768 });
-    await world.waitForEvent({ name: 'machine.installed', hardware: node.name }, 300_000);
-    await vm.waitForConsole(/Cloud-init v.* finished/, { timeoutMs: 400_000 });
+    await world.waitForEvent({ name: 'machine.installed', hardware: node.name }, PATIENCE_MS);
+    await vm.waitForConsole(/Cloud-init v.* finished/, { timeoutMs: PATIENCE_MS });
     assert.equal(await create.exited, 0, said);
     t.diagnostic(`power-on to a ready cluster ${((Date.now() - poweredOnAt) / 1000).toFixed(1)} s`);
 

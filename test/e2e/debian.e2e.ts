@@ -5,7 +5,7 @@ import { SshLogin } from '#test/support/lab/ssh-login.ts';
 import { hardwareYaml, workflowYaml } from '#test/support/lab-manifests.ts';
 import { debianImage, GIBIBYTE } from '#test/support/test-images.ts';
 import { ubuntuTemplateYaml } from '#test/support/ubuntu-template.ts';
-import { startWorld } from '#test/support/world.ts';
+import { PATIENCE_MS, startWorld } from '#test/support/world.ts';
 
 const machine = { name: 'debian-1', mac: '52:54:00:77:00:12', address: '10.77.0.41' };
 
@@ -32,9 +32,9 @@ describe('Debian 12', () => {
 
     const poweredOnAt = Date.now();
     await using vm = await world.powerOn({ firmware: 'bios', mac: machine.mac, disk, memoryMiB: 768 });
-    await world.waitForEvent({ name: 'machine.installed' }, 300_000);
+    await world.waitForEvent({ name: 'machine.installed' }, PATIENCE_MS);
     t.diagnostic(`power-on to installed ${seconds(poweredOnAt)}`);
-    await vm.waitForConsole(/Cloud-init v.* finished/, { timeoutMs: 300_000 });
+    await vm.waitForConsole(/Cloud-init v.* finished/, { timeoutMs: PATIENCE_MS });
     t.diagnostic(`power-on to cloud-init finished ${seconds(poweredOnAt)}`);
 
     const target = `ops@${machine.address}`;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { templateYaml, workflowYaml } from '#test/support/lab-manifests.ts';
 import { GIBIBYTE, testImage } from '#test/support/test-images.ts';
-import { startWorld } from '#test/support/world.ts';
+import { PATIENCE_MS, startWorld } from '#test/support/world.ts';
 
 describe('discovery', () => {
   it('makes a Hardware with its inventory of a machine that is in no file, which a workflow then installs', async () => {
@@ -14,7 +14,7 @@ describe('discovery', () => {
     const disk = await world.emptyDisk('unknown.img', GIBIBYTE);
     await using vm = await world.powerOn({ firmware: 'bios', mac: '52:54:00:77:00:99', disk, diskKind: 'nvme' });
 
-    const enrolled = await world.waitForEvent({ name: 'machine.enrolled' }, 120_000);
+    const enrolled = await world.waitForEvent({ name: 'machine.enrolled' }, PATIENCE_MS);
 
     const name = 'machine-525400770099';
     assert.equal(enrolled.hardware, name);
@@ -34,7 +34,7 @@ describe('discovery', () => {
       'workflow.yaml': workflowYaml('install-found', 'small', name),
     });
 
-    await vm.waitForConsole(/INSTALLED-OS-UP.*hostname=machine-525400770099/, { timeoutMs: 240_000 });
+    await vm.waitForConsole(/INSTALLED-OS-UP.*hostname=machine-525400770099/, { timeoutMs: PATIENCE_MS });
     assert.equal((await world.record('hardware', name))['stage'], 'installed');
   });
 });

@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { imageFixture } from '#test/support/disk-image-fixtures.ts';
 import { workflowYaml } from '#test/support/lab-manifests.ts';
 import { GIBIBYTE } from '#test/support/test-images.ts';
-import { startWorld } from '#test/support/world.ts';
+import { PATIENCE_MS, startWorld } from '#test/support/world.ts';
 
 const MIB = 2 ** 20;
 const machine = { name: 'node-1', mac: '52:54:00:77:00:01', address: '10.77.0.21' };
@@ -70,7 +70,7 @@ const HARDWARE = {
 };
 
 describe('disks of every kind', () => {
-  it('are partitioned, formatted, written, wiped and told apart', { timeout: 600_000 }, async (t) => {
+  it('are partitioned, formatted, written, wiped and told apart', async (t) => {
     await using world = await startWorld({ name: 'disks' });
     await writeFile(join(world.imagesFolder, 'disk.qcow2'), imageFixture('zstd.qcow2'));
     await world.apply({
@@ -107,7 +107,7 @@ describe('disks of every kind', () => {
         { file: files.ide, kind: 'sata-ide', serial: 'ide-1' },
       ],
     });
-    const end = await world.waitForEvent({ name: 'workflow.failed' }, 480_000);
+    const end = await world.waitForEvent({ name: 'workflow.failed' }, PATIENCE_MS);
     const { stdout: log } = await world.cli('logs', 'disks-1');
     await vm.powerOff();
     t.diagnostic(

@@ -8,7 +8,7 @@ import { rewrittenExample } from '#test/support/example-cluster.ts';
 import { listPartitions, readFileFromDisk, statFileOnDisk } from '#test/support/lab/disk-reader.ts';
 import { hardwareYaml } from '#test/support/lab-manifests.ts';
 import { bottlerocketImage, GIBIBYTE } from '#test/support/test-images.ts';
-import { PROJECT, startWorld } from '#test/support/world.ts';
+import { PATIENCE_MS, PROJECT, startWorld } from '#test/support/world.ts';
 
 const FIXTURES = join(PROJECT, 'test/fixtures/eksa-example');
 const NAME = 'eksabmhp1-dp-n-1';
@@ -63,7 +63,7 @@ describe('the published example', () => {
     const disk = await world.emptyDisk('dp.img', GIBIBYTE);
 
     await using vm = await world.powerOn({ firmware: 'bios', mac: MAC, disk, diskKind: 'scsi' });
-    await vm.waitForConsole(/INSTALLED-OS-UP/, { timeoutMs: 240_000 });
+    await vm.waitForConsole(/INSTALLED-OS-UP/, { timeoutMs: PATIENCE_MS });
 
     const userData = `${USER_DATA}\n[settings.dns]\nname-servers = ["8.8.8.8"]\n`;
     for (const [file, content] of [
@@ -74,7 +74,7 @@ describe('the published example', () => {
       // The installed system says what it found on partition 12.
       const sum = createHash('sha256').update(content).digest('hex');
       await vm.waitForConsole(new RegExp(`${file.replaceAll('.', '\\.')}.*${content.length}.*${sum}`), {
-        timeoutMs: 20_000,
+        timeoutMs: PATIENCE_MS,
       });
     }
     await vm.powerOff();

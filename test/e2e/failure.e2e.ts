@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { hardwareYaml, templateYaml, workflowYaml } from '#test/support/lab-manifests.ts';
 import { GIBIBYTE, testImage } from '#test/support/test-images.ts';
-import { startWorld, type World } from '#test/support/world.ts';
+import { PATIENCE_MS, startWorld, type World } from '#test/support/world.ts';
 
 const machine = { name: 'node-1', mac: '52:54:00:77:00:01', address: '10.77.0.21' };
 
@@ -20,7 +20,7 @@ describe('a failing workflow', () => {
     const disk = await world.emptyDisk('node-1.img', GIBIBYTE);
     await using vm = await world.powerOn({ firmware: 'bios', mac: machine.mac, disk });
 
-    await world.waitForEvent({ name: 'workflow.failed', workflow: 'install-1' }, 180_000);
+    await world.waitForEvent({ name: 'workflow.failed', workflow: 'install-1' }, PATIENCE_MS);
 
     const failed = await world.record('workflow', 'install-1');
     const { code, message } = failed['error'] as { code: string; message: string };
@@ -35,13 +35,13 @@ describe('a failing workflow', () => {
     await vm.powerOff();
     const before = world.seen.length;
     await vm.powerOn();
-    await world.waitForEvent({ name: 'machine.enrolled' }, 120_000, before);
+    await world.waitForEvent({ name: 'machine.enrolled' }, PATIENCE_MS, before);
 
     await truncate(served, 0);
     await writeFile(served, image);
     const retried = await world.cli('workflow', 'retry', 'install-1');
     assert.equal(retried.code, 0, retried.stderr);
-    await vm.waitForConsole(/INSTALLED-OS-UP/, { timeoutMs: 240_000 });
+    await vm.waitForConsole(/INSTALLED-OS-UP/, { timeoutMs: PATIENCE_MS });
     const done = await world.record('workflow', 'install-1');
     assert.deepEqual([done['state'], done['attempt']], ['succeeded', 2]);
   });
@@ -52,7 +52,7 @@ describe('a failing workflow', () => {
     const disk = await world.emptyDisk('node-1.img', GIBIBYTE);
     await using vm = await world.powerOn({ firmware: 'bios', mac: machine.mac, disk });
 
-    await world.waitForEvent({ name: 'workflow.failed', workflow: 'install-1' }, 180_000);
+    await world.waitForEvent({ name: 'workflow.failed', workflow: 'install-1' }, PATIENCE_MS);
 
     const failed = await world.record('workflow', 'install-1');
     assert.equal((failed['error'] as { code: string }).code, 'checksum_mismatch');
@@ -70,7 +70,7 @@ describe('a failing workflow', () => {
       'workflow-2.yaml': workflowYaml('install-2', 'whole', 'node-2'),
     });
     await world.powerOn({ firmware: 'bios', mac: '52:54:00:77:00:02', disk: small }); // It ends with its world.
-    await world.waitForEvent({ name: 'workflow.failed', workflow: 'install-2' }, 180_000);
+    await world.waitForEvent({ name: 'workflow.failed', workflow: 'install-2' }, PATIENCE_MS);
     const misfit = await world.record('workflow', 'install-2');
     assert.equal((misfit['error'] as { code: string }).code, 'device_unfit');
     assert.match((misfit['error'] as { message: string }).message, /67108864/);
@@ -92,7 +92,7 @@ describe('a failing workflow', () => {
     const disk = await world.emptyDisk('node-1.img', GIBIBYTE);
     await world.powerOn({ firmware: 'bios', mac: machine.mac, disk }); // It ends with its world.
 
-    await world.waitForEvent({ name: 'workflow.failed', workflow: 'install-1' }, 180_000);
+    await world.waitForEvent({ name: 'workflow.failed', workflow: 'install-1' }, PATIENCE_MS);
 
     const failed = await world.record('workflow', 'install-1');
     const { code, message } = failed['error'] as { code: string; message: string };

@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { type BootFolder, bootFolderWith } from '#test/support/boot-folder.ts';
 import { hardwareYaml, templateYaml, workflowYaml } from '#test/support/lab-manifests.ts';
 import { GIBIBYTE, testImage } from '#test/support/test-images.ts';
-import { startWorld, type World } from '#test/support/world.ts';
+import { PATIENCE_MS, startWorld, type World } from '#test/support/world.ts';
 
 const machine = { name: 'node-1', mac: '52:54:00:77:00:01', address: '10.77.0.21' };
 const INSTALLED = /INSTALLED-OS-UP.*hostname=node-1/;
@@ -21,7 +21,7 @@ describe('in the middle of the image', () => {
     await world.killServer();
     await world.startServer();
 
-    await vm.waitForConsole(INSTALLED, { timeoutMs: 240_000 });
+    await vm.waitForConsole(INSTALLED, { timeoutMs: PATIENCE_MS });
     const workflow = await world.record('workflow', 'install-1');
     assert.deepEqual([workflow['state'], workflow['attempt']], ['succeeded', 1]);
     assert.equal((await world.record('hardware', 'node-1'))['stage'], 'installed');
@@ -38,8 +38,8 @@ describe('in the middle of the image', () => {
     const disk = await installation(world);
     await using vm = await world.powerOn({ firmware: 'bios', mac: machine.mac, disk });
 
-    await vm.waitForConsole(/agent-killer: killed/, { timeoutMs: 180_000 });
-    await vm.waitForConsole(INSTALLED, { timeoutMs: 240_000 });
+    await vm.waitForConsole(/agent-killer: killed/, { timeoutMs: PATIENCE_MS });
+    await vm.waitForConsole(INSTALLED, { timeoutMs: PATIENCE_MS });
 
     const workflow = await world.record('workflow', 'install-1');
     assert.deepEqual([workflow['state'], workflow['attempt']], ['succeeded', 2]);
@@ -55,7 +55,7 @@ describe('in the middle of the image', () => {
     await vm.powerOff();
     await vm.powerOn();
 
-    await vm.waitForConsole(INSTALLED, { timeoutMs: 240_000 });
+    await vm.waitForConsole(INSTALLED, { timeoutMs: PATIENCE_MS });
     const workflow = await world.record('workflow', 'install-1');
     assert.deepEqual([workflow['state'], workflow['attempt']], ['succeeded', 2]);
   });
@@ -79,10 +79,10 @@ async function installation(world: World): Promise<string> {
 }
 
 async function untilImageIsHalfWritten(world: World): Promise<void> {
-  await world.waitForEvent({ name: 'action.started' }, 120_000);
+  await world.waitForEvent({ name: 'action.started' }, PATIENCE_MS);
   let from = 0;
   for (;;) {
-    const progress = await world.waitForEvent({ name: 'action.progress' }, 60_000, from);
+    const progress = await world.waitForEvent({ name: 'action.progress' }, PATIENCE_MS, from);
     from = world.seen.indexOf(progress) + 1;
     const done = Number(progress.data['done']);
     const total = Number(progress.data['total']);

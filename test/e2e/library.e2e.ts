@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { copyForFourK } from '#test/support/four-k-image.ts';
 import { actionsYaml, hardwareYaml, workflowYaml } from '#test/support/lab-manifests.ts';
 import { GIBIBYTE, testImage } from '#test/support/test-images.ts';
-import { startWorld, type World } from '#test/support/world.ts';
+import { PATIENCE_MS, startWorld, type World } from '#test/support/world.ts';
 import { readPartitionTable } from '#transfer/partition-table.ts';
 
 const machine = { name: 'node-1', mac: '52:54:00:77:00:01', address: '10.77.0.21' };
@@ -14,7 +14,7 @@ const MIB = 2 ** 20;
 const ODD_BYTES = GIBIBYTE + 3 * 512;
 
 describe('an image of the library', () => {
-  it('boots from a disk of odd length and from one with blocks of 4096 bytes', { timeout: 300_000 }, async () => {
+  it('boots from a disk of odd length and from one with blocks of 4096 bytes', async () => {
     await using world = await startWorld({ name: 'library' });
     const fourKImage = join(world.folder, 'four-k.img');
     await copyForFourK(testImage('raw'), fourKImage);
@@ -45,8 +45,8 @@ describe('an image of the library', () => {
       processors: 3,
       moreDisks: [{ file: fourK, kind: 'virtio', serial: 'four-k', blockBytes: 4096 }],
     });
-    const failed = world.waitForEvent({ name: 'workflow.failed' }, 240_000).then(async ({ data }) => {
-      throw new Error(`${JSON.stringify(data)}\n${await world.story()}`);
+    const failed = world.waitForEvent({ name: 'workflow.failed' }, PATIENCE_MS).then(async ({ data }) => {
+      throw new Error(`${JSON.stringify(data)}\n${world.story()}`);
     });
     await Promise.race([vm.exited, failed]);
 
@@ -60,7 +60,7 @@ describe('an image of the library', () => {
       { name: 'four-k', firmware: 'uefi', disk: fourK, diskBlockBytes: 4096 } as const,
     ]) {
       await using installed = await world.powerOn({ ...options, mac: machine.mac });
-      await installed.waitForConsole(/INSTALLED-OS-UP.* address=10\.77\.0\.21/, { timeoutMs: 120_000 });
+      await installed.waitForConsole(/INSTALLED-OS-UP.* address=10\.77\.0\.21/, { timeoutMs: PATIENCE_MS });
     }
   });
 });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { hardwareYaml, templateYaml, workflowYaml } from '#test/support/lab-manifests.ts';
 import { GIBIBYTE, testImage } from '#test/support/test-images.ts';
-import { type SeenEvent, startWorld, type World } from '#test/support/world.ts';
+import { PATIENCE_MS, type SeenEvent, startWorld, type World } from '#test/support/world.ts';
 
 const machine = { name: 'node-1', mac: '52:54:00:77:00:01', address: '10.77.0.21' };
 
@@ -16,9 +16,10 @@ describe('a machine', () => {
 
       const poweredOnAt = Date.now();
       await using vm = await world.powerOn({ firmware, mac: machine.mac, disk });
-      await vm.waitForConsole(/INSTALLED-OS-UP.*hostname=node-1/, { timeoutMs: 240_000 });
+      await vm.waitForConsole(/INSTALLED-OS-UP.*hostname=node-1/, { timeoutMs: PATIENCE_MS });
 
       const upAt = Date.now();
+      await world.waitForEvent({ name: 'machine.installed' }, PATIENCE_MS);
       assert.deepEqual(stagesOf(world), ['discovered', 'booting', 'enrolled', 'provisioning', 'installed']);
       const workflow = await world.record('workflow', 'install-1');
       assert.equal(workflow['state'], 'succeeded');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { hardwareYaml, templateYaml, workflowYaml } from '#test/support/lab-manifests.ts';
 import { GIBIBYTE, testImage } from '#test/support/test-images.ts';
-import { startWorld } from '#test/support/world.ts';
+import { PATIENCE_MS, startWorld } from '#test/support/world.ts';
 
 const machine = { name: 'node-1', mac: '52:54:00:77:00:01', address: '10.77.0.21' };
 
@@ -23,7 +23,7 @@ describe('a machine that boots from the network first', () => {
       });
       const disk = await world.emptyDisk('node-1.img', GIBIBYTE);
       await using vm = await world.powerOn({ firmware, mac: machine.mac, disk, bootOrder: 'network' });
-      await vm.waitForConsole(/INSTALLED-OS-UP.*hostname=first-life/, { timeoutMs: 300_000 });
+      await vm.waitForConsole(/INSTALLED-OS-UP.*hostname=first-life/, { timeoutMs: PATIENCE_MS });
 
       const position = vm.console.position;
       await world.apply({
@@ -38,7 +38,7 @@ describe('a machine that boots from the network first', () => {
       assert.equal((await world.record('hardware', 'node-1'))['netboot'], true);
       await vm.reset();
 
-      await vm.waitForConsole(/INSTALLED-OS-UP.*hostname=second-life/, { timeoutMs: 300_000, from: position });
+      await vm.waitForConsole(/INSTALLED-OS-UP.*hostname=second-life/, { timeoutMs: PATIENCE_MS, from: position });
       assert.equal((await world.record('workflow', 'install-2'))['state'], 'succeeded');
       assert.equal((await world.record('workflow', 'install-1'))['state'], 'succeeded');
     });

@@ -183,7 +183,7 @@ export class Site implements AsyncDisposable {
   /** Asks until the answer is there; fails after a while with what it was instead. */
   async until<T>(ask: () => Promise<T>, isRight: (answer: T) => boolean): Promise<T> {
     let answer = await ask();
-    for (let turn = 0; turn < 600 && !isRight(answer); turn += 1) {
+    for (let turn = 0; turn < 1200 && !isRight(answer); turn += 1) {
       await delay(50);
       answer = await ask();
     }

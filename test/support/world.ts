@@ -21,6 +21,12 @@ const MAIN = join(PROJECT, 'server/main.ts');
 const API = 'http://127.0.0.1:7180';
 
 /** An event as the API shows it. */
+/**
+ * Whatever a test waits for comes within this: a guard against hanging, not a measure. Most things take a minute; on a loaded
+ * computer with emulated machines they take several.
+ */
+export const PATIENCE_MS = 600_000;
+
 export interface SeenEvent {
   readonly id: number;
   readonly at: string;

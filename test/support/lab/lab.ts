@@ -44,6 +44,8 @@ export interface ExecOptions {
 
 const GRACE_MS = 5000;
 
+/** A guard against hanging: it takes some milliseconds, and on a busy computer seconds. */
+const ROUTER_START_MS = 60_000;
 /** A program inside the lab. Disposing ends it: TERM, then KILL after five seconds. */
 export class LabProcess implements AsyncDisposable {
   readonly child: ChildProcess;
@@ -164,8 +166,8 @@ async function startRouter(lab: Lab): Promise<void> {
   const ended = router.exited.then((code) => {
     throw new Error(`the lab's router ended with ${code}: ${output.trim()}`);
   });
-  // It has started once it has said which version it is; without a word within 5 s something is wrong.
-  const said = once(router.child.stderr ?? router.child, 'data', { signal: AbortSignal.timeout(GRACE_MS) });
+  // It has started once it has said which version it is; without a word for long something is wrong.
+  const said = once(router.child.stderr ?? router.child, 'data', { signal: AbortSignal.timeout(ROUTER_START_MS) });
   await Promise.race([said, ended]);
   ended.catch(() => {}); // Later it ends because the lab does.
 }

@@ -9,6 +9,8 @@ import { runProgram } from '#images/packages/run-program.ts';
 export const SITE = { bridge: 'br0', address: '10.77.0.1', prefix: 24, address6: 'fd77::1', prefix6: 64 } as const;
 
 const PREFIX = 'tinsmith';
+/** A guard against hanging: the kernel takes a second at most, when it is not busy. */
+const CARRIER_MS = 60_000;
 
 /** Names are unique per process, so that two suites can run; a name says which process owns the namespace. */
 export function namespaceName(name: string): string {
@@ -55,9 +57,10 @@ export async function inNamespace(namespace: string, argv: readonly string[]): P
 
 /** Waits until the bridge has seen that its anchor lives, a moment after it came up. */
 async function waitForCarrier(namespace: string): Promise<void> {
-  const deadline = AbortSignal.timeout(5000);
+  const deadline = AbortSignal.timeout(CARRIER_MS);
   while (!(await runProgram(['ip', '-n', namespace, 'link', 'show', SITE.bridge])).includes('LOWER_UP')) {
-    if (deadline.aborted) throw new Error(`the lab's bridge in ${namespace} got no carrier within 5 s`);
+    if (deadline.aborted)
+      throw new Error(`the lab's bridge in ${namespace} got no carrier within ${CARRIER_MS / 1000} s`);
     await sleep(20);
   }
 }

@@ -24,7 +24,7 @@ export class QmpClient implements AsyncDisposable {
   }
 
   /** Waits for QEMU to make its socket, then negotiates. */
-  static async connect(path: string, timeoutMs = 10_000): Promise<QmpClient> {
+  static async connect(path: string, timeoutMs = 60_000): Promise<QmpClient> {
     const deadline = AbortSignal.timeout(timeoutMs);
     for (;;) {
       const socket = createConnection(path);

@@ -44,7 +44,7 @@ export class SshLogin {
       BatchMode: 'yes',
       StrictHostKeyChecking: 'accept-new',
       UserKnownHostsFile: join(this.#lab.directory, 'known_hosts'),
-      ConnectTimeout: '20',
+      ConnectTimeout: '120',
       LogLevel: 'ERROR',
     };
     const flags = Object.entries(options).flatMap(([key, value]) => ['-o', `${key}=${value}`]);
