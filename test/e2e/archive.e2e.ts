@@ -6,7 +6,7 @@ import { basename } from 'node:path';
 import { describe, it } from 'node:test';
 import { actionsYaml, hardwareYaml, workflowYaml } from '#test/support/lab-manifests.ts';
 import { GIBIBYTE, testArchive } from '#test/support/test-images.ts';
-import { startWorld, type World } from '#test/support/world.ts';
+import { PATIENCE_MS, startWorld, type World } from '#test/support/world.ts';
 
 const machine = { name: 'node-1', mac: '52:54:00:77:00:01', address: '10.77.0.21' };
 const ROOT = '/dev/vda3';
@@ -42,14 +42,14 @@ describe('a system from an archive, with its own GRUB', () => {
       const disk = await world.emptyDisk('node-1.img', GIBIBYTE);
 
       await using vm = await world.powerOn({ firmware, mac: machine.mac, disk, memoryMiB: 768 });
-      const firstLogin = vm.waitForConsole(/^archive-node login:/, { timeoutMs: 240_000 });
+      const firstLogin = vm.waitForConsole(/archive-node login:/, { timeoutMs: PATIENCE_MS });
       await Promise.race([firstLogin, failure(world)]);
       const [installed, seen] = [vm.console.position, world.seen.length];
       await vm.powerOff();
       await vm.powerOn();
-      // Not the prompt that is still on the screen.
-      await vm.waitForConsole(/Linux version/, { timeoutMs: 120_000, from: installed });
-      await vm.waitForConsole(/^archive-node login:/, { timeoutMs: 120_000, from: vm.console.position });
+      await vm.waitForConsole(/Linux version/, { timeoutMs: PATIENCE_MS, from: installed });
+      // Not the prompt that is still on the screen, in the line that was not ended then.
+      await vm.waitForConsole(/archive-node login:/, { timeoutMs: PATIENCE_MS, from: installed + 1 });
 
       const booted = vm.console.lines.slice(installed);
       assert.match(
@@ -68,8 +68,8 @@ describe('a system from an archive, with its own GRUB', () => {
 
 /** Rejects as soon as the workflow cannot succeed any more, with the server's sentence. */
 async function failure(world: World): Promise<never> {
-  const event = await world.waitForEvent({ name: 'workflow.failed' }, 240_000);
-  throw new Error(`${JSON.stringify(event.data)}\n${await world.story()}`);
+  const event = await world.waitForEvent({ name: 'workflow.failed' }, PATIENCE_MS);
+  throw new Error(`${JSON.stringify(event.data)}\n${world.story()}`);
 }
 
 async function template(url: string): Promise<string> {

@@ -6,7 +6,7 @@ import { basename } from 'node:path';
 import { describe, it } from 'node:test';
 import { actionsYaml, hardwareYaml, type LabAction, workflowYaml } from '#test/support/lab-manifests.ts';
 import { GIBIBYTE, testArchive } from '#test/support/test-images.ts';
-import { startWorld } from '#test/support/world.ts';
+import { PATIENCE_MS, startWorld } from '#test/support/world.ts';
 
 const machine = { name: 'node-1', mac: '52:54:00:77:00:01', address: '10.77.0.21' };
 const CONFIG = `DEFAULT linux
@@ -55,10 +55,10 @@ describe('SYSLINUX', () => {
       const disk = await world.emptyDisk('node-1.img', GIBIBYTE);
 
       await using vm = await world.powerOn({ firmware: 'bios', mac: machine.mac, disk, memoryMiB: 768 });
-      const failed = world.waitForEvent({ name: 'workflow.failed' }, 240_000).then(async ({ data }) => {
-        throw new Error(`${JSON.stringify(data)}\n${await world.story()}`);
+      const failed = world.waitForEvent({ name: 'workflow.failed' }, PATIENCE_MS).then(async ({ data }) => {
+        throw new Error(`${JSON.stringify(data)}\n${world.story()}`);
       });
-      await Promise.race([vm.waitForConsole(/^archive-node login:/, { timeoutMs: 240_000 }), failed]);
+      await Promise.race([vm.waitForConsole(/archive-node login:/, { timeoutMs: PATIENCE_MS }), failed]);
 
       const line = vm.console.lines.findLast((said) => said.includes('Command line:'));
       assert.match(line ?? '', /BOOT_IMAGE=\/vmlinuz root=LABEL=ROOT ro console=ttyS0,115200 initrd=\/initrd\.img/);
