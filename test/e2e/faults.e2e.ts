@@ -10,10 +10,12 @@ import { PATIENCE_MS, startWorld, type World } from '#test/support/world.ts';
 
 const machine = { name: 'node-1', mac: '52:54:00:77:00:01', address: '10.77.0.21' };
 const INSTALLED = /INSTALLED-OS-UP.*hostname=node-1/;
+/** A raw image and this: some twelve seconds to the disk, so that there is a middle however late a busy test hears of it. */
+const SLOWLY = { 'http-egress': '20MB' };
 
 describe('in the middle of the image', () => {
   it('the server is killed and started again: the same attempt goes on to the installed system', async () => {
-    await using world = await startWorld({ name: 'serverkill' });
+    await using world = await startWorld({ name: 'serverkill', settings: SLOWLY });
     const disk = await installation(world);
     await using vm = await world.powerOn({ firmware: 'bios', mac: machine.mac, disk });
     await untilImageIsHalfWritten(world);
@@ -34,7 +36,7 @@ describe('in the middle of the image', () => {
       await mkdir(join(folder, 'usr/sbin'), { recursive: true });
       await writeFile(join(folder, 'usr/sbin/tinsmith-disk-links'), AGENT_KILLER, { mode: 0o755 });
     });
-    await using world = await startWorld({ name: 'agentkill', bootFolder: boot.path });
+    await using world = await startWorld({ name: 'agentkill', settings: SLOWLY, bootFolder: boot.path });
     const disk = await installation(world);
     await using vm = await world.powerOn({ firmware: 'bios', mac: machine.mac, disk });
 
@@ -47,7 +49,7 @@ describe('in the middle of the image', () => {
   });
 
   it('the machine loses power: its next boot starts the next attempt', async () => {
-    await using world = await startWorld({ name: 'powercut' });
+    await using world = await startWorld({ name: 'powercut', settings: SLOWLY });
     const disk = await installation(world);
     await using vm = await world.powerOn({ firmware: 'bios', mac: machine.mac, disk });
     await untilImageIsHalfWritten(world);
@@ -67,7 +69,7 @@ until [ "$(awk -v d=$disk '$3 == d { print $10 }' /proc/diskstats)" -gt 65536 ] 
 killall -9 tinsmith-agent && echo 'agent-killer: killed'
 `;
 
-/** A raw image: the longest way to the disk, so that there is a middle. Returns the machine's disk. */
+/** Returns the machine's disk. */
 async function installation(world: World): Promise<string> {
   const imageUrl = await world.addImage(testImage('raw'));
   await world.apply({
