@@ -7,8 +7,8 @@
  *   await world.waitForEvent({ name: 'machine.installed', hardware: 'node-1' }, 120_000);
  */
 import assert from 'node:assert/strict';
-import { createWriteStream, existsSync, type WriteStream } from 'node:fs';
-import { copyFile, link, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { createWriteStream, existsSync, rmSync, type WriteStream } from 'node:fs';
+import { copyFile, link, mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { type Lab, type LabProcess, startLab } from './lab/lab.ts';
@@ -86,6 +86,7 @@ export class World implements AsyncDisposable {
   #server: LabProcess | undefined;
   #changed = Promise.withResolvers<void>();
 
+  #said = '';
   constructor(lab: Lab, folder: string, options: WorldOptions) {
     this.lab = lab;
     this.folder = folder;
@@ -114,6 +115,11 @@ export class World implements AsyncDisposable {
   async startServer(): Promise<void> {
     assert.equal(this.#server, undefined);
     const settings = {
+  /** What its servers have logged so far. */
+  get said(): string {
+    return this.#said;
+  }
+
       'data-dir': this.dataFolder,
       'boot-dir': this.#options.bootFolder ?? join(BUILD, 'initramfs'),
       interface: this.lab.bridge,
@@ -122,18 +128,18 @@ export class World implements AsyncDisposable {
       ...this.#options.settings,
     };
     const flags = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
-    let said = '';
+    const from = this.#said.length;
     const ready = Promise.withResolvers<void>();
     const onOutput = (text: string): void => {
-      said += text;
+      this.#said += text;
       this.#serverLog.write(text);
-      if (said.includes('server.started')) ready.resolve();
+      if (this.#said.includes('server.started', from)) ready.resolve();
     };
     const isFirst = !existsSync(this.tokenFile);
     const server = this.lab.exec([process.execPath, MAIN, 'serve', ...flags], { onOutput });
     this.#server = server;
     const ended = server.exited.then((code) => {
-      throw new Error(`the server ended with ${code} before it was ready: ${said}`);
+      throw new Error(`the server ended with ${code} before it was ready: ${this.#said.slice(from)}`);
     });
     await Promise.race([ready.promise, ended]);
     ended.catch(() => {}); // Later it ends because a test or the world ends it.
@@ -222,12 +228,11 @@ export class World implements AsyncDisposable {
   }
 
   /** What happened, for a failed test: events and the end of the server's log. Logs stay in build/e2e/NAME until the next run. */
-  async story(): Promise<string> {
+  story(): string {
     const events = this.seen
       .filter((event) => event.name !== 'action.progress')
       .map((event) => `${event.at} ${event.name} ${event.hardware ?? ''} ${JSON.stringify(event.data)}`);
-    const log = await readFile(join(this.lab.logDirectory, 'server.log'), 'utf8').catch(() => '(no server log)');
-    return ['--- events', ...events.slice(-60), '--- server log', ...log.split('\n').slice(-60)].join('\n');
+    return ['--- events', ...events.slice(-60), '--- server log', ...this.#said.split('\n').slice(-60)].join('\n');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
