@@ -123,7 +123,7 @@ class Place {
 
     const isCut = fault.startsWith('power cut');
     const moment = isCut ? await this.#cut(vm, disk, site, signal) : await this.#fail(site);
-    const isWritten = this.#isImageWritten(site);
+    const isWritten = await this.#wasImageWritten(site);
     const left = await readFile(site.file);
     const state = this.#contents.judge(left);
     // From the moment that the image is whole, later actions write to its file systems.
@@ -184,8 +184,6 @@ class Place {
     await sleep(laterMs, undefined, { signal });
     await vm.powerOff();
     await disk.powerCut(() => this.#random.fraction());
-    // What the machine said last may still be on its way to us.
-    await sleep(500);
     return `cut after ${disk.writtenBytes} bytes and ${laterMs} ms`;
   }
 
@@ -202,6 +200,15 @@ class Place {
     assert.equal(code, 0, stderr);
   }
 
+  /** As the server knows it, when the machine is off: what it said last may still be on its way to us. */
+  async #wasImageWritten({ workflow }: Site): Promise<boolean> {
+    const { stdout, code, stderr } = await this.#world.cli('describe', 'workflow', workflow, '-o', 'json');
+    assert.equal(code, 0, stderr);
+    const { events }: { readonly events: readonly { readonly name: string }[] } = JSON.parse(stdout);
+    return events.filter(({ name }) => name === 'action.started').length > 1;
+  }
+
+  /** As far as we have heard. */
   #isImageWritten({ from, workflow }: Site): boolean {
     const ofIt = this.#world.seen.slice(from).filter((event) => event.workflow === workflow);
     return ofIt.filter(({ name }) => name === 'action.started').length > 1;
