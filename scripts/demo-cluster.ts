@@ -46,13 +46,18 @@ function watchCreate(world: World, files: readonly string[]) {
   });
   return {
     exited: command.exited,
+    /** Resolves once the command said `text`; fails if it ends before. */
     async said(text: string): Promise<void> {
-      const { promise, resolve } = Promise.withResolvers<void>();
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
       const look = (): void => {
         if (output.includes(text)) resolve();
       };
       waiting.add(look);
       look();
+      command.exited.then(
+        (code) => reject(new Error(`the command ended with ${code} before it said "${text}"`)),
+        reject,
+      );
       await promise;
       waiting.delete(look);
     },

@@ -18,8 +18,13 @@ async function follow(): Promise<void> {
   const headers = { authorization: `Bearer ${readFileSync(tokenFile, 'utf8').trim()}` };
   const response = await fetch(`${url}/api/v1/events/stream?after=${after}`, { headers });
   if (!response.ok || response.body === null) return;
+  let [id, data] = [after, ''];
   for await (const line of createInterface({ input: Readable.fromWeb(response.body) })) {
-    if (line.startsWith('id:')) after = Number(line.slice(3));
-    if (line.startsWith('data:')) process.stdout.write(`${line.slice(5).trim()}\n`);
+    if (line.startsWith('id:')) id = Number(line.slice(3));
+    if (line.startsWith('data:')) data = line.slice(5).trim();
+    if (line !== '' || data === '') continue;
+    // An event ends with an empty line: one that a server sent in part before it was killed is asked for again.
+    process.stdout.write(`${data}\n`);
+    [after, data] = [id, ''];
   }
 }
