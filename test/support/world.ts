@@ -11,6 +11,7 @@ import { createWriteStream, existsSync, rmSync, type WriteStream } from 'node:fs
 import { copyFile, link, mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
+import { cleanAtExit } from './lab/clean-at-exit.ts';
 import { type Lab, type LabProcess, startLab } from './lab/lab.ts';
 import type { VmOptions } from './lab/qemu-arguments.ts';
 import type { VirtualMachine } from './lab/virtual-machine.ts';
@@ -20,13 +21,13 @@ const BUILD = join(PROJECT, 'build');
 const MAIN = join(PROJECT, 'server/main.ts');
 const API = 'http://127.0.0.1:7180';
 
-/** An event as the API shows it. */
 /**
  * Whatever a test waits for comes within this: a guard against hanging, not a measure. Most things take a minute; on a loaded
  * computer with emulated machines they take several.
  */
 export const PATIENCE_MS = 600_000;
 
+/** An event as the API shows it. */
 export interface SeenEvent {
   readonly id: number;
   readonly at: string;
@@ -63,6 +64,8 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     await rm(folder, { recursive: true, force: true });
     throw error;
   });
+  // A test that runs out of time, or is ended by a signal, disposes of nothing; its disks are large.
+  lab.onEnd(cleanAtExit(() => rmSync(folder, { recursive: true, force: true })));
   const world = new World(lab, folder, options);
   try {
     await world.prepare();
@@ -83,10 +86,10 @@ export class World implements AsyncDisposable {
   readonly seen: SeenEvent[] = [];
   readonly #options: WorldOptions;
   readonly #serverLog: WriteStream;
+  #said = '';
   #server: LabProcess | undefined;
   #changed = Promise.withResolvers<void>();
 
-  #said = '';
   constructor(lab: Lab, folder: string, options: WorldOptions) {
     this.lab = lab;
     this.folder = folder;
@@ -112,14 +115,14 @@ export class World implements AsyncDisposable {
     return join(this.dataFolder, 'admin.token');
   }
 
-  async startServer(): Promise<void> {
-    assert.equal(this.#server, undefined);
-    const settings = {
   /** What its servers have logged so far. */
   get said(): string {
     return this.#said;
   }
 
+  async startServer(): Promise<void> {
+    assert.equal(this.#server, undefined);
+    const settings = {
       'data-dir': this.dataFolder,
       'boot-dir': this.#options.bootFolder ?? join(BUILD, 'initramfs'),
       interface: this.lab.bridge,
@@ -209,7 +212,7 @@ export class World implements AsyncDisposable {
       try {
         await Promise.race([this.#changed.promise, late]);
       } catch {
-        throw new Error(`no event ${JSON.stringify(wanted)} within ${timeoutMs} ms\n${await this.story()}`);
+        throw new Error(`no event ${JSON.stringify(wanted)} within ${timeoutMs} ms\n${this.story()}`);
       }
     }
   }
@@ -238,7 +241,6 @@ export class World implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.lab[Symbol.asyncDispose]();
     this.#serverLog.end();
-    await rm(this.folder, { recursive: true, force: true });
   }
 
   #tailEvents(): void {

@@ -13,6 +13,7 @@ import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { cleanAtExit } from './clean-at-exit.ts';
 import {
   addTap,
   createNamespace,
@@ -43,9 +44,9 @@ export interface ExecOptions {
 }
 
 const GRACE_MS = 5000;
-
 /** A guard against hanging: it takes some milliseconds, and on a busy computer seconds. */
 const ROUTER_START_MS = 60_000;
+
 /** A program inside the lab. Disposing ends it: TERM, then KILL after five seconds. */
 export class LabProcess implements AsyncDisposable {
   readonly child: ChildProcess;
@@ -170,21 +171,4 @@ async function startRouter(lab: Lab): Promise<void> {
   const said = once(router.child.stderr ?? router.child, 'data', { signal: AbortSignal.timeout(ROUTER_START_MS) });
   await Promise.race([said, ended]);
   ended.catch(() => {}); // Later it ends because the lab does.
-}
-
-/**
- * Makes sure that `clean` runs exactly once: when the returned function is called, or before the process ends.
- * `clean` must be synchronous.
- */
-function cleanAtExit(clean: () => void): () => void {
-  const onSignal = (signal: NodeJS.Signals): void => {
-    finish();
-    process.kill(process.pid, signal);
-  };
-  const finish = (): void => {
-    process.off('exit', finish).off('SIGINT', onSignal).off('SIGTERM', onSignal);
-    clean();
-  };
-  process.on('exit', finish).on('SIGINT', onSignal).on('SIGTERM', onSignal);
-  return finish;
 }

@@ -91,12 +91,15 @@ export function removeNamespace(namespace: string): void {
   spawnSync('ip', ['netns', 'del', namespace]);
 }
 
-/** Removes what an earlier run of the same name left when it was killed: its process is gone, its namespace is not. */
+/**
+ * Removes what an earlier run of the same name left when it was killed: its process is gone, its namespace is not. In a container that
+ * was started again, its number may be ours now.
+ */
 export async function removeStaleNamespaces(name: string): Promise<void> {
   const listed = await runProgram(['ip', 'netns', 'list']);
   for (const [, namespace = '', pid = ''] of listed.matchAll(/^(tinsmith-\S+-(\d+))/gm)) {
     const isOfName = namespace === `${PREFIX}-${name}-${pid}`;
-    if (isOfName && !existsSync(`/proc/${pid}`)) removeNamespace(namespace);
+    if (isOfName && (Number(pid) === process.pid || !existsSync(`/proc/${pid}`))) removeNamespace(namespace);
   }
 }
 
