@@ -27,7 +27,11 @@ export function recognizeFileSystem(start: Buffer): FileSystemName | undefined {
 /** Name, offset and bytes of the mark. Containers come first: what is inside must not be taken for the whole. */
 const SIGNATURES: readonly (readonly [FileSystemName, number, string])[] = [
   ['crypto_LUKS', 0, 'LUKS\xba\xbe'],
+  // LVM's label is in one of four sectors; pvcreate takes the second one.
+  ['LVM2_member', 24, 'LVM2 001'],
   ['LVM2_member', 512 + 24, 'LVM2 001'],
+  ['LVM2_member', 1024 + 24, 'LVM2 001'],
+  ['LVM2_member', 1536 + 24, 'LVM2 001'],
   ['linux_raid_member', 4096, '\xfc\x4e\x2b\xa9'],
   ['linux_raid_member', 0, '\xfc\x4e\x2b\xa9'],
   ['xfs', 0, 'XFSB'],

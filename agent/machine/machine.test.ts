@@ -107,6 +107,9 @@ describe('recognizing a file system', () => {
     assert.equal(recognizeFileSystem(sample(0, 'XFSB')), 'xfs');
     assert.equal(recognizeFileSystem(sample(65_600, '_BHRfS_M')), 'btrfs');
     assert.equal(recognizeFileSystem(sample(4086, 'SWAPSPACE2')), 'swap');
+    for (const sector of [0, 1, 2, 3]) {
+      assert.equal(recognizeFileSystem(sample(512 * sector + 24, 'LVM2 001')), 'LVM2_member');
+    }
     const luks = sample(0, 'LUKS\xba\xbe');
     luks.write('\x53\xef', 1024 + 56, 'latin1');
     assert.equal(recognizeFileSystem(luks), 'crypto_LUKS');
