@@ -32,6 +32,7 @@ import { type FacingInterface, facingInterface } from './facing-interface.ts';
 import type { Neighbours } from './installed/calling-machine.ts';
 import { metadataRoutes } from './installed/metadata-routes.ts';
 import { neighbourMac, readNeighbourTable } from './installed/neighbour-table.ts';
+import { nearestImage } from './library/image-use.ts';
 import { type Images, openImages } from './library/open-images.ts';
 import { makeFolder } from './make-folder.ts';
 import { type ActionImages, readActionImages } from './manifests/action-images.ts';
@@ -329,6 +330,7 @@ async function startBoot(parts: Parts, stack: AsyncDisposableStack): Promise<num
       onLink,
       admission: parts.admission,
       libraryFolderOf: (name) => parts.images.library.folderOf(name),
+      libraryNearestTo: (name) => nearestImage(name, parts.images.library),
       libraryMirrorsOf: async (name) => [
         ...new Set([...(await parts.images.library.mirrors.ofAny(name)), ...siteMirrors]),
       ],

@@ -34,6 +34,8 @@ export interface DownloadOptions {
   readonly fixes?: DownloadFixes;
   readonly timing?: DownloadTiming;
   readonly access?: DownloadAccess;
+  /** What a 404 says, in words that may be shown. Reads or destroys the response, and must not throw. */
+  readonly missing?: (response: HttpResponse) => Promise<string | undefined>;
 }
 
 /** What whoever wants the file can do. */
@@ -188,6 +190,7 @@ export class Download implements AsyncIterable<Uint8Array> {
     });
     this.answerMs = Math.min(this.answerMs, performance.now() - askedAt);
     try {
+      if (response.status === 404) throw await this.#missing(response);
       if (this.bytes === 0) this.#acceptFirst(response);
       else if (response.status === 206) this.#acceptRest(response);
       else if (response.status === 416) this.#acceptEnd(response);
@@ -205,6 +208,11 @@ export class Download implements AsyncIterable<Uint8Array> {
     // Not the distance made us wait; and whoever has a turn does not give it back.
     this.answerMs = 0;
     this.#turns.tell(this.#url.host, turn);
+  }
+
+  async #missing(response: HttpResponse): Promise<FinalDownloadError> {
+    const said = await this.#options.missing?.(response);
+    return finalFailure(this.#url, `the server answered 404${said === undefined ? '' : `: ${said}`}`);
   }
 
   #acceptFirst(response: HttpResponse): void {

@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
 import { ERROR_CODES, TinsmithError } from '#proto/errors.ts';
 import { formatMirrorList } from '#proto/mirror-list.ts';
+import { formatMissingImage } from '#proto/missing-image.ts';
 import type { HardwareInterface } from '../manifests/hardware-kind.ts';
 import { mintBootToken } from '../store/boot-token.ts';
 import { type PoolLease, poolLeaseOfMac } from '../store/pool-lease.ts';
@@ -33,6 +34,8 @@ export interface BootRoutesOptions {
   readonly onLink: LinkListener;
   /** Folder of a library image by its name or digest; served at /library/. */
   readonly libraryFolderOf: (nameOrDigest: string) => Promise<string | undefined>;
+  /** Name of the image that may be meant by one that there is none of. */
+  readonly libraryNearestTo: (name: string) => Promise<string | undefined>;
   /** Where else its frames are, best first. */
   readonly libraryMirrorsOf: (nameOrDigest: string) => Promise<readonly string[]>;
   /** Whose turn it is to fetch images. Boot files, scripts and indexes need none. */
@@ -106,7 +109,7 @@ function serveLibrary(
   options: BootRoutesOptions,
   from: Pick<FileToSend, 'onLink' | 'signal'>,
 ): void {
-  const { libraryFolderOf, libraryMirrorsOf, admission, holdMs } = options;
+  const { libraryFolderOf, libraryNearestTo, libraryMirrorsOf, admission, holdMs } = options;
   server.get<{ Params: { image: string } }>('/library/:image/mirrors.json', async (request, reply) => {
     const { image } = request.params;
     if ((await libraryFolderOf(image)) === undefined)
@@ -124,7 +127,8 @@ function serveLibrary(
         ? await sendImage(request, reply, { ...toSend, admission, ...(holdMs && { holdMs }) })
         : (await sendFile(request, reply, toSend)) === 'sent';
     if (isSent) return reply;
-    throw new TinsmithError('not_found', `the library has no ${image}/${file}`);
+    const nearest = folder === undefined ? await libraryNearestTo(image) : undefined;
+    throw new TinsmithError('not_found', formatMissingImage({ image, file, nearest }));
   });
 }
 

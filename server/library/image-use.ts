@@ -63,6 +63,12 @@ export async function missingImages(names: Iterable<string>, library: ImageLibra
   return asked.flat();
 }
 
+/** Name of the image of the library that may be meant by a name that it has not. */
+export async function nearestImage(name: string, library: ImageLibrary): Promise<string | undefined> {
+  const known = (await library.list()).map((image) => image.name);
+  return nearestKnown(name, known);
+}
+
 /** For those of the names that may be misspelt: what the library has instead. */
 export async function nearestImages(
   missing: readonly string[],

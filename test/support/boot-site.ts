@@ -69,6 +69,7 @@ export async function startBootSite(change: Partial<BootRoutesOptions> = {}): Pr
       dhcpMode: 'reservation',
       discovery: false,
       libraryFolderOf: async () => undefined,
+      libraryNearestTo: async () => undefined,
       libraryMirrorsOf: async () => [],
       admission,
       environment: {

@@ -7,6 +7,7 @@ import { fastify } from 'fastify';
 import { type BootRoutesOptions, bootRoutes } from '#server/boot/boot-routes.ts';
 import { ImageAdmission } from '#server/boot/image-admission.ts';
 import { type ImageLibrary, openImageLibrary } from '#server/library/image-library.ts';
+import { nearestImage } from '#server/library/image-use.ts';
 import { openSqliteStore } from '#server/store/sqlite-store.ts';
 
 const clock = (): Date => new Date();
@@ -41,6 +42,7 @@ export async function startLibrarySite(change: Partial<BootRoutesOptions> = {}):
       imagesFolder: join(folder, 'images'),
       onLink: () => undefined,
       libraryFolderOf: (name) => library.folderOf(name),
+      libraryNearestTo: (name) => nearestImage(name, library),
       libraryMirrorsOf: (name) => library.mirrors.ofAny(name),
       admission: stack.use(new ImageAdmission({ streams: 8, egress: 0, clock, log: { info: () => undefined } })),
       ...change,

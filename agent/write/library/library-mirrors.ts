@@ -5,7 +5,7 @@ import { type LibraryFrame, type LibraryIndex, parseLibraryIndex } from '#proto/
 import { LONGEST_MIRROR_LIST, parseMirrorList } from '#proto/mirror-list.ts';
 import { shownUrl } from '#proto/url-secrets.ts';
 import { BodyWatch } from '#transfer/body-watch.ts';
-import { Download, type DownloadTiming, TIMING } from '#transfer/download.ts';
+import { Download, type DownloadOptions, type DownloadTiming, TIMING } from '#transfer/download.ts';
 import { passingFailure } from '#transfer/download-errors.ts';
 import { httpGet } from '#transfer/http-request.ts';
 import type { HttpResponse } from '#transfer/http-response.ts';
@@ -13,6 +13,7 @@ import { pause } from '#transfer/pause.ts';
 import { AGENT_NAME, type TurnInLine, TurnLog, turnInLine, turnText } from '#transfer/turn-in-line.ts';
 import { requireSum } from '../require-sum.ts';
 import { MirrorChoice } from './mirror-choice.ts';
+import { missingImageAnswer } from './missing-image-answer.ts';
 import type { PeerDirectory } from './peers/peer-directory.ts';
 import type { ExchangeTiming } from './peers/peer-exchange.ts';
 
@@ -88,8 +89,11 @@ export async function fetchIndex(request: LibraryRequest, events: FetchEvents): 
 
 /** The signed document. It is fetched in two requests, and the name may get another image between them: then both are asked again. */
 async function fetchDocument(mirror: URL, request: LibraryRequest, events: FetchEvents): Promise<Buffer> {
+  const how = { signal: events.signal, withinMs: (request.timing ?? TIMING).answerMs };
+  const missing: DownloadOptions['missing'] = (response) => missingImageAnswer(response, request.image, how);
   for (let tries = 1; ; tries++) {
-    const document = await fetchSmall(new URL('index.json', mirror), LONGEST_INDEX, request, events);
+    const index = new URL('index.json', mirror);
+    const document = await fetchSmall(index, LONGEST_INDEX, request, { ...events, missing });
     const signature = await fetchSmall(new URL('index.sig', mirror), 1024, request, events);
     const bytes = Buffer.from(signature.toString('latin1').trim(), 'base64');
     if (bytes.length === SIGNATURE_BYTES && verify(null, document, request.publicKey, bytes)) return document;
@@ -113,7 +117,12 @@ async function listedMirrors(mirror: URL, request: LibraryRequest, events: Fetch
   }
 }
 
-async function fetchSmall(url: URL, limit: number, request: LibraryRequest, events: FetchEvents): Promise<Buffer> {
+async function fetchSmall(
+  url: URL,
+  limit: number,
+  request: LibraryRequest,
+  events: FetchEvents & Pick<DownloadOptions, 'missing'>,
+): Promise<Buffer> {
   const { proxy, retryForMs, timing = TIMING } = request;
   const download = new Download({ url: url.href, proxy, retryForMs, timing, ...events, hasChecksum: true });
   const pieces: Buffer[] = [];
