@@ -116,12 +116,12 @@ export const imageRoutes = [
   defineRoute({
     method: 'DELETE',
     path: '/image-jobs/:id',
-    summary: 'Cancels an import or a verification; nothing of the import stays.',
+    summary: 'Cancels an import, also one that waits for its turn, or a verification; nothing of the import stays.',
     params: jobParamsSchema,
     response: imageJobSchema,
     // Twice is harmless: it ends once.
     async handle({ params }, { images }) {
-      return jobView(known(images.jobs.cancel(params.id)));
+      return jobView(known(images.jobs.cancel(params.id) ?? images.firstUse?.cancelWaiting(params.id)));
     },
   }),
 ];

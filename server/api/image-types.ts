@@ -56,6 +56,7 @@ export const imageJobSchema = Type.Object({
 export type ImageJobView = View<typeof imageJobSchema>;
 
 const waitingImportSchema = Type.Object({
+  id: Type.String({ description: 'By which it is cancelled; that of its job once its turn has come' }),
   name: Type.String({ description: 'Of the image that it will make' }),
   source: Type.String({ description: 'URL without passwords' }),
   since: date,

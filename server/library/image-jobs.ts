@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { TinsmithError } from '#proto/errors.ts';
 import type { ForUrl } from './for-url.ts';
 import type { LibraryImage } from './image-library.ts';
@@ -37,9 +38,11 @@ export interface ImageJob {
 export interface ImageJobs extends AsyncDisposable {
   /**
    * Starts an import. The same order while it runs gives the job that runs; another one for its name, or under another name for a URL
-   * that an operator says a running one is for, is a `conflict`.
+   * that an operator says a running one is for, is a `conflict`. `id`: of the job that is started; default: its own.
    */
-  add(order: ImageOrder): ImageJob;
+  add(order: ImageOrder, id?: string): ImageJob;
+  /** Notes an import that was cancelled before it began: nothing of it was asked for, and it is told about as any other. */
+  addCancelled(what: Pick<ImageJob, 'id' | 'name' | 'forUrl'>): ImageJob;
   /** Throws `not_found`. */
   verify(name: string): Promise<ImageJob>;
   job(id: string): ImageJob | undefined;
@@ -67,8 +70,8 @@ export function imageJobs(options: ImageJobsOptions): ImageJobs {
   const jobs = new Map<string, RunningJob>();
   const orders = new Map<string, StartedOrder>();
 
-  function start(what: Pick<ImageJob, 'kind' | 'name' | 'forUrl'>, work: JobWork): RunningJob {
-    const job = new RunningJob({ id: randomUUID(), ...what, state: 'running', done: 0, startedAt: clock() });
+  function start(what: Pick<ImageJob, 'id' | 'kind' | 'name' | 'forUrl'>, work: JobWork): RunningJob {
+    const job = new RunningJob({ ...what, state: 'running', done: 0, startedAt: clock() });
     jobs.set(job.view.id, job);
     const [oldest] = [...jobs.values()].filter(({ view }) => view.state !== 'running');
     if (jobs.size > KEPT && oldest !== undefined) jobs.delete(oldest.view.id);
@@ -77,27 +80,27 @@ export function imageJobs(options: ImageJobsOptions): ImageJobs {
   }
 
   return {
-    add(order) {
+    add(order, id = randomUUID()) {
       const key = orderKey(order);
-      const running = orders.get(order.name);
-      if (running?.job.view.state === 'running') {
-        if (running.key === key) return running.job.view;
-        const fact = `an import of another source under that name is under way`;
-        const fix = `wait for it, or end it with tinsmith image cancel ${order.name}`;
-        throw new TinsmithError('conflict', `cannot add the image ${order.name}: ${fact}: ${fix}`);
-      }
+      const running = runningOrder(order.name, key, orders);
+      if (running !== undefined) return running.view;
       const pinned = order.forUrl?.isPinned === true ? order.forUrl : undefined;
       if (pinned !== undefined) requireUrlIdle(order.name, pinned, orders);
       const what = { kind: 'add', name: order.name, ...(order.forUrl && { forUrl: order.forUrl.shown }) } as const;
-      const job = start(what, (control) => importImage(order, control, options));
+      const job = start({ id, ...what }, (control) => importImage(order, control, options));
       // At the end of the line: the oldest is forgotten first.
       orders.delete(order.name);
       orders.set(order.name, { key, job, pinnedFor: pinned?.key, actor: order.actor ?? 'operator' });
       return job.view;
     },
+    addCancelled(what) {
+      const job = start({ ...what, kind: 'add' }, untilStopped);
+      job.stop(onRequest());
+      return job.view;
+    },
     async verify(name) {
       const { imageBytes } = await library.show(name);
-      const job = start({ kind: 'verify', name }, ({ signal, progress }) =>
+      const job = start({ id: randomUUID(), kind: 'verify', name }, ({ signal, progress }) =>
         library.verify(name, { signal, progress: (done) => progress(done, imageBytes) }),
       );
       return job.view;
@@ -113,7 +116,7 @@ export function imageJobs(options: ImageJobsOptions): ImageJobs {
     },
     cancel(id) {
       const job = jobs.get(id);
-      job?.stop(new TinsmithError('cancelled', 'it was cancelled on request'));
+      job?.stop(onRequest());
       return job?.view;
     },
     async [Symbol.asyncDispose]() {
@@ -124,6 +127,16 @@ export function imageJobs(options: ImageJobsOptions): ImageJobs {
   };
 }
 
+function onRequest(): TinsmithError {
+  return new TinsmithError('cancelled', 'it was cancelled on request');
+}
+
+/** Work that does nothing but end when it is stopped. */
+async function untilStopped({ signal }: JobControl): Promise<never> {
+  if (!signal.aborted) await once(signal, 'abort');
+  throw signal.reason;
+}
+
 interface StartedOrder {
   /** See `orderKey`. */
   readonly key: string;
@@ -131,6 +144,16 @@ interface StartedOrder {
   /** Key of the URL that an operator says it is for. */
   readonly pinnedFor: string | undefined;
   readonly actor: 'operator' | 'server';
+}
+
+/** The job of the same order, if it runs. Throws `conflict` where that of another order has the name. */
+function runningOrder(name: string, key: string, orders: ReadonlyMap<string, StartedOrder>): RunningJob | undefined {
+  const started = orders.get(name);
+  if (started?.job.view.state !== 'running') return undefined;
+  if (started.key === key) return started.job;
+  const fact = `an import of another source under that name is under way`;
+  const fix = `wait for it, or end it with tinsmith image cancel ${name}`;
+  throw new TinsmithError('conflict', `cannot add the image ${name}: ${fact}: ${fix}`);
 }
 
 /** The last order of each name is what counts. */

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { ERROR_CODES } from '#proto/errors.ts';
+import type { ImageJobView } from '#server/api/image-types.ts';
 import { CountedUpstream } from '#test/support/counted-upstream.ts';
 import { diskImage } from '#test/support/disk-image.ts';
 import { imageFixture } from '#test/support/disk-image-fixtures.ts';
@@ -153,7 +154,6 @@ describe('images on first use', () => {
     assert.match(list, / m6 +4 imports .*; 1 more wait before it$/m);
     const { waiting } = JSON.parse((await site.cli('image', 'list', '-o', 'json')).stdout);
     assert.deepEqual(waiting[1].workflows, ['m6']);
-    assert.match((await site.cli('image', 'cancel', waiting[0].name)).stderr, /has not begun, it waits for its turn/);
     release();
     await site.until(
       () => site.events('m5', 'workflow.imageReady'),
@@ -164,6 +164,49 @@ describe('images on first use', () => {
       (requests) => requests === 6,
     );
   });
+
+  for (const settings of [ON, ONLY]) {
+    const mode = settings['library-import'];
+    it(`can be cancelled while they wait for their turn, and are not fetched (${mode})`, LIMIT, async () => {
+      await using upstream = await CountedUpstream.start(GZ);
+      await using site = await Site.start(settings);
+      const release = upstream.hold();
+      for (const number of [1, 2, 3, 4, 5, 6]) await site.install(number, { IMG_URL: `${upstream.url}?n=${number}` });
+      const { waiting } = await site.until(
+        async () => JSON.parse((await site.cli('image', 'list', '-o', 'json')).stdout),
+        (list) => list.imports.length === 4 && list.waiting.length === 2,
+      );
+      const [{ id, name, workflows }, next] = waiting;
+      assert.deepEqual(workflows, ['m5']);
+
+      const cancelled = await site.cli('image', 'cancel', name);
+      const again = await site.cli('image', 'cancel', name);
+
+      assert.equal(cancelled.stdout, `image/${name} import cancelled\n`, cancelled.stderr);
+      assert.equal(again.code, ERROR_CODES.not_found.exit);
+      const job = await site.call<ImageJobView>('GET', `/image-jobs/${id}`);
+      assert.deepEqual([job.name, job.state, job.error?.code], [name, 'cancelled', 'cancelled']);
+      const [ready] = await site.until(
+        () => site.events('m5', 'workflow.imageReady'),
+        (events) => events.length === 1 || mode === 'only',
+      );
+      if (mode === 'on') assert.match(JSON.stringify(ready?.data), /"from":"machine".*it was cancelled on request/);
+      else {
+        const failed = await site.until(
+          () => site.workflow('m5'),
+          ({ state }) => state === 'failed',
+        );
+        assert.match(failed.error?.message ?? '', /cannot be imported: it was cancelled on request: add it with/);
+      }
+      release();
+      await site.until(
+        () => site.events('m6', 'workflow.imageReady'),
+        (events) => events.length === 1,
+      );
+      assert.equal((await site.call<ImageJobView>('GET', `/image-jobs/${next.id}`)).state, 'succeeded');
+      assert.equal(upstream.requests.length, 5);
+    });
+  }
 
   it('are imported for qemuimg2disk, too, and written as what they hold', LIMIT, async () => {
     const raw = imageFixture('raw.img');

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { oneProxy } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { proxyFor } from '#transfer/http-request.ts';
@@ -21,6 +22,8 @@ export interface EndedImport {
 
 /** An import whose turn has not come. */
 export interface ImportInLine {
+  /** See `cancelWaiting`; that of its job once its turn has come. */
+  readonly id: string;
   /** See `urlKey`. */
   readonly key: string;
   /** Of the image that it will make. */
@@ -34,11 +37,14 @@ export interface ImportInLine {
 }
 
 interface Turn {
-  /** Of its job, once its turn has come. */
-  id: string | undefined;
+  state: 'waiting' | 'come' | 'cancelled';
+  /** Ends the waiting. */
+  wake?: () => void;
 }
 
 interface RunningImport {
+  /** Of its job, once its turn has come. */
+  readonly id: string;
   /** See `orderKey`. */
   readonly order: string;
   /** Without passwords and signatures. */
@@ -54,7 +60,7 @@ export class ImageImports {
   readonly #proxy: string | undefined;
   readonly #clock: () => Date;
   readonly #running = new Map<string, RunningImport>();
-  readonly #inLine: (() => void)[] = [];
+  readonly #inLine: Turn[] = [];
   #busy = 0;
   #isStopped = false;
   /** `proxy`: for actions that name none. */
@@ -74,50 +80,74 @@ export class ImageImports {
   /** How far the import of a URL is. */
   progress(key: string): ImageJob | undefined {
     const running = this.#running.get(key);
-    return running?.turn.id === undefined ? undefined : this.#jobs.job(running.turn.id);
+    return running === undefined ? undefined : this.#jobs.job(running.id);
   }
 
   /** Those whose turn has not come, in their order. */
   waiting(): readonly ImportInLine[] {
     return [...this.#running]
-      .filter(([, { turn }]) => turn.id === undefined)
-      .map(([key, { shown, since }], before) => {
+      .filter(([, { turn }]) => turn.state === 'waiting')
+      .map(([key, { id, shown, since }], before) => {
         const line = before === 0 ? 'it is next' : `${before} more wait before it`;
         const reason = `${MOST} imports for workflows run, as many as do at once; ${line}`;
-        return { key, name: firstUseName(key), source: shown, since, before, reason };
+        return { key, id, name: firstUseName(key), source: shown, since, before, reason };
       });
+  }
+
+  /**
+   * Ends an import whose turn has not come: for those that wait for it, it is one that was cancelled while it ran. Undefined: no such
+   * one waits.
+   */
+  cancelWaiting(id: string): ImageJob | undefined {
+    const [key, waiting] = this.#running.entries().find(([, running]) => running.id === id) ?? [];
+    if (key === undefined || waiting?.turn.state !== 'waiting') return undefined;
+    const { turn, shown } = waiting;
+    turn.state = 'cancelled';
+    // Its place in the line goes with it: a turn that came to it would be lost.
+    const place = this.#inLine.indexOf(turn);
+    if (place !== -1) this.#inLine.splice(place, 1);
+    turn.wake?.();
+    return this.#jobs.addCancelled({ id, name: firstUseName(key), forUrl: shown });
   }
 
   /** Nothing new begins; who waits for a turn gets none. */
   stop(): void {
     this.#isStopped = true;
-    for (const wake of this.#inLine.splice(0)) wake();
+    for (const { wake } of this.#inLine.splice(0)) wake?.();
   }
 
   #start({ key, shown }: WantedImage, order: ImageOrder): RunningImport {
-    const turn: Turn = { id: undefined };
-    const ended = this.#work(turn, order).finally(() => this.#running.delete(key));
-    const running = { order: orderKey(order), shown, since: this.#clock(), turn, ended };
+    const id = randomUUID();
+    const turn: Turn = { state: 'waiting' };
+    const ended = this.#work(id, turn, order).finally(() => this.#running.delete(key));
+    const running = { id, order: orderKey(order), shown, since: this.#clock(), turn, ended };
     this.#running.set(key, running);
     return running;
   }
 
-  async #work(turn: Turn, order: ImageOrder): Promise<ImageJob> {
-    while (this.#busy >= MOST && !this.#isStopped) {
-      await new Promise<void>((resolve) => {
-        this.#inLine.push(resolve);
-      });
-    }
+  async #work(id: string, turn: Turn, order: ImageOrder): Promise<ImageJob> {
+    while (this.#busy >= MOST && turn.state === 'waiting' && !this.#isStopped) await this.#waitInLine(turn);
     if (this.#isStopped) throw new TinsmithError('unavailable', 'the server is stopping');
+    if (turn.state === 'cancelled') {
+      // It may have been woken for a turn just before.
+      if (this.#busy < MOST) this.#inLine.shift()?.wake?.();
+      return this.#jobs.ended(id);
+    }
     this.#busy += 1;
     try {
-      const { id } = this.#jobs.add(order);
-      turn.id = id;
-      return await this.#jobs.ended(id);
+      turn.state = 'come';
+      return await this.#jobs.ended(this.#jobs.add(order, id).id);
     } finally {
       this.#busy -= 1;
-      this.#inLine.shift()?.();
+      this.#inLine.shift()?.wake?.();
     }
+  }
+
+  #waitInLine(turn: Turn): Promise<void> {
+    return new Promise((resolve) => {
+      turn.wake = resolve;
+      this.#inLine.push(turn);
+    });
   }
 
   #orderOf(wanted: WantedImage): ImageOrder {

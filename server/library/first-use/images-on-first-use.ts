@@ -5,7 +5,7 @@ import type { EventName } from '../../life/events.ts';
 import { workflowLife } from '../../life/workflow-life.ts';
 import type { Cause, Store, Workflow } from '../../store/store.ts';
 import type { Transitions } from '../../store/transitions-contract.ts';
-import type { ImageJobs } from '../image-jobs.ts';
+import type { ImageJob, ImageJobs } from '../image-jobs.ts';
 import type { ImageLibrary } from '../image-library.ts';
 import type { FirstUseMode, ImageFault, ImageOutcome } from './decide-image.ts';
 import { ImageImports } from './image-imports.ts';
@@ -47,6 +47,8 @@ export interface ImagesOnFirstUse extends AsyncDisposable {
   refusalsOf(workflow: Pick<Workflow, 'rendered'>): readonly TinsmithError[];
   /** Imports that wait for their turn, the next one first. */
   waitingImports(): readonly WaitingImport[];
+  /** Ends one of them: its workflows go on as when an import that runs is cancelled. Undefined: no such one waits. */
+  cancelWaiting(id: string): ImageJob | undefined;
   /** Digests that unfinished workflows were promised. */
   digestsInUse(): ReadonlySet<string>;
   /** Names of the workflows that were promised a digest; those that have ended may be among them for a moment. */
@@ -111,6 +113,10 @@ class FirstUse implements ImagesOnFirstUse {
 
   waitingImports(): readonly WaitingImport[] {
     return this.#waits.inLine();
+  }
+
+  cancelWaiting(id: string): ImageJob | undefined {
+    return this.#imports.cancelWaiting(id);
   }
 
   refusalsOf(workflow: Pick<Workflow, 'rendered'>): readonly TinsmithError[] {
