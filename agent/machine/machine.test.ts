@@ -6,6 +6,7 @@ import { isMountableAs, PROBE_BYTES, recognizeFileSystem } from '#transfer/file-
 import { partitionDevice } from './block-device.ts';
 import { linuxMachine } from './linux-machine.ts';
 import { runProgram } from './program.ts';
+import { waitUntil } from './wait-until.ts';
 
 const signal = new AbortController().signal;
 
@@ -70,9 +71,10 @@ describe('a program', () => {
 
       assert.equal(result.exitCode, 3);
       assert.equal(pids.length, 2);
-      // Nobody may be there to bury it, so a process without a command line is a dead one.
-      const left = await readFile(`/proc/${pids[0]}/cmdline`, 'utf8').catch(() => '');
-      assert.equal(left, '', 'a process of the same group goes on');
+      // Nobody may be there to bury it, so a process without a command line is a dead one. What was killed dies when it gets a processor.
+      const isDead = async (): Promise<true | undefined> =>
+        (await readFile(`/proc/${pids[0]}/cmdline`, 'utf8').catch(() => '')) === '' ? true : undefined;
+      assert.ok(await waitUntil(isDead, { timeoutMs: 10_000, signal }), 'a process of the same group goes on');
     } finally {
       for (const pid of pids) await runProgram({ argv: ['kill', '-9', String(pid)], signal });
     }
