@@ -1,16 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { FakeAgent, kindsOf, LEASE_MS, MAX_ATTEMPTS, startEngineWorld, theTask } from '#test/support/engine-world.ts';
+import {
+  agentAtWork,
+  FakeAgent,
+  kindsOf,
+  LEASE_MS,
+  MAX_ATTEMPTS,
+  startEngineWorld,
+  theTask,
+} from '#test/support/engine-world.ts';
 import { plannedWorkflow } from '#test/support/records.ts';
 
 describe('the attempts of a workflow', () => {
   it('loses an attempt when its agent is silent for the lease, and begins the next one at the machine’s next boot', async () => {
     await using world = await startEngineWorld();
-    await world.apply(plannedWorkflow('w', ['m1']));
-    const agent = new FakeAgent(world, 'm1');
-    const { task } = await agent.helloForTask();
-    await agent.accept(task);
-    await agent.start(task, 0);
+    await agentAtWork(world);
 
     await world.pass(LEASE_MS + 1_000);
     const lost = await world.workflow('w');
@@ -33,8 +37,7 @@ describe('the attempts of a workflow', () => {
     await using world = await startEngineWorld();
     await world.apply(plannedWorkflow('w', ['m1']));
     const former = new FakeAgent(world, 'm1', 'same-boot');
-    const { task } = await former.helloForTask();
-    await former.accept(task);
+    const task = await former.acceptTask();
     await former.start(task, 0);
 
     const next = await new FakeAgent(world, 'm1', 'same-boot').helloForTask();
@@ -44,11 +47,7 @@ describe('the attempts of a workflow', () => {
 
   it('stores late reports of a lost attempt without any effect', async () => {
     await using world = await startEngineWorld();
-    await world.apply(plannedWorkflow('w', ['m1']));
-    const former = new FakeAgent(world, 'm1');
-    const { task } = await former.helloForTask();
-    await former.accept(task);
-    await former.start(task, 0);
+    const { agent: former, task } = await agentAtWork(world);
     await new FakeAgent(world, 'm1').helloForTask();
     const before = await world.workflow('w');
     const history = await world.store.actionHistory('w');
@@ -64,11 +63,7 @@ describe('the attempts of a workflow', () => {
 
   it('tells an agent that comes back too late to leave the old attempt and run the next', async () => {
     await using world = await startEngineWorld();
-    await world.apply(plannedWorkflow('w', ['m1']));
-    const agent = new FakeAgent(world, 'm1');
-    const { task } = await agent.helloForTask();
-    await agent.accept(task);
-    await agent.start(task, 0);
+    const { agent, task } = await agentAtWork(world);
     await agent.leave();
     await world.pass(LEASE_MS + 1_000);
 
@@ -80,11 +75,7 @@ describe('the attempts of a workflow', () => {
 
   it('notices an agent that gives signs of life again on the stream that it always had', async () => {
     await using world = await startEngineWorld();
-    await world.apply(plannedWorkflow('w', ['m1']));
-    const agent = new FakeAgent(world, 'm1');
-    const { task } = await agent.helloForTask();
-    await agent.accept(task);
-    await agent.start(task, 0);
+    const { agent } = await agentAtWork(world);
     await world.pass(LEASE_MS + 1_000);
     const ended = new AbortController();
     const changes = world.engine().changes(ended.signal)[Symbol.asyncIterator]();
@@ -123,11 +114,7 @@ describe('the attempts of a workflow', () => {
 
   it('never begins a task again by itself when one of its actions is not repeatable', async () => {
     await using world = await startEngineWorld();
-    await world.apply(plannedWorkflow('w', ['m1'], { images: ['image2disk', 'cexec'] }));
-    const agent = new FakeAgent(world, 'm1');
-    const { task } = await agent.helloForTask();
-    await agent.accept(task);
-    await agent.start(task, 0);
+    await agentAtWork(world, { images: ['image2disk', 'cexec'] });
 
     const commands = await new FakeAgent(world, 'm1').hello();
     const workflow = await world.workflow('w');

@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { FakeAgent, kindsOf, LEASE_MS, OPERATOR, startEngineWorld, theTask } from '#test/support/engine-world.ts';
+import {
+  agentAtWork,
+  FakeAgent,
+  kindsOf,
+  LEASE_MS,
+  OPERATOR,
+  startEngineWorld,
+  theTask,
+} from '#test/support/engine-world.ts';
 import { plannedWorkflow } from '#test/support/records.ts';
 
 describe('workflow engine and its queues', () => {
@@ -9,8 +17,7 @@ describe('workflow engine and its queues', () => {
     await world.apply(plannedWorkflow('w', ['m1'], { globalTimeoutMs: 100_000 }));
     const agent = new FakeAgent(world, 'm1');
     await world.pass(200_000, agent);
-    const { task } = await agent.helloForTask();
-    await agent.accept(task);
+    const task = await agent.acceptTask();
     await agent.start(task, 0);
     await world.pass(LEASE_MS + 1_000);
 
@@ -27,11 +34,7 @@ describe('workflow engine and its queues', () => {
 
   it('times nothing out because the clock was set forward or the server stood still', async () => {
     await using world = await startEngineWorld();
-    await world.apply(plannedWorkflow('w', ['m1'], { globalTimeoutMs: 600_000 }));
-    const agent = new FakeAgent(world, 'm1');
-    const { task } = await agent.helloForTask();
-    await agent.accept(task);
-    await agent.start(task, 0);
+    const { agent } = await agentAtWork(world, { globalTimeoutMs: 600_000 });
     await world.pass(LEASE_MS + 5_000, agent);
 
     world.clock.advance(3_600_000);
@@ -48,8 +51,7 @@ describe('workflow engine and its queues', () => {
     await using world = await startEngineWorld();
     await world.apply(plannedWorkflow('theirs', ['m2']));
     const victim = new FakeAgent(world, 'm2');
-    const { task } = await victim.helloForTask();
-    await victim.accept(task);
+    const task = await victim.acceptTask();
     await victim.start(task, 0);
     const error = { code: 'download_failed', message: 'http://user:secret@host/' } as const;
     await victim.finish(task, 0, { outcome: 'failed', exitCode: 1, error });
@@ -83,11 +85,7 @@ describe('workflow engine and its queues', () => {
 
   it('ends an action that its agent failed to end in time, and cancels it there', async () => {
     await using world = await startEngineWorld();
-    await world.apply(plannedWorkflow('w', ['m1'], { retries: 1 }));
-    const agent = new FakeAgent(world, 'm1');
-    const { task } = await agent.helloForTask();
-    await agent.accept(task);
-    await agent.start(task, 0);
+    const { agent } = await agentAtWork(world, { retries: 1 });
 
     await world.pass(179_000, agent);
     const before = (await world.workflow('w')).state;
@@ -106,11 +104,7 @@ describe('workflow engine and its queues', () => {
 
   it('cancels at once, tells the agent, and ignores what it still reports', async () => {
     await using world = await startEngineWorld();
-    await world.apply(plannedWorkflow('w', ['m1']));
-    const agent = new FakeAgent(world, 'm1');
-    const { task } = await agent.helloForTask();
-    await agent.accept(task);
-    await agent.start(task, 0);
+    const { agent, task } = await agentAtWork(world);
 
     await world.transitions.cancelWorkflow('w', 'wrong machine', OPERATOR);
     const cancelled = await world.workflow('w');
@@ -147,11 +141,7 @@ describe('workflow engine and its queues', () => {
 
   it('stops sending a cancel once the agent has ended the action', async () => {
     await using world = await startEngineWorld();
-    await world.apply(plannedWorkflow('w', ['m1']));
-    const agent = new FakeAgent(world, 'm1');
-    const { task } = await agent.helloForTask();
-    await agent.accept(task);
-    await agent.start(task, 0);
+    const { agent, task } = await agentAtWork(world);
     await world.transitions.cancelWorkflow('w', 'enough', OPERATOR);
 
     await agent.finish(task, 0, { outcome: 'cancelled', exitCode: 130 });
@@ -161,11 +151,7 @@ describe('workflow engine and its queues', () => {
 
   it('lets a cancel and the last report race to one true end', async () => {
     await using world = await startEngineWorld();
-    await world.apply(plannedWorkflow('w', ['m1'], { images: ['image2disk'] }));
-    const agent = new FakeAgent(world, 'm1');
-    const { task } = await agent.helloForTask();
-    await agent.accept(task);
-    await agent.start(task, 0);
+    const { agent, task } = await agentAtWork(world, { images: ['image2disk'] });
 
     const [reported, cancelled] = await Promise.allSettled([
       agent.finish(task, 0),
@@ -179,11 +165,7 @@ describe('workflow engine and its queues', () => {
 
   it('runs a retried workflow again as the next attempt with all its attempts', async () => {
     await using world = await startEngineWorld();
-    await world.apply(plannedWorkflow('w', ['m1']));
-    const agent = new FakeAgent(world, 'm1');
-    const { task } = await agent.helloForTask();
-    await agent.accept(task);
-    await agent.start(task, 0);
+    const { agent, task } = await agentAtWork(world);
     await agent.finish(task, 0, { outcome: 'failed', exitCode: 1 });
 
     await world.transitions.retryWorkflow('w', OPERATOR);
@@ -275,8 +257,7 @@ describe('workflow engine and its queues', () => {
     const one = new FakeAgent(world, 'm1');
     await one.complete(await one.helloForTask());
     const two = new FakeAgent(world, 'm2');
-    const { task } = await two.helloForTask();
-    await two.accept(task);
+    await two.acceptTask();
 
     const again = await new FakeAgent(world, 'm2').helloForTask();
 
@@ -290,8 +271,7 @@ describe('workflow engine and its queues', () => {
     const one = new FakeAgent(world, 'm1');
     await one.complete(await one.helloForTask());
     const two = new FakeAgent(world, 'm2');
-    const { task } = await two.helloForTask();
-    await two.accept(task);
+    const task = await two.acceptTask();
     await two.start(task, 0);
     await two.finish(task, 0, { outcome: 'failed', exitCode: 1 });
 

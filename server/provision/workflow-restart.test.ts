@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type EngineWorld, FakeAgent, LEASE_MS, startEngineWorld } from '#test/support/engine-world.ts';
+import {
+  agentAtWork,
+  agentWithTask,
+  type EngineWorld,
+  FakeAgent,
+  LEASE_MS,
+  startEngineWorld,
+} from '#test/support/engine-world.ts';
 import { plannedWorkflow } from '#test/support/records.ts';
 import type { TaskRef } from './engine.ts';
 
@@ -60,19 +67,13 @@ const RESTARTS: readonly (readonly [state: string, prepare: (world: EngineWorld)
 
 async function acceptedRun(world: EngineWorld): Promise<{ agent: FakeAgent; held: TaskRef }> {
   const agent = new FakeAgent(world, 'm1');
-  const { task } = await agent.helloForTask();
-  await agent.accept(task);
-  return { agent, held: task };
+  return { agent, held: await agent.acceptTask() };
 }
 
 describe('workflows over a restart or a standstill of the server', () => {
   it('loses nothing when the server restarts while an agent works', async () => {
     await using world = await startEngineWorld();
-    await world.apply(plannedWorkflow('w', ['m1']));
-    const agent = new FakeAgent(world, 'm1');
-    const { task } = await agent.helloForTask();
-    await agent.accept(task);
-    await agent.start(task, 0);
+    const { agent, task } = await agentAtWork(world);
     await world.pass(LEASE_MS - 1_000);
 
     world.restartServer();
@@ -86,10 +87,7 @@ describe('workflows over a restart or a standstill of the server', () => {
 
   it('gives an attempt up after a restart only when a whole fresh lease has passed', async () => {
     await using world = await startEngineWorld();
-    await world.apply(plannedWorkflow('w', ['m1']));
-    const agent = new FakeAgent(world, 'm1');
-    const { task } = await agent.helloForTask();
-    await agent.accept(task);
+    await agentWithTask(world);
 
     world.restartServer();
     await world.pass(LEASE_MS - 1_000);
@@ -119,10 +117,7 @@ describe('workflows over a restart or a standstill of the server', () => {
 
   it('does not take its own standstill for the silence of its agents', async () => {
     await using world = await startEngineWorld();
-    await world.apply(plannedWorkflow('w', ['m1']));
-    const agent = new FakeAgent(world, 'm1');
-    const { task } = await agent.helloForTask();
-    await agent.accept(task);
+    const { agent } = await agentWithTask(world);
     await world.pass(5_000, agent);
 
     world.clock.advance(10 * LEASE_MS);

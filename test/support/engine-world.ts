@@ -12,7 +12,14 @@ import { SWEEP_INTERVAL_MS, workflowEngine } from '#server/provision/workflow-en
 import { openSqliteStore } from '#server/store/sqlite-store.ts';
 import type { Store, Workflow } from '#server/store/store.ts';
 import type { PlannedWorkflow, Transitions } from '#server/store/transitions-contract.ts';
-import { agentSession, hardwareManifest, type SteppingClock, steppingClock } from './records.ts';
+import {
+  agentSession,
+  hardwareManifest,
+  plannedWorkflow,
+  type SteppingClock,
+  steppingClock,
+  type WorkflowOptions,
+} from './records.ts';
 
 export const OPERATOR = { actor: 'operator' } as const;
 export const LEASE_MS = 30_000;
@@ -134,6 +141,13 @@ export class FakeAgent {
     });
   }
 
+  /** Says hello and accepts the one task it gets. */
+  async acceptTask(): Promise<TaskRef> {
+    const { task } = await this.helloForTask();
+    await this.accept(task);
+    return task;
+  }
+
   /** Accepts a task and reports every action of it as done. */
   async complete({ task, actions }: RunTask): Promise<void> {
     await this.accept(task);
@@ -142,6 +156,26 @@ export class FakeAgent {
       await this.finish(task, index);
     }
   }
+}
+
+/** An agent of machine `m1` that has accepted the task of a new workflow `w`. */
+export async function agentWithTask(
+  world: EngineWorld,
+  options: WorkflowOptions = {},
+): Promise<{ readonly agent: FakeAgent; readonly task: TaskRef }> {
+  await world.apply(plannedWorkflow('w', ['m1'], options));
+  const agent = new FakeAgent(world, 'm1');
+  return { agent, task: await agent.acceptTask() };
+}
+
+/** As `agentWithTask`, in the middle of its first action. */
+export async function agentAtWork(
+  world: EngineWorld,
+  options: WorkflowOptions = {},
+): Promise<{ readonly agent: FakeAgent; readonly task: TaskRef }> {
+  const { agent, task } = await agentWithTask(world, options);
+  await agent.start(task, 0);
+  return { agent, task };
 }
 
 /** The one `runTask` among commands. */

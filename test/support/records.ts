@@ -38,7 +38,7 @@ export function macOf(number: number): string {
   return `02:00:00:00:00:${number.toString(16).padStart(2, '0')}`;
 }
 
-interface WorkflowOptions {
+export interface WorkflowOptions {
   /** Action images of each task; the number of tasks follows from `hardware`. */
   readonly images?: readonly string[];
   readonly globalTimeoutMs?: number;
