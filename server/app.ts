@@ -2,8 +2,6 @@ import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
-import { fastify, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import { TinsmithError } from '#proto/errors.ts';
 import { parseMirrorUrl } from '#proto/mirror-list.ts';
@@ -22,7 +20,6 @@ import { runClusterController } from './cluster/cluster-controller.ts';
 import { planHost } from './cluster/plan-host.ts';
 import { renderNode } from './cluster/render-node.ts';
 import type { Config } from './config.ts';
-import { limitConnections } from './connection-limit.ts';
 import { startDhcpServer } from './discover/dhcp-server.ts';
 import { isInNetwork } from './discover/ipv4.ts';
 import { poolSetting } from './discover/pool-setting.ts';
@@ -34,6 +31,7 @@ import { metadataRoutes } from './installed/metadata-routes.ts';
 import { neighbourMac, readNeighbourTable } from './installed/neighbour-table.ts';
 import { nearestImage } from './library/image-use.ts';
 import { type Images, openImages } from './library/open-images.ts';
+import { listen, machineFacingServer } from './machine-facing-server.ts';
 import { makeFolder } from './make-folder.ts';
 import { type ActionImages, readActionImages } from './manifests/action-images.ts';
 import { startAgentService } from './provision/agent-service.ts';
@@ -59,9 +57,6 @@ export interface RunningServer extends AsyncDisposable {
   readonly adminUrl: string;
   readonly ports: { readonly http: number; readonly metadata: number; readonly grpc: number };
 }
-
-/** Of one machine-facing HTTP listener: a large site that boots at once. */
-const MAX_MACHINE_CONNECTIONS = 4096;
 
 /** What the parts share. */
 interface Parts {
@@ -392,41 +387,6 @@ function dhcpMode(config: Config): 'reservation' | 'proxy' | 'off' {
   const mode = config['dhcp.mode'];
   if (mode === 'reservation' || mode === 'proxy' || mode === 'off') return mode;
   throw new TinsmithError('invalid_input', `cannot start DHCP in mode "${mode}": use reservation, proxy or off`);
-}
-
-function machineFacingServer(log: FastifyBaseLogger, { uploads = false } = {}): FastifyInstance {
-  // Request logging is off: a boot script is a request like any other, and its token belongs in no log.
-  const server = fastify({
-    loggerInstance: log,
-    logController: new LogController({ disableRequestLogging: true }),
-    bodyLimit: 64 * 1024,
-    // A disk takes as long as it takes; the route ends senders that stall, and connections are limited.
-    requestTimeout: uploads ? 0 : 60_000,
-  });
-  limitConnections(server.server, MAX_MACHINE_CONNECTIONS);
-  return server;
-}
-
-async function listen(
-  server: FastifyInstance,
-  stack: AsyncDisposableStack,
-  options: { readonly host: string; readonly port: number; readonly what: string },
-): Promise<number> {
-  stack.defer(() => server.close());
-  try {
-    await server.listen({ host: options.host, port: options.port });
-  } catch (error) {
-    const fact = TinsmithError.from(error).message;
-    throw new TinsmithError(
-      'unavailable',
-      `cannot open the ${options.what} listener on ${options.host}:${options.port}: ${fact}`,
-      {
-        cause: error,
-      },
-    );
-  }
-  const bound = server.server.address();
-  return typeof bound === 'object' && bound !== null ? bound.port : options.port;
 }
 
 function isLoopback(address: string): boolean {

@@ -70,6 +70,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'server/connection-limit.ts': [],
   'server/facing-interface.ts': ['proto'],
   'server/server-log.ts': ['proto', 'server/log-limit.ts'],
+  'server/machine-facing-server.ts': ['proto', 'server/connection-limit.ts'],
   'server/make-folder.ts': ['proto'],
   'server/app.ts': ['proto', 'server'],
   'server/main.ts': ['proto', 'server', 'images'],
