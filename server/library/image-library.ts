@@ -1,22 +1,14 @@
-import {
-  createHash,
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  type KeyObject,
-  sign,
-  verify,
-} from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { chmod, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, hash, type KeyObject, sign } from 'node:crypto';
+import { chmod, mkdir, mkdtemp, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
-import { formatLibraryIndex, type LibraryIndex, parseLibraryIndex } from '#proto/library-index.ts';
+import { formatLibraryIndex, type LibraryIndex } from '#proto/library-index.ts';
 import { didYouMean } from '../manifests/did-you-mean.ts';
 import type { Store } from '../store/store.ts';
 import { cannotWrite } from './cannot-write.ts';
 import type { VouchedBy } from './checks/vouched-by.ts';
 import type { ForUrl } from './for-url.ts';
+import { BLOB_FILES, factsOf, verifyBlob } from './image-blob.ts';
 import { ImageMirrors } from './image-mirrors.ts';
 import type { ImagePiece } from './image-piece.ts';
 import { type DamagedName, damagedSentence, IMAGE_NAME, isDamaged, NameFiles } from './name-files.ts';
@@ -106,7 +98,7 @@ export interface Collected {
 /** What is known of a source when all of it was read. */
 export type SourceFacts = Pick<LibraryImage, 'sourceSha256' | 'sourceBytes' | 'validator' | 'vouchedBy'>;
 
-interface Working {
+export interface Working {
   readonly signal: AbortSignal;
   /** Bytes of the image that are done. */
   readonly progress: (imageBytes: number) => void;
@@ -133,8 +125,6 @@ export interface LibraryOptions {
 }
 
 const KEY_SETTING = 'library.signing-key';
-/** What vouches for the others comes last. */
-const BLOB_FILES = ['image.zst', 'index.sig', 'index.json'] as const;
 /** Of the names that there are, where another one was asked for. */
 const NAMES_SHOWN = 20;
 const DIGEST = /^sha256-([0-9a-f]{64})$/;
@@ -233,29 +223,9 @@ class FolderLibrary implements ImageLibrary {
     );
   }
 
-  async verify(name: string, { signal, progress }: Working): Promise<LibraryImage> {
+  async verify(name: string, working: Working): Promise<LibraryImage> {
     const image = await this.show(name);
-    const folder = this.#blob(image.digest);
-    for (const file of BLOB_FILES) {
-      if (!(await exists(join(folder, file)))) throw damaged(name, `its ${file} is missing`);
-    }
-    const document = await readFile(join(folder, 'index.json'));
-    if (sha256(document) !== image.digest) throw damaged(name, 'its index is not the one that was made at its import');
-    const signature = Buffer.from((await readFile(join(folder, 'index.sig'), 'latin1')).trim(), 'base64');
-    if (!verify(null, document, this.publicKey, signature)) {
-      throw damaged(name, 'its signature is none of this library’s key, so that machines refuse it');
-    }
-    const index = parseLibraryIndex(document.toString('utf8'));
-    requireFactsOf(index, image);
-    const hash = createHash('sha256');
-    let bytes = 0;
-    for await (const chunk of createReadStream(join(folder, 'image.zst'), { highWaterMark: 1 << 20, signal })) {
-      hash.update(chunk);
-      bytes += chunk.length;
-      progress(Math.floor((bytes / index.fileBytes) * index.imageBytes));
-    }
-    if (bytes !== index.fileBytes) throw damaged(name, `its file has ${bytes} of ${index.fileBytes} bytes`);
-    if (hash.digest('hex') !== index.fileSha256) throw damaged(name, 'bytes of its file have changed');
+    await verifyBlob(this.#blob(image.digest), { image, publicKey: this.publicKey }, working);
     return image;
   }
 
@@ -328,7 +298,7 @@ class FolderLibrary implements ImageLibrary {
       join(folder, 'index.sig'),
       Buffer.from(`${sign(null, document, this.#key).toString('base64')}\n`),
     );
-    return sha256(document);
+    return hash('sha256', document);
   }
 
   /**
@@ -374,29 +344,6 @@ function requireName(name: string): void {
     ? 'that is how images are asked for by their digest'
     : 'use lower-case letters, digits, ".", "_" and "-", at most 128, with a letter or digit at both ends';
   throw new TinsmithError('invalid_input', `an image cannot be named ${JSON.stringify(name.slice(0, 200))}: ${rule}`);
-}
-
-function factsOf(index: LibraryIndex): Pick<LibraryImage, 'imageBytes' | 'imageSha256' | 'fileBytes' | 'dataBytes'> {
-  const { imageBytes, imageSha256, fileBytes, frames } = index;
-  const data = frames.filter(({ sums }) => sums !== undefined);
-  return { imageBytes, imageSha256, fileBytes, dataBytes: data.reduce((sum, frame) => sum + frame.imageBytes, 0) };
-}
-
-/** Throws unless the name says of the image what the signed index says. */
-function requireFactsOf(index: LibraryIndex, image: LibraryImage): void {
-  const facts = Object.entries(factsOf(index));
-  const wrong = facts.find(([key, value]) => Reflect.get(image, key) !== value);
-  if (wrong === undefined) return;
-  const [key, value] = wrong;
-  throw damaged(image.name, `its name says ${String(Reflect.get(image, key))} for ${key}, the signed index ${value}`);
-}
-
-function damaged(name: string, fact: string): TinsmithError {
-  return new TinsmithError('corrupt_image', `the library's image ${name} is damaged: ${fact}: import it again`);
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
 }
 
 async function bytesIn(folder: string): Promise<number> {
