@@ -1,10 +1,11 @@
 import { fromBytes } from './go-value.ts';
-import { Lexer, type Token } from './lexer.ts';
+import type { Token } from './lexer.ts';
 import type { Command, Operand, Pipe, Statement } from './nodes.ts';
 import { expressionText } from './nodes.ts';
 import { characterConstant, numberConstant } from './number-constant.ts';
 import { quoteGo, unquoteGo } from './quote.ts';
 import { nearestName, templateError } from './template-error.ts';
+import { TokenStream } from './token-stream.ts';
 
 /** A template that parsed: its own statements and everything that it defines, by name. */
 export interface ParsedTemplate {
@@ -27,8 +28,7 @@ export class Parser {
   readonly #source: string;
   readonly #isFunction: (name: string) => boolean;
   readonly #functionNames: () => Iterable<string>;
-  readonly #lexer: Lexer;
-  readonly #waiting: Token[] = [];
+  readonly #tokens: TokenStream;
   readonly #definitions = new Map<string, readonly Statement[]>();
   #variables = ['$'];
   #rangeDepth = 0;
@@ -39,22 +39,22 @@ export class Parser {
     this.#source = source;
     this.#isFunction = (name) => functions.has(name);
     this.#functionNames = () => functions.keys();
-    this.#lexer = new Lexer(source);
+    this.#tokens = new TokenStream(source);
   }
 
   parse(): ParsedTemplate {
     const body: Statement[] = [];
-    while (this.#peek().kind !== 'end') {
-      const open = this.#next();
+    while (this.#tokens.peek().kind !== 'end') {
+      const open = this.#tokens.next();
       if (open.kind === 'open') {
-        const word = this.#nextWord();
+        const word = this.#tokens.nextWord();
         if (isWord(word, 'define')) {
           this.#definition();
           continue;
         }
-        this.#putBack(word);
+        this.#tokens.putBack(word);
       }
-      this.#putBack(open);
+      this.#tokens.putBack(open);
       const statement = this.#statement();
       if (isEnding(statement)) throw this.#fault(statement.at, `unexpected {{${statement.kind}}}`);
       body.push(statement);
@@ -66,7 +66,7 @@ export class Parser {
 
   #definition(): void {
     const context = 'define clause';
-    const token = this.#nextWord();
+    const token = this.#tokens.nextWord();
     const name = this.#templateName(token, context);
     this.#expectClose(context);
     this.#define(name, this.#separateBody(context), token.at);
@@ -92,10 +92,10 @@ export class Parser {
 
   #list(): { body: Statement[]; ending: Ending } {
     if (++this.#nesting > MAX_NESTING) {
-      throw this.#fault(this.#peek().at, `actions are nested deeper than ${MAX_NESTING} levels`);
+      throw this.#fault(this.#tokens.peek().at, `actions are nested deeper than ${MAX_NESTING} levels`);
     }
     const body: Statement[] = [];
-    while (this.#peek().kind !== 'end') {
+    while (this.#tokens.peek().kind !== 'end') {
       const statement = this.#statement();
       if (isEnding(statement)) {
         this.#nesting--;
@@ -104,20 +104,20 @@ export class Parser {
       body.push(statement);
     }
     throw this.#fault(
-      this.#peek().at,
+      this.#tokens.peek().at,
       'unexpected EOF: an {{if}}, {{range}}, {{with}}, {{define}} or {{block}} has no {{end}}',
     );
   }
 
   #statement(): Statement | Ending {
-    const token = this.#nextWord();
+    const token = this.#tokens.nextWord();
     if (token.kind === 'text') return { kind: 'text', at: token.at, text: token.text };
     if (token.kind !== 'open') throw this.#unexpected(token, 'input');
     return this.#action();
   }
 
   #action(): Statement | Ending {
-    const token = this.#nextWord();
+    const token = this.#tokens.nextWord();
     if (isWord(token, 'if')) return this.#control(token, 'if');
     if (isWord(token, 'range')) return this.#control(token, 'range');
     if (isWord(token, 'with')) return this.#control(token, 'with');
@@ -136,21 +136,21 @@ export class Parser {
       case 'template':
         return this.#template(token);
       default:
-        this.#putBack(token);
+        this.#tokens.putBack(token);
         return { kind: 'action', at: token.at, pipe: this.#pipe('command', '}}') };
     }
   }
 
   #leaveRange(token: Token, kind: 'break' | 'continue'): Statement {
-    const close = this.#nextWord();
+    const close = this.#tokens.nextWord();
     if (close.kind !== 'close') throw this.#unexpected(close, `{{${kind}}}`);
     if (this.#rangeDepth === 0) throw this.#fault(token.at, `{{${kind}}} outside {{range}}`);
     return { kind, at: token.at };
   }
 
   #else(token: Token): Ending {
-    const next = this.#nextWord();
-    if (isWord(next, 'if') || isWord(next, 'with')) this.#putBack(next);
+    const next = this.#tokens.nextWord();
+    if (isWord(next, 'if') || isWord(next, 'with')) this.#tokens.putBack(next);
     else if (next.kind !== 'close') throw this.#unexpected(next, 'else');
     return { kind: 'else', at: token.at };
   }
@@ -168,11 +168,11 @@ export class Parser {
   }
 
   #otherwise(kind: 'if' | 'with' | 'range'): readonly Statement[] {
-    const next = this.#peek();
+    const next = this.#tokens.peek();
     if (kind !== 'range' && isWord(next, kind)) {
       if (++this.#nesting > MAX_NESTING)
         throw this.#fault(next.at, `more than ${MAX_NESTING} {{else ${kind}}} in a row`);
-      const nested = this.#control(this.#next(), kind);
+      const nested = this.#control(this.#tokens.next(), kind);
       this.#nesting--;
       return [nested];
     }
@@ -183,7 +183,7 @@ export class Parser {
 
   #block(token: Token): Statement {
     const context = 'block clause';
-    const name = this.#templateName(this.#nextWord(), context);
+    const name = this.#templateName(this.#tokens.nextWord(), context);
     const pipe = this.#pipe(context, '}}');
     this.#define(name, this.#separateBody(context), token.at);
     return { kind: 'template', at: token.at, name, pipe };
@@ -191,10 +191,10 @@ export class Parser {
 
   #template(token: Token): Statement {
     const context = 'template clause';
-    const name = this.#templateName(this.#nextWord(), context);
-    const next = this.#nextWord();
+    const name = this.#templateName(this.#tokens.nextWord(), context);
+    const next = this.#tokens.nextWord();
     if (next.kind === 'close') return { kind: 'template', at: token.at, name, pipe: undefined };
-    this.#putBack(next);
+    this.#tokens.putBack(next);
     return { kind: 'template', at: token.at, name, pipe: this.#pipe(context, '}}') };
   }
 
@@ -204,14 +204,14 @@ export class Parser {
   }
 
   #pipe(context: string, close: '}}' | ')'): Pipe {
-    const at = this.#peekWord().at;
+    const at = this.#tokens.peekWord().at;
     const { variables, isAssignment } = this.#declarations(context);
     const commands: Command[] = [];
     for (;;) {
-      const token = this.#nextWord();
+      const token = this.#tokens.nextWord();
       if ((token.kind === 'close' || token.kind === 'paren') && token.text === close) break;
       if (!startsOperand(token)) throw this.#unexpected(token, context);
-      this.#putBack(token);
+      this.#tokens.putBack(token);
       commands.push(this.#command());
     }
     if (commands.length === 0) throw this.#fault(at, `missing value for ${context}`);
@@ -224,19 +224,19 @@ export class Parser {
   #declarations(context: string): { variables: string[]; isAssignment: boolean } {
     const variables: string[] = [];
     for (;;) {
-      const variable = this.#peekWord();
+      const variable = this.#tokens.peekWord();
       if (variable.kind !== 'variable') return { variables, isAssignment: false };
-      this.#nextWord();
-      const space = this.#peek().kind === 'space' ? this.#next() : undefined;
-      const next = this.#next();
+      this.#tokens.nextWord();
+      const space = this.#tokens.peek().kind === 'space' ? this.#tokens.next() : undefined;
+      const next = this.#tokens.next();
       if (next.kind === 'declare' || next.kind === 'assign') {
         this.#declare(variable.text, variables);
         return { variables, isAssignment: next.kind === 'assign' };
       }
       if (next.kind !== 'symbol' || next.text !== ',') {
-        this.#putBack(next);
-        if (space !== undefined) this.#putBack(space);
-        this.#putBack(variable);
+        this.#tokens.putBack(next);
+        if (space !== undefined) this.#tokens.putBack(space);
+        this.#tokens.putBack(variable);
         return { variables, isAssignment: false };
       }
       this.#declare(variable.text, variables);
@@ -246,7 +246,7 @@ export class Parser {
 
   #expectAnotherVariable(comma: Token, context: string, count: number): void {
     if (context !== 'range' || count >= 2) throw this.#fault(comma.at, `too many declarations in ${context}`);
-    const after = this.#peekWord();
+    const after = this.#tokens.peekWord();
     if (after.kind === 'variable' || after.kind === 'close' || after.text === ')') return;
     throw this.#fault(after.at, 'range can only initialize variables');
   }
@@ -258,14 +258,14 @@ export class Parser {
 
   #command(): Command {
     const words: Operand[] = [];
-    const at = this.#peekWord().at;
+    const at = this.#tokens.peekWord().at;
     for (;;) {
-      this.#peekWord();
+      this.#tokens.peekWord();
       const operand = this.#operand();
       if (operand !== undefined) words.push(operand);
-      const token = this.#next();
+      const token = this.#tokens.next();
       if (token.kind === 'space') continue;
-      if (token.kind === 'close' || (token.kind === 'paren' && token.text === ')')) this.#putBack(token);
+      if (token.kind === 'close' || (token.kind === 'paren' && token.text === ')')) this.#tokens.putBack(token);
       else if (token.kind !== 'pipe') throw this.#unexpected(token, 'operand');
       break;
     }
@@ -276,16 +276,16 @@ export class Parser {
 
   #operand(): Operand | undefined {
     const node = this.#term();
-    if (node === undefined || this.#peek().kind !== 'field') return node;
+    if (node === undefined || this.#tokens.peek().kind !== 'field') return node;
     const names: string[] = [];
-    while (this.#peek().kind === 'field') names.push(this.#next().text.slice(1));
+    while (this.#tokens.peek().kind === 'field') names.push(this.#tokens.next().text.slice(1));
     if (node.kind === 'field' || node.kind === 'variable') return { ...node, names: [...node.names, ...names] };
     if (LITERALS.has(node.kind)) throw this.#fault(node.at, `unexpected . after term ${quoteGo(expressionText(node))}`);
     return { kind: 'chain', at: node.at, base: node, names };
   }
 
   #term(): Operand | undefined {
-    const token = this.#nextWord();
+    const token = this.#tokens.nextWord();
     const { kind, at, text } = token;
     if (kind === 'dot') return { kind, at };
     if (kind === 'field') return { kind, at, names: [text.slice(1)] };
@@ -295,7 +295,7 @@ export class Parser {
     if (kind === 'string') return { kind, at, text: this.#unquote(token), quoted: text };
     if (kind === 'character') return characterConstant(text, at, this.#unquote(token).codePointAt(0) ?? 0);
     if (kind === 'number') return this.#number(token);
-    this.#putBack(token);
+    this.#tokens.putBack(token);
     return undefined;
   }
 
@@ -344,34 +344,8 @@ export class Parser {
   }
 
   #expectClose(context: string): void {
-    const token = this.#nextWord();
+    const token = this.#tokens.nextWord();
     if (token.kind !== 'close') throw this.#unexpected(token, context);
-  }
-
-  #next(): Token {
-    return this.#waiting.pop() ?? this.#lexer.next();
-  }
-
-  #putBack(token: Token): void {
-    this.#waiting.push(token);
-  }
-
-  #peek(): Token {
-    const token = this.#next();
-    this.#putBack(token);
-    return token;
-  }
-
-  #nextWord(): Token {
-    let token = this.#next();
-    while (token.kind === 'space') token = this.#next();
-    return token;
-  }
-
-  #peekWord(): Token {
-    const token = this.#nextWord();
-    this.#putBack(token);
-    return token;
   }
 
   #unexpected(token: Token, context: string): Error {
