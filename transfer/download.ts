@@ -151,6 +151,8 @@ export class Download implements AsyncIterable<Uint8Array> {
 
   async #reconnect(thrown: unknown): Promise<void> {
     this.close();
+    // Then it is what ended the body, and no fault of the server's.
+    this.#options.signal.throwIfAborted();
     if (this.bytes > 0 && this.#validator === undefined && !this.#options.hasChecksum) {
       const fact = `${contactFact(thrown)} at byte ${this.bytes}, and the server names no ETag or date to resume with`;
       throw new RestartDownloadError(cannotFetch(this.#url, fact, thrown));
