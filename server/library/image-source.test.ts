@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempDisposable, open, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { mkdtempDisposable, open, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -179,6 +179,25 @@ describe('the source of an image', () => {
       code: 'not_found',
       message: /flat-flat/,
     });
+  });
+
+  it('may name only a regular file that lies beside the VMDK descriptor itself', async () => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'tinsmith-beside-'));
+    const [descriptor, data] = [join(folder.path, 'flat.vmdk'), join(folder.path, 'flat-flat.vmdk')];
+    await writeFile(descriptor, imageFixture('flat.vmdk'));
+
+    await writeFile(join(folder.path, 'elsewhere'), RAW);
+    await symlink('elsewhere', data);
+    await assert.rejects(imported(descriptor), {
+      code: 'invalid_input',
+      message: `cannot read ${data}, which the image in ${descriptor} names: it is a symbolic link: put a copy of the file there`,
+    });
+    await rm(data);
+    await symlink('nowhere', data);
+    await assert.rejects(imported(descriptor), { code: 'invalid_input', message: /it is a symbolic link/ });
+    await rm(data);
+    await run('mkfifo', [data]);
+    await assert.rejects(imported(descriptor), { code: 'invalid_input', message: /flat-flat.* it is no regular file/ });
   });
 
   it('gives back clusters of zeros as zeros, whatever lies at their place', async () => {

@@ -1,16 +1,15 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { messageOf, TinsmithError } from '#proto/errors.ts';
+import { messageOf, systemCodeOf, TinsmithError } from '#proto/errors.ts';
 import type { SeekableFile } from '#transfer/disk-images/disk-image.ts';
 import { fileHoles, type Hole } from './hole-map.ts';
 import type { SourceFile } from './source-file.ts';
 
 /** Opens a file or block device of this host; what `holesOf` says is tried before it is believed. Throws `not_found` or `invalid_input`. */
 export async function openLocalFile(path: string, holesOf: HoleMap = fileHoles): Promise<SourceFile> {
-  // A pipe without a writer would otherwise hold one of the few threads that all files share, for ever.
-  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
-    throw new TinsmithError('not_found', `cannot read the image ${path} on the server: ${messageOf(cause)}`, { cause });
+  const handle = await openToRead(path).catch((cause: unknown) => {
+    throw unreadable(path, cause);
   });
   const stats = await handle.stat({ bigint: true });
   if (!stats.isFile() && !stats.isBlockDevice()) {
@@ -27,6 +26,33 @@ const PIECE_BYTES = 1 << 20;
 const PROBE_BYTES = 4096;
 /** What a hole reads as. Nobody writes to it. */
 const HOLE = Buffer.alloc(PIECE_BYTES);
+
+/**
+ * A file that another one names. Whoever made that one may know nothing else of this host: what lies in the same folder, and not what a
+ * link there leads to, which might be any file that the server may read.
+ */
+async function openBeside(path: string, namedBy: string): Promise<SourceFile> {
+  const refused = (fact: string): TinsmithError => {
+    const sentence = `cannot read ${path}, which the image in ${namedBy} names: ${fact}: put a copy of the file there`;
+    return new TinsmithError('invalid_input', sentence);
+  };
+  const handle = await openToRead(path, constants.O_NOFOLLOW).catch((cause: unknown) => {
+    throw systemCodeOf(cause) === 'ELOOP' ? refused('it is a symbolic link') : unreadable(path, cause);
+  });
+  const stats = await handle.stat({ bigint: true });
+  if (stats.isFile()) return new LocalFile(path, handle, stats, fileHoles);
+  await handle.close();
+  throw refused('it is no regular file');
+}
+
+/** A pipe without a writer would otherwise hold one of the few threads that all files share, for ever. */
+function openToRead(path: string, flags = 0): Promise<FileHandle> {
+  return open(path, constants.O_RDONLY | constants.O_NONBLOCK | flags);
+}
+
+function unreadable(path: string, cause: unknown): TinsmithError {
+  return new TinsmithError('not_found', `cannot read the image ${path} on the server: ${messageOf(cause)}`, { cause });
+}
 
 class LocalFile implements SourceFile {
   readonly shown: string;
@@ -103,8 +129,8 @@ class LocalFile implements SourceFile {
     return this.totalBytes === undefined ? undefined : seekableHandle(this.#handle, this.totalBytes);
   }
 
-  async beside(name: string): Promise<SourceFile> {
-    return openLocalFile(join(dirname(this.shown), name));
+  beside(name: string): Promise<SourceFile> {
+    return openBeside(join(dirname(this.shown), name), this.shown);
   }
 
   async requireUnchanged(): Promise<void> {
