@@ -47,6 +47,8 @@ interface AptIndex {
   readonly refresh?: () => Promise<void>;
 }
 
+/** apt's own three retries end after seven seconds; five take half a minute. */
+export const APT_RETRIES = 5;
 /** How long a private index is taken as current: one build asks for it several times. */
 const INDEX_LIFE_MS = 10 * 60_000;
 
@@ -136,7 +138,10 @@ function privateIndex({ architecture, cacheDirectory, log, signal }: Omit<FetchO
       await mkdir(join(folder, 'state', 'lists', 'partial'), { recursive: true });
       await mkdir(join(folder, 'cache', 'archives', 'partial'), { recursive: true });
       log?.(`reading the package index for ${architecture}`);
-      await runProgram(['apt-get', ...options, '-q', 'update'], signal === undefined ? {} : { signal });
+      await runProgram(
+        ['apt-get', ...options, '-o', `Acquire::Retries=${APT_RETRIES}`, '-q', 'update'],
+        signal === undefined ? {} : { signal },
+      );
       await writeFile(stamp, '');
     },
   };
@@ -184,11 +189,9 @@ async function unpack(index: AptIndex, stanza: PackageStanza, options: FetchOpti
   await rm(working, { recursive: true, force: true });
   await mkdir(join(working, 'files'), { recursive: true });
   try {
+    const settings = ['-o', 'APT::Sandbox::User=root', '-o', `Acquire::Retries=${APT_RETRIES}`];
     const run = { cwd: working, ...(options.signal === undefined ? {} : { signal: options.signal }) };
-    await runProgram(
-      ['apt-get', ...index.options, '-o', 'APT::Sandbox::User=root', '-q', 'download', `${name}=${version}`],
-      run,
-    );
+    await runProgram(['apt-get', ...index.options, ...settings, '-q', 'download', `${name}=${version}`], run);
     const deb = (await readdir(working)).find((file) => file.endsWith('.deb'));
     if (deb === undefined) throw new TinsmithError('download_failed', `cannot fetch package ${name}: apt left no .deb`);
     await verify(join(working, deb), stanza);

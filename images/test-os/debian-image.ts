@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { APT_RETRIES } from '../packages/debian-packages.ts';
 import { runProgram, tryProgram } from '../packages/run-program.ts';
 import { makeEfiPartition, makeGrub, placePartitions } from './disk-image.ts';
 import { assemble, buildSystem, type TestSystemOptions } from './guest-system.ts';
@@ -61,6 +62,7 @@ async function installDebian(rootFile: string, { signal }: TestSystemOptions): P
     '--skip=cleanup',
     '--quiet',
     '--aptopt=Apt::Install-Recommends "false"',
+    `--aptopt=Acquire::Retries "${APT_RETRIES}"`,
     ...excludes,
   ];
   const customize = `--customize-hook=${join(import.meta.dirname, 'debian/customize')}`;
