@@ -10,6 +10,10 @@ const GROUP_SYMBOLS = 50;
 const LONGEST_CODE = 20;
 /** Codes up to this length are found with one look into a table. */
 const FAST_BITS = 10;
+/** A block of nothing but runs becomes 46 MB: it is given out in pieces. */
+const PIECE_BYTES = 1 << 20;
+/** What one symbol adds at most. */
+const LONGEST_RUN = 255;
 
 interface HuffmanTable {
   /** Index: the next FAST_BITS bits; value: length << 16 | symbol, 0 for longer codes. */
@@ -28,7 +32,7 @@ export class Bzip2Block {
   #bitCount = 0;
   #blockBytes = 900_000;
   readonly #order = new Uint32Array(900_000);
-  #output: Buffer = Buffer.allocUnsafeSlow(4 << 20);
+  readonly #output = Buffer.allocUnsafeSlow(PIECE_BYTES);
 
   start(input: Buffer): void {
     this.#input = input;
@@ -79,8 +83,11 @@ export class Bzip2Block {
     this.#blockBytes = level * 100_000;
   }
 
-  /** One block behind its start mark and checksum. The bytes are valid until the next call. */
-  decode(): { readonly bytes: Buffer; readonly crc: number } {
+  /**
+   * One block behind its start mark and checksum, in pieces of up to 1 MiB that are valid until the next one is asked for. The checksum is
+   * compared behind the last one.
+   */
+  *decode(checksum: number): Generator<Buffer> {
     if (this.readBits(1) === 1)
       throw damaged('it uses the randomised blocks of bzip2 0.9, which nobody writes any more');
     const origin = this.readBits(24);
@@ -91,7 +98,13 @@ export class Bzip2Block {
     const tables = Array.from({ length: tableCount }, () => this.#readTable(used.length + 2));
     const length = this.#readSymbols(used, selectors, tables);
     if (origin >= length) throw damaged('the start of a block is wrong');
-    return this.#untransform(length, origin);
+    this.#untransform(length);
+    let crc = FIRST_CRC;
+    for (const piece of this.#expandRuns(length, origin)) {
+      crc = addToCrc(crc, piece);
+      yield piece;
+    }
+    if (~crc >>> 0 !== checksum) throw damaged('the checksum of a block is wrong');
   }
 
   #readUsedBytes(): Uint8Array {
@@ -203,8 +216,8 @@ export class Bzip2Block {
     throw damaged('a code is wrong');
   }
 
-  /** The inverse Burrows-Wheeler transform and the outer run-length coding, with the checksum of the result. */
-  #untransform(length: number, origin: number): { bytes: Buffer; crc: number } {
+  /** The inverse Burrows-Wheeler transform: the high bytes of `order` become where each byte's successor is. */
+  #untransform(length: number): void {
     const order = this.#order;
     const starts = new Uint32Array(257);
     for (let i = 0; i < length; i++)
@@ -216,13 +229,12 @@ export class Bzip2Block {
       starts[byte] = place + 1;
       order[place] = (order[place] ?? 0) | (i << 8);
     }
-    return this.#expandRuns(length, origin);
   }
 
-  /** Four equal bytes are followed by how many more of them there are. */
-  #expandRuns(length: number, origin: number): { bytes: Buffer; crc: number } {
+  /** The outer run-length coding: four equal bytes are followed by how many more of them there are. */
+  *#expandRuns(length: number, origin: number): Generator<Buffer> {
     const order = this.#order;
-    let output = this.#output;
+    const output = this.#output;
     let size = 0;
     let entry = order[origin] ?? 0;
     let last = -1;
@@ -233,22 +245,15 @@ export class Bzip2Block {
       const isCount = repeats === 4;
       const value = isCount ? last : byte;
       const end = size + (isCount ? byte : 1);
-      if (end > output.length) output = this.#grow(end);
       while (size < end) output[size++] = value;
       repeats = isCount ? 0 : byte === last ? repeats + 1 : 1;
       last = isCount ? -1 : byte;
+      if (size <= PIECE_BYTES - LONGEST_RUN) continue;
+      yield output.subarray(0, size);
+      size = 0;
     }
     if (repeats === 4) throw damaged('a run has no length');
-    const bytes = output.subarray(0, size);
-    return { bytes, crc: checksum(bytes) };
-  }
-
-  /** A block of nothing but runs becomes 46 MB. */
-  #grow(atLeast: number): Buffer {
-    const larger = Buffer.allocUnsafeSlow(Math.max(atLeast, this.#output.length * 2));
-    this.#output.copy(larger);
-    this.#output = larger;
-    return larger;
+    yield output.subarray(0, size);
   }
 }
 
@@ -283,10 +288,12 @@ const CRC = Int32Array.from({ length: 256 }, (_, byte) => {
   return crc;
 });
 
-function checksum(bytes: Buffer): number {
-  let crc = 0xffff_ffff;
+const FIRST_CRC = 0xffff_ffff;
+
+function addToCrc(before: number, bytes: Buffer): number {
+  let crc = before;
   for (let i = 0; i < bytes.length; i++) crc = (crc << 8) ^ (CRC[((crc >>> 24) ^ (bytes[i] ?? 0)) & 0xff] ?? 0);
-  return ~crc >>> 0;
+  return crc;
 }
 
 function damaged(fact: string): TinsmithError {

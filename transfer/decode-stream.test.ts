@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
@@ -107,4 +108,21 @@ describe('decoding a stream', () => {
 
     assert.ok(isEnded);
   });
+
+  for (const [format, program, ...options] of [
+    ['xz', 'xz', '-0'],
+    ['bz2', 'bzip2', '-9'],
+  ] as const)
+    it(`lets others have the thread in the middle of a piece of ${format} that becomes a thousand times as much`, async (t) => {
+      const zeros = execFileSync(program, [...options, '-c'], { input: Buffer.alloc(128 << 20), maxBuffer: 1 << 20 });
+      let turns = 0;
+      const other = setInterval(() => (turns += 1), 1);
+      t.after(() => clearInterval(other));
+
+      let bytes = 0;
+      for await (const piece of decodeStream(inPieces(zeros, zeros.length))) bytes += piece.length;
+
+      assert.equal(bytes, 128 << 20);
+      assert.ok(turns >= 2, `${turns} turns`);
+    });
 });

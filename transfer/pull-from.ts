@@ -1,3 +1,4 @@
+import { TinsmithError } from '#proto/errors.ts';
 import type { ImageSink } from './image-sink.ts';
 
 /** A sink whose reader may go away. */
@@ -49,7 +50,9 @@ class PieceQueue implements StoppableSink {
     return this.#buffers[this.#turn % 2 === 0 ? 0 : 1].subarray(this.#filled);
   }
 
+  /** @throws TinsmithError `cancelled` once nobody reads any more: so a decoder in the middle of a large piece ends, too. */
   async advance(bytes: number): Promise<void> {
+    if (this.isStopped) throw new TinsmithError('cancelled', 'nobody reads any more');
     this.#filled += bytes;
     if (this.#filled === PIECE_BYTES) await this.#handOver();
   }
