@@ -35,7 +35,12 @@ describe('mirror list', () => {
   }
 
   it('refuses a mirror with a password, and does not repeat it', () => {
-    for (const text of ['http://user:hunter2@m/', 'ftp://user:hunter2@m/', 'http://user:hunter2@:x/']) {
+    for (const text of [
+      'http://user:hunter2@m/',
+      'ftp://user:hunter2@m/',
+      'http://user:hunter2@:x/',
+      'http://user:hunter2%@m/',
+    ]) {
       assert.throws(
         () => parseMirrorUrl(text),
         (thrown: Error) => !thrown.message.includes('hunter2') && /mirror/.test(thrown.message),

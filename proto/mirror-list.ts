@@ -1,6 +1,6 @@
 import { TinsmithError } from './errors.ts';
-import { parseHttpUrl } from './http-url.ts';
-import { shownUrl } from './url-secrets.ts';
+import { faultOfHttpUrl, parseHttpUrl } from './http-url.ts';
+import { shownUrl, withoutUrlSecrets } from './url-secrets.ts';
 
 /**
  * `GET /library/IMAGE/mirrors.json`: where else the frames of an image are, best first. Nobody needs to trust a mirror: every frame is
@@ -34,15 +34,15 @@ export function parseMirrorList(text: string): MirrorList {
 
 /** The folder of a mirror, with a slash at its end. Throws `invalid_input` that never repeats a password. */
 export function parseMirrorUrl(text: string): URL {
+  const withUser = 'it carries a user or password, which every machine would be told: leave them out';
+  if (faultOfHttpUrl(text) !== undefined) throw refused(withoutUrlSecrets(text).slice(0, 200), withUser);
   const url = text.length <= LONGEST_URL ? parseHttpUrl(text) : undefined;
   if (url === undefined) {
-    const shown = JSON.stringify(text.replace(/\/\/[^/@]*@/, '//…@').slice(0, 200));
+    const shown = JSON.stringify(withoutUrlSecrets(text).slice(0, 200));
     throw refused(shown, 'use the http or https URL of a folder, http://mirror.example.org/library/');
   }
   const shown = shownUrl(url);
-  if (url.username !== '' || url.password !== '') {
-    throw refused(shown, 'it carries a user or password, which every machine would be told: leave them out');
-  }
+  if (url.username !== '' || url.password !== '') throw refused(shown, withUser);
   if (url.search !== '' || url.hash !== '') throw refused(shown, 'it has a query or fragment: use the URL of a folder');
   if (!url.pathname.endsWith('/')) url.pathname += '/';
   return url;

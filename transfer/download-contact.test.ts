@@ -47,6 +47,25 @@ describe('a download with a limit for its first byte', () => {
   });
 });
 
+describe('a URL whose user cannot be read', () => {
+  it('ends its download at once, and no request is made', async () => {
+    const url = 'http://usr:S3CRET%PW@127.0.0.1:1/image';
+    const limits = { retryForMs: 60_000, log: (text: string) => assert.fail(text) };
+    const download = new Download({
+      url,
+      proxy: {},
+      signal: AbortSignal.timeout(20_000),
+      hasChecksum: true,
+      timing,
+      ...limits,
+    });
+    await assert.rejects(download.open(), {
+      code: 'download_failed',
+      message: /^cannot fetch http:\/\/127\.0\.0\.1:1\/image: the URL has a % in .* write the % as %25$/,
+    });
+  });
+});
+
 /** What an import whose asker waits says of a URL; its patience would last for a minute. */
 async function refusalOf(url: string, options: Partial<DownloadOptions> = {}): Promise<string> {
   const limits = { retryForMs: 60_000, contactForMs: 60_000, endsUnreached: true };

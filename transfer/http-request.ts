@@ -3,9 +3,10 @@ import { BlockList, isIP, Socket } from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
 import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { systemCodeOf, TinsmithError } from '#proto/errors.ts';
+import { faultOfHttpUrl } from '#proto/http-url.ts';
 import { shownUrl, withoutUrlSecrets } from '#proto/url-secrets.ts';
 import { RedirectedError } from './contact-errors.ts';
-import { finalFailure, passingFailure } from './download-errors.ts';
+import { FinalDownloadError, finalFailure, passingFailure } from './download-errors.ts';
 import { HttpResponse } from './http-response.ts';
 import type { KeptConnections } from './kept-connections.ts';
 import { pause } from './pause.ts';
@@ -53,6 +54,7 @@ async function getWithRedirects(url: URL, options: GetOptions): Promise<HttpResp
   for (let hops = 0; hops <= redirects; hops++) {
     const access = target.origin === url.origin ? options : withoutAuthorization(options);
     const response = await requestOnce(target, access).catch((thrown: unknown) => {
+      if (thrown instanceof FinalDownloadError) throw thrown;
       throw hops === 0 || options.signal.aborted ? thrown : new RedirectedError(shownUrl(target), thrown);
     });
     const location = response.headers.get('location');
@@ -205,6 +207,8 @@ async function openTunnel(
 
 function authorization(name: string, url: URL): Record<string, string> {
   if (url.username === '') return {};
+  const fault = faultOfHttpUrl(url.href);
+  if (fault !== undefined) throw finalFailure(url, `the URL ${fault}`);
   const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
   return { [name]: `Basic ${Buffer.from(pair).toString('base64')}` };
 }

@@ -1,5 +1,5 @@
 import { TinsmithError } from '../errors.ts';
-import { parseHttpUrl } from '../http-url.ts';
+import { faultOfHttpUrl, parseHttpUrl } from '../http-url.ts';
 import { withoutUrlSecrets } from '../url-secrets.ts';
 
 /** What an action is given: names and values as a template wrote them. */
@@ -64,9 +64,16 @@ export function isDevicePath(text: string): boolean {
 /** A complete http or https URL, as it is sent. */
 export function requiredUrl(environment: Environment, name: string, example: string): string {
   const text = requiredText(environment, name, example).trim();
-  const url = parseHttpUrl(text);
+  const url = urlGiven(name, text);
   if (url !== undefined) return url.href;
   throw invalidParam(name, text, 'use a complete http or https URL');
+}
+
+/** As `parseHttpUrl`, for a variable. Throws `invalid_params`. */
+export function urlGiven(name: string, text: string): URL | undefined {
+  const fault = faultOfHttpUrl(text);
+  if (fault !== undefined) throw invalidParam(name, text, `it ${fault}`);
+  return parseHttpUrl(text);
 }
 
 /** A Go duration such as `2m`, `1m30s`, `500ms`; milliseconds. */

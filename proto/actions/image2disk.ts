@@ -1,4 +1,3 @@
-import { parseHttpUrl } from '../http-url.ts';
 import type { ActionDeclaration } from './declaration.ts';
 import {
   type Environment,
@@ -8,6 +7,7 @@ import {
   optionalSha256,
   requiredDevice,
   requiredText,
+  urlGiven,
 } from './environment.ts';
 import { PROXY_ENVIRONMENT, PROXY_SECRETS, type ProxyParams, parseProxy } from './proxy.ts';
 
@@ -92,7 +92,7 @@ function parseImage(environment: Environment): Image2diskParams['image'] {
       'name an image of the library (lower-case letters, digits, ., _ and -), such as library:debian-12',
     );
   }
-  const url = parseHttpUrl(text);
+  const url = urlGiven('IMG_URL', text);
   if (url !== undefined) return { url: url.href };
   throw invalidParam('IMG_URL', text, 'use a complete http or https URL, or library:NAME');
 }

@@ -1,3 +1,5 @@
+import { TinsmithError } from '../errors.ts';
+import { faultOfHttpUrl } from '../http-url.ts';
 import { type Environment, invalidParam, optionalText } from './environment.ts';
 
 /** As curl and Go read them: `http://host:port`, and a comma list of hosts, domains, addresses, CIDR blocks or `*`. */
@@ -37,7 +39,10 @@ export function parseProxy(environment: Environment): ProxyParams {
 }
 
 function parseProxyUrl(name: string, text: string): string {
-  const url = URL.parse(text.includes('://') ? text : `http://${text}`);
+  const whole = text.includes('://') ? text : `http://${text}`;
+  const fault = faultOfHttpUrl(whole);
+  if (fault !== undefined) throw new TinsmithError('invalid_params', `${name} ${fault}`);
+  const url = URL.parse(whole);
   if (url !== null && url.protocol === 'http:' && url.hostname !== '') return url.href;
   // The value may hold a password, so it is not repeated.
   throw invalidParam(name, undefined, 'use http://host:port (the proxy itself is spoken to in plain HTTP)');

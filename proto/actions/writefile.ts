@@ -1,4 +1,3 @@
-import { parseHttpUrl } from '../http-url.ts';
 import type { ActionDeclaration } from './declaration.ts';
 import {
   type Environment,
@@ -10,6 +9,7 @@ import {
   requiredDevice,
   requiredMode,
   requiredText,
+  urlGiven,
 } from './environment.ts';
 
 /** Write one file into a file system of the installed system. */
@@ -128,7 +128,7 @@ function parseMetadataUrls(list: string): string[] {
     .map((text) => text.trim())
     .filter((text) => text !== '');
   for (const text of urls) {
-    if (parseHttpUrl(text) === undefined) {
+    if (urlGiven('HEGEL_URLS', text) === undefined) {
       throw invalidParam('HEGEL_URLS', text, 'use a comma list of http or https URLs');
     }
   }

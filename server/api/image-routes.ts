@@ -3,6 +3,7 @@ import { messageOf, TinsmithError } from '#proto/errors.ts';
 import { pinnedUrl, requireOwnName } from '../library/for-url.ts';
 import type { ImageJob } from '../library/image-jobs.ts';
 import type { LibraryImage } from '../library/image-library.ts';
+import { requireUsableUrls } from '../library/image-source.ts';
 import { requireFreeUrl, requireUnused } from '../library/image-use.ts';
 import { type DamagedName, damagedSentence } from '../library/name-files.ts';
 import {
@@ -60,6 +61,7 @@ export const imageRoutes = [
     async handle({ body }, { images }) {
       const { forUrl: url, ...order } = body;
       requireOwnName(order.name);
+      requireUsableUrls(order.source, order.checksums, order.signature);
       const forUrl = url === undefined ? undefined : pinnedUrl(url);
       if (forUrl !== undefined) await requireFreeUrl(order.name, forUrl, images.library);
       return jobView(images.jobs.add({ level: LEVEL, ...order, ...(forUrl && { forUrl }) }));

@@ -17,7 +17,7 @@ export interface ForUrl {
 export function pinnedUrl(text: string): ForUrl {
   const url = parseHttpUrl(text.trim());
   if (url !== undefined) return { key: urlKey(url), shown: shownUrl(url), isPinned: true };
-  const shown = JSON.stringify(withoutUrlSecrets(text.slice(0, 200)));
+  const shown = JSON.stringify(withoutUrlSecrets(text).slice(0, 200));
   throw new TinsmithError(
     'invalid_input',
     `an image cannot be for ${shown}: name an http or https URL, as workflows do`,

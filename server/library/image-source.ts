@@ -80,6 +80,11 @@ export async function openImageSource(source: string, options: SourceOptions): P
   };
 }
 
+/** Throws `invalid_input` for URLs that no request could be made of, so that whoever gives them hears it at once. */
+export function requireUsableUrls(...sources: readonly (string | undefined)[]): void {
+  for (const source of sources) if (source !== undefined && !isAbsolute(source)) parseHttpUrl(source);
+}
+
 function factsOf({ validator, totalBytes }: SourceFile, sum: SourceSum | undefined): SourceFacts {
   return {
     ...(sum?.sha256 !== undefined && { sourceSha256: sum.sha256 }),
@@ -111,6 +116,10 @@ async function openFile(source: string, options: SourceOptions, checks: readonly
     return { file, checks: [...checks, sumCheck('sha256', sha256)], isPinned };
   }
   const fix = 'use an absolute path on the server, an http or https URL, or an OCI reference (oci://registry/name:tag)';
-  const shown = JSON.stringify(withoutUrlSecrets(source.slice(0, 200)).replace(/^[^/]*@/, `${REDACTED}@`));
+  const shown = JSON.stringify(
+    withoutUrlSecrets(source)
+      .replace(/^[^/]*@/, `${REDACTED}@`)
+      .slice(0, 200),
+  );
   throw new TinsmithError('invalid_input', `an image cannot be read from ${shown}: ${fix}`);
 }

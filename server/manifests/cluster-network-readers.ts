@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import { faultOfHttpUrl } from '#proto/http-url.ts';
 import type { ClusterManifest, RegistryMirror } from './cluster-kind.ts';
 import { canonicalCidr, doNetworksOverlap, faultOfCidr, faultOfIpv4, prefixOfCidr } from './network-address.ts';
 import { faultOfObjectName } from './object-names.ts';
@@ -100,6 +101,8 @@ function faultOfNetwork({ podCidr, serviceCidr, nodeCidrMaskSize }: ClusterNetwo
 
 /** May hold a password: it is in no message. */
 const readProxyUrl: Reader<string> = refined(secretText(), (written, value) => {
+  const fault = faultOfHttpUrl(written);
+  if (fault !== undefined) return refuse(value, `${value.path} ${fault}`);
   const isUrl = /^https?:\/\/\S+$/.test(written) && URL.canParse(written);
   if (isUrl || /^[\w.-]+:\d{1,5}$/.test(written)) return written;
   return refuse(value, `${value.path} is no address of a proxy: write it like http://10.0.0.9:3128`);

@@ -31,7 +31,7 @@ export async function readSmallFile(
   if (isAbsolute(source)) return readLocal(source, what, signal);
   const url = parseHttpUrl(source);
   if (url === undefined) {
-    const shown = JSON.stringify(withoutUrlSecrets(source.slice(0, 200)));
+    const shown = JSON.stringify(withoutUrlSecrets(source).slice(0, 200));
     throw new TinsmithError(
       'invalid_input',
       `cannot read ${what} from ${shown}: use an absolute path or an http or https URL`,
