@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
+import { withoutUrlSecrets } from '#proto/url-secrets.ts';
 
 /**
  * The source of an image as it was given: a path for the server, which runs on this host but in another folder, a URL, or an OCI
@@ -26,13 +27,41 @@ export async function imageSource(
 }
 
 async function sourceOf(given: string): Promise<string> {
-  if (given.includes('://') || isAbsolute(given)) return given;
-  const path = resolve(given);
   const isReference = /^([^/@]*[.:][^/@]*|localhost)\/[^/]/.test(given) && !/^\.{1,2}\//.test(given);
-  if (!isReference) return path;
+  const place = await placeArgument('SOURCE', given);
   // A file that is there is meant, however its name looks.
+  return place === given || !isReference || (await exists(place)) ? place : `oci://${given}`;
+}
+
+/** A path for the server, or a URL as it is. Throws `usage` for what looks like a URL whose scheme was forgotten; `what` is the argument. */
+export async function placeArgument(what: string, given: string): Promise<string> {
+  if (given.includes('://')) return given;
+  const path = resolve(given);
+  const url = urlWithoutScheme(given);
+  if (url === undefined || (await exists(path))) return path;
+  const registry = what === 'SOURCE' ? ', or oci:// in front if it is in a registry' : '';
+  throw new TinsmithError(
+    'usage',
+    `${what} is neither a file nor a URL: did you mean http://${url}? Write http:// or https:// in front${registry}`,
+  );
+}
+
+/** A file's name behind a host; a reference of a registry has no such end, or a tag or digest behind it. */
+const FILE_ON_HOST =
+  /^([\w-]+(\.[\w-]+)+(:\d{1,5})?|[\w-]+:\d{1,5}|\[[\da-f:.]+\](:\d{1,5})?)\/\S*(\.(raw|img|iso|qcow2|vmdk|vhdx?|vdi|tar|tgz|gz|xz|zst|bz2|sig|minisig|asc|txt)|SUMS?)$/i;
+
+/** What it is without its secrets, where it looks like a URL but for the scheme. An absolute path is one, whatever is in it. */
+function urlWithoutScheme(given: string): string | undefined {
+  if (isAbsolute(given) && !given.startsWith('//')) return undefined;
+  const shown = withoutUrlSecrets(given);
+  // Of `http:/user:…` and `//user:…`, too.
+  if (shown !== given) return shown.replace(/^\/+/, '');
+  return FILE_ON_HOST.test(given) ? given : undefined;
+}
+
+async function exists(path: string): Promise<boolean> {
   return stat(path).then(
-    () => path,
-    () => `oci://${given}`,
+    () => true,
+    () => false,
   );
 }

@@ -1,6 +1,5 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { messageOf, TinsmithError } from '#proto/errors.ts';
 import type {
   AddImageRequest,
@@ -14,7 +13,7 @@ import type { DeletedView } from '../../api/types.ts';
 import { API_OPTIONS } from '../api-options.ts';
 import type { Command, CommandContext, CommandInput } from '../command.ts';
 import { followImageJob, importHint } from '../follow-image-job.ts';
-import { imageSource } from '../image-source-argument.ts';
+import { imageSource, placeArgument } from '../image-source-argument.ts';
 import { ageText, sizeText } from '../quantity-text.ts';
 import { type Column, OUTPUT_OPTION, outputFormat, printDocument, printTable } from '../record-output.ts';
 import { REGISTRY_OPTIONS, registryLogin } from '../registry-login.ts';
@@ -269,14 +268,10 @@ async function publisherPart(
     throw new TinsmithError('usage', 'a signature proves nothing without the public key: give it with --public-key');
   }
   return {
-    ...(checksums !== undefined && { checksums: placeOf(checksums) }),
-    ...(signature !== undefined && { signature: placeOf(signature) }),
+    ...(checksums !== undefined && { checksums: await placeArgument('--checksums', checksums) }),
+    ...(signature !== undefined && { signature: await placeArgument('--signature', signature) }),
     ...(file !== undefined && { publicKey: await readKey(file) }),
   };
-}
-
-function placeOf(given: string): string {
-  return given.includes('://') ? given : resolve(given);
 }
 
 async function readKey(path: string): Promise<string> {
