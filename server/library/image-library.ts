@@ -23,6 +23,7 @@ import { syncFolder, writeAll, writeSynced } from './synced-files.ts';
  *     names/<name>.json                                    which digest a name stands for
  *     mirrors/<name>.json                                  where else its frames are; kept when a name gets another image
  *     incoming/<random>/                                   what is being imported; emptied at every start
+ *     library.lock                                         held by the server that works on it
  *
  * An image is served from the moment its name exists, which is the last step of an import: a crash before leaves nothing.
  */

@@ -9,6 +9,7 @@ import { type ImagesOnFirstUse, imagesOnFirstUse } from './first-use/images-on-f
 import { type ImageJobs, imageJobs } from './image-jobs.ts';
 import { type ImageLibrary, openImageLibrary } from './image-library.ts';
 import { usersOf } from './image-use.ts';
+import { lockLibrary } from './library-lock.ts';
 import { siteAuthorities } from './site-authorities.ts';
 
 /** The library and what works on it. */
@@ -32,12 +33,14 @@ export interface ImagesOptions {
   readonly address: string;
 }
 
-/** What it starts is ended with `stack`. Throws `invalid_input`. */
+/** What it starts is ended with `stack`. Throws `invalid_input`, and `conflict` while another server has the library. */
 export async function openImages(options: ImagesOptions, stack: AsyncDisposableStack): Promise<Images> {
   const { config, folder, store, transitions, clock, log, address } = options;
   const mode = firstUseMode(config['library.import']);
   const proxy = config['library.proxy'] !== '' && { proxy: config['library.proxy'] };
   const authorities = await siteAuthorities(config['tls.ca']);
+  const { whyOpen } = stack.use(await lockLibrary(folder));
+  if (whyOpen !== undefined) log.warn({ folder, reason: whyOpen }, 'library.notLocked');
   const library = await openImageLibrary({ folder, store, clock });
   const reason = await whyReadOnly(library.scratch);
   if (reason !== undefined) log.warn({ folder, reason }, 'library.readOnly');
