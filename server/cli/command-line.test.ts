@@ -58,6 +58,14 @@ describe('command line', () => {
     assert.match(refused('apply', '--dry-run=yes'), /--dry-run takes no value/);
     assert.match(refused('apply', '-f', '--dry-run'), /-f needs a value: -f FILE/);
     assert.match(refused('delete', 'hw'), /delete needs KIND NAME/);
+    assert.match(
+      refused('image', 'show', ''),
+      /image show needs NAME, and NAME is empty; see tinsmith image show --help/,
+    );
+    assert.match(refused('image', 'add', 'x', ''), /image add needs NAME SOURCE, and SOURCE is empty/);
+    assert.match(refused('image', 'remove', 'x', ''), /image remove needs NAME\.\.\., and NAME is empty/);
+    assert.match(refused('apply', ''), /does not know what to do with ""/);
+    assert.match(refused('get', 'hw', 'x', 'y', ''), /get needs KIND \[NAME\.\.\.\], and NAME is empty/);
     assert.doesNotMatch(refused('xyzzy'), /did you mean/);
   });
 

@@ -132,6 +132,11 @@ function checkCount(command: Command, positionals: readonly string[]): void {
   if (positionals.length > most) {
     throw usage(command, `${command.name} does not know what to do with "${positionals[most] ?? ''}"`);
   }
+  const empty = positionals.indexOf('');
+  if (empty !== -1) {
+    const words = command.arguments.replaceAll(/[[\].]/g, '').split(' ');
+    throw usage(command, `${command.name} needs ${command.arguments}, and ${words[empty] ?? words.at(-1)} is empty`);
+  }
 }
 
 function usage(command: Command, sentence: string): TinsmithError {

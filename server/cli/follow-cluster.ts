@@ -4,6 +4,7 @@ import type { ClusterView } from '../api/cluster-types.ts';
 import type { EventView, ListOf } from '../api/types.ts';
 import { clusterPrinter } from './cluster-printer.ts';
 import type { CommandContext } from './command.ts';
+import { namedPath } from './named-path.ts';
 
 /** `ready`: as wanted. `gone`: deleted, or (with `hardware`) that machine is no node any more. */
 export type ClusterGoal = 'ready' | 'gone';
@@ -15,7 +16,7 @@ const LOOK_ANYWAY_MS = 5_000;
 const PATIENCE_MS = 60_000;
 
 export function clusterPath(name: string): string {
-  return `/clusters/${encodeURIComponent(name)}`;
+  return namedPath('/clusters', name);
 }
 
 /**

@@ -2,6 +2,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import type { ClusterView, NodeView } from '../api/cluster-types.ts';
 import type { HardwareView, TemplateView, WorkflowView } from '../api/types.ts';
 import { importWaitText, missingImageText } from './import-wait.ts';
+import { namedPath } from './named-path.ts';
 import { ageText, amountText, sizeText } from './quantity-text.ts';
 import type { Column } from './record-output.ts';
 import { didYouMean } from './suggest.ts';
@@ -52,7 +53,7 @@ export function kindOf(text: string, allowed: readonly KindName[]): KindName {
 
 /** Path of one record. */
 export function recordPath(kind: KindName, name: string): string {
-  return `${KIND_PATHS[kind]}/${encodeURIComponent(name)}`;
+  return namedPath(KIND_PATHS[kind], name);
 }
 
 export function hardwareColumns(now: Date): readonly Column<HardwareView>[] {

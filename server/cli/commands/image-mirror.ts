@@ -1,6 +1,7 @@
 import type { ChangeMirrorsRequest, ImageServingView, MirrorsView } from '../../api/image-types.ts';
 import { API_OPTIONS } from '../api-options.ts';
 import type { Command } from '../command.ts';
+import { namedPath } from '../named-path.ts';
 import { ageText, sizeText } from '../quantity-text.ts';
 import { type Column, OUTPUT_OPTION, outputFormat, printDocument, printTable } from '../record-output.ts';
 
@@ -22,7 +23,7 @@ export const imageMirrorCommand: Command = {
   ],
   async run({ api, out }, input) {
     const name = input.positionals[0] ?? '';
-    const path = `/images/${encodeURIComponent(name)}/mirrors`;
+    const path = `${namedPath('/images', name)}/mirrors`;
     const change: ChangeMirrorsRequest = { add: [...input.texts('add')], remove: [...input.texts('remove')] };
     const isChange = input.has('add') || input.has('remove');
     const view = isChange ? await api.send<MirrorsView>('POST', path, change) : await api.get<MirrorsView>(path);

@@ -14,6 +14,7 @@ import { API_OPTIONS } from '../api-options.ts';
 import type { Command, CommandContext, CommandInput } from '../command.ts';
 import { followImageJob, importHint } from '../follow-image-job.ts';
 import { imageSource, placeArgument } from '../image-source-argument.ts';
+import { namedPath } from '../named-path.ts';
 import { ageText, sizeText } from '../quantity-text.ts';
 import { type Column, OUTPUT_OPTION, outputFormat, printDocument, printTable } from '../record-output.ts';
 import { REGISTRY_OPTIONS, registryLogin } from '../registry-login.ts';
@@ -185,7 +186,7 @@ export const imageRemoveCommand: Command = {
   async run({ api, out }, input) {
     const query = input.has('force') ? '?force=true' : '';
     for (const name of new Set(input.positionals)) {
-      const deleted = await api.send<DeletedView>('DELETE', `/images/${encodeURIComponent(name)}${query}`);
+      const deleted = await api.send<DeletedView>('DELETE', `${namedPath('/images', name)}${query}`);
       out.line(`image/${deleted.name} removed`);
     }
     return 0;
@@ -296,7 +297,7 @@ function hex(option: string, text: string): string {
 }
 
 function imagePath(input: CommandInput): string {
-  return `/images/${encodeURIComponent(input.positionals[0] ?? '')}`;
+  return namedPath('/images', input.positionals[0] ?? '');
 }
 
 function printImages(
