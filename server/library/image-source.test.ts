@@ -266,15 +266,19 @@ describe('the source of an image', () => {
     await assert.rejects(importedUrl(imageFixture('v3.qcow2'), { etag: changingTag }), { code: 'download_failed' });
   });
 
-  it('is no pipe, and nobody waits for its writer', async () => {
+  it('is no pipe, device or directory, and nobody waits for its writer', async () => {
     await using folder = await mkdtempDisposable(join(tmpdir(), 'tinsmith-source-'));
     const pipe = join(folder.path, 'pipe');
     await promisify(execFile)('mkfifo', [pipe]);
 
-    await assert.rejects(
-      openImageSource(pipe, { signal: AbortSignal.timeout(30_000) }),
-      /cannot read the image .*pipe: it is no file/,
-    );
+    for (const [path, message] of [
+      [pipe, /cannot read the image .*: it is a pipe, .* to a file/],
+      [folder.path, /cannot read the image .*: it is a directory: name the file in it/],
+      ['/dev/zero', /cannot read the image .*: it is a character device, .*: name a file/],
+    ] as const) {
+      const opened = openImageSource(path, { signal: AbortSignal.timeout(30_000) });
+      await assert.rejects(opened, { code: 'invalid_input', message });
+    }
   });
 
   it('is no web page, no archive and no path below nowhere', async () => {

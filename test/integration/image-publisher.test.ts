@@ -172,6 +172,22 @@ describe('an image whose publisher signs', () => {
     }
   });
 
+  it('is not found where its file is missing, whichever file that is', async () => {
+    await using world = await startApiWorld();
+    const key = ['--public-key', 'cosign.pub'];
+
+    for (const argv of [
+      ['none'],
+      ['disk.img.gz', '--checksums', 'none'],
+      ['disk.img.gz', '--signature', 'none', ...key],
+      ['disk.img.gz', '--signature', 'disk.img.gz.sig', '--public-key', 'none'],
+    ]) {
+      const result = await add(world, 'bad', ...argv);
+      assert.equal(result.code, 66, `${argv.join(' ')}: ${result.stderr}`);
+      assert.match(result.stderr, /cannot read .*none.*: ENOENT/);
+    }
+  });
+
   it('is not waited for when what should vouch for it is a pipe', { timeout: 60_000 }, async () => {
     await using world = await startApiWorld();
     execFileSync('mkfifo', [join(folder, 'pipe')]);
@@ -184,7 +200,7 @@ describe('an image whose publisher signs', () => {
     ]) {
       const result = await add(world, 'bad', 'disk.img.gz', ...argv);
       assert.equal(result.code, 65, `${argv.join(' ')}: ${result.stderr}`);
-      assert.match(result.stderr, /pipe: it is no file/);
+      assert.match(result.stderr, /pipe: it is a pipe/);
       await requireEmpty(world);
     }
   });

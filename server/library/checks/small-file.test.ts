@@ -23,8 +23,12 @@ describe('a list, signature or key on this host', () => {
     const fifo = join(folder.path, 'fifo');
     execFileSync('mkfifo', [fifo]);
 
-    for (const path of [fifo, folder.path, '/dev/zero']) {
-      await assert.rejects(readSmallFile(path, OPTIONS), { code: 'invalid_input', message: /it is no file/ }, path);
+    for (const [path, message] of [
+      [fifo, /it is a pipe, .* to a file/],
+      [folder.path, /it is a directory: name the file in it/],
+      ['/dev/zero', /it is a character device, .*: name a file/],
+    ] as const) {
+      await assert.rejects(readSmallFile(path, OPTIONS), { code: 'invalid_input', message }, path);
     }
   });
 

@@ -5,6 +5,7 @@ import { oneProxy } from '#proto/actions/proxy.ts';
 import { messageOf, TinsmithError } from '#proto/errors.ts';
 import { parseHttpUrl } from '#proto/http-url.ts';
 import { withoutUrlSecrets } from '#proto/url-secrets.ts';
+import { noFileFact } from '../no-file.ts';
 import { openRemoteFile, type SourceContact } from '../sources/remote-file.ts';
 
 /** How a file on another host is reached. */
@@ -59,7 +60,7 @@ async function readLocal(path: string, what: string, signal: AbortSignal): Promi
     // A pipe without a writer would otherwise hold one of the few threads that all files share, for ever.
     await using handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const stats = await handle.stat();
-    if (!stats.isFile()) throw new TinsmithError('invalid_input', `cannot use ${what} ${path}: it is no file`);
+    if (!stats.isFile()) throw new TinsmithError('invalid_input', `cannot use ${what} ${path}: ${noFileFact(stats)}`);
     if (stats.size > MOST_BYTES) throw tooLarge(what, path);
     // Its size may be wrong by now, and files of /proc have none.
     const into = Buffer.alloc(MOST_BYTES + 1);

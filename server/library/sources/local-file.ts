@@ -3,6 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { messageOf, systemCodeOf, TinsmithError } from '#proto/errors.ts';
 import type { SeekableFile } from '#transfer/disk-images/disk-image.ts';
+import { noFileFact } from '../no-file.ts';
 import { fileHoles, type Hole } from './hole-map.ts';
 import type { SourceFile } from './source-file.ts';
 
@@ -14,7 +15,7 @@ export async function openLocalFile(path: string, holesOf: HoleMap = fileHoles):
   const stats = await handle.stat({ bigint: true });
   if (!stats.isFile() && !stats.isBlockDevice()) {
     await handle.close();
-    throw new TinsmithError('invalid_input', `cannot read the image ${path}: it is no file`);
+    throw new TinsmithError('invalid_input', `cannot read the image ${path}: ${noFileFact(stats)}`);
   }
   return new LocalFile(path, handle, stats, holesOf);
 }
