@@ -280,13 +280,17 @@ async function readKey(path: string): Promise<string> {
     // A pipe without a writer would be waited for for ever, and a device has no end.
     await using handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const stats = await handle.stat();
-    if (!stats.isFile()) throw new TinsmithError('invalid_input', `cannot read the public key ${path}: it is no file`);
+    if (!stats.isFile()) {
+      const fact = stats.isDirectory() ? 'it is a directory' : 'it is a pipe or a device';
+      throw new TinsmithError('invalid_input', `cannot read the public key ${path}: ${fact}: name the file of the key`);
+    }
     if (stats.size <= LARGEST_KEY) return (await handle.readFile()).toString('base64');
     const fact = `${path} has ${stats.size} bytes of keys, ${LARGEST_KEY} at most`;
     throw new TinsmithError('invalid_input', `${fact}: export only the key that signs`);
   } catch (cause) {
     if (cause instanceof TinsmithError) throw cause;
-    throw new TinsmithError('invalid_input', `cannot read the public key ${path}: ${messageOf(cause)}`, { cause });
+    // As of the files that the server reads.
+    throw new TinsmithError('not_found', `cannot read the public key ${path}: ${messageOf(cause)}`, { cause });
   }
 }
 
