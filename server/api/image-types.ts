@@ -42,6 +42,13 @@ export const imageJobSchema = Type.Object({
   ),
   trouble: Type.Optional(Type.String({ description: 'Why it makes no headway now, and is tried again' })),
   image: Type.Optional(imageSchema),
+  outcome: Type.Optional(
+    Type.Unsafe<'created' | 'configured' | 'unchanged'>({
+      type: 'string',
+      description:
+        'Of an import that succeeded: its name is new, it got another image or more is known of the one it had, or neither',
+    }),
+  ),
   replaced: Type.Optional(
     Type.Object(
       {

@@ -1,6 +1,6 @@
 import { createHash, hash, verify } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { access, readFile } from 'node:fs/promises';
+import { access, readFile, rename, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import { type LibraryIndex, parseLibraryIndex } from '#proto/library-index.ts';
@@ -39,6 +39,20 @@ export async function verifyBlob(
   }
   if (bytes !== index.fileBytes) throw damaged(name, `its file has ${bytes} of ${index.fileBytes} bytes`);
   if (sum.digest('hex') !== index.fileSha256) throw damaged(name, 'bytes of its file have changed');
+}
+
+/**
+ * Moves files in place of those of the same image. They keep the date of the old ones, which caches and copies know them by: what a
+ * digest stands for never changes. Only another key makes another signature.
+ */
+export async function renewBlob(from: string, blob: string): Promise<void> {
+  for (const file of BLOB_FILES) {
+    const [fresh, old] = [join(from, file), join(blob, file)];
+    const known = await stat(old).catch(() => undefined);
+    const isSame = file !== 'index.sig' || (known !== undefined && (await readFile(old)).equals(await readFile(fresh)));
+    if (known !== undefined && isSame) await utimes(fresh, known.atimeMs / 1000, known.mtimeMs / 1000);
+    await rename(fresh, old);
+  }
 }
 
 /** What the name of an image says of it, by its index. */

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { TinsmithError } from '#proto/errors.ts';
+import type { AddOutcome } from './added-again.ts';
 import type { ForUrl } from './for-url.ts';
 import type { LibraryImage } from './image-library.ts';
 import {
@@ -29,6 +30,8 @@ export interface ImageJob {
   readonly trouble?: string;
   /** Of one that succeeded. */
   readonly image?: LibraryImage;
+  /** Of an import that succeeded: what that was to its name. */
+  readonly outcome?: AddOutcome;
   /** Of an import: the other image that its name stood for until then. */
   readonly replaced?: ReplacedImage;
   readonly error?: TinsmithError;
@@ -203,7 +206,10 @@ class RunningJob {
     const replaced: JobControl['replaced'] = (image) => {
       this.view = { ...this.view, replaced: image };
     };
-    this.ended = this.#follow(work({ signal, progress, trouble, replaced }), clock);
+    const outcome: JobControl['outcome'] = (changed) => {
+      this.view = { ...this.view, outcome: changed };
+    };
+    this.ended = this.#follow(work({ signal, progress, trouble, replaced, outcome }), clock);
   }
 
   /** Never rejects: how the work ended is for whoever asks. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomBytes, verify } from 'node:crypto';
-import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { zstdDecompressSync } from 'node:zlib';
 import { FRAME_BYTES } from '#proto/library-index.ts';
 import { whyReadOnly } from './cannot-write.ts';
+import { BLOB_FILES } from './image-blob.ts';
 import { type ImageLibrary, openImageLibrary } from './image-library.ts';
 
 const IMAGE = Buffer.concat([Buffer.alloc(FRAME_BYTES), randomBytes(100 * 512), Buffer.alloc(FRAME_BYTES)]);
@@ -238,6 +239,34 @@ describe('the image library', () => {
       (await images.list()).map(({ name }) => name),
       ['b'],
     );
+  });
+
+  it('leaves a name and its files as they are when the same content is added again with no better evidence', async () => {
+    const { library: images, folder } = await library();
+    const vouchedBy = [{ kind: 'sum', of: 'source' }] as const;
+    const first = await images.add('a', stream(IMAGE), {
+      ...OPTIONS,
+      source: '/disk.raw.xz',
+      sourceFacts: () => ({ vouchedBy: [...vouchedBy] }),
+    });
+    const [blob, record] = [(await images.folderOf('a')) ?? '', join(folder, 'names', 'a.json')];
+    const before = await readFile(record, 'utf8');
+    for (const file of BLOB_FILES) await utimes(join(blob, file), 1_000_000, 1_000_000);
+    const outcomes: string[] = [];
+
+    const again = await images.add('a', stream(IMAGE), {
+      ...OPTIONS,
+      source: '/disk.raw.zst',
+      sourceFacts: () => ({ vouchedBy: [] }),
+      outcome: (outcome) => outcomes.push(outcome),
+    });
+
+    assert.deepEqual([again, outcomes], [first, ['unchanged']]);
+    assert.equal(await readFile(record, 'utf8'), before);
+    for (const file of BLOB_FILES) assert.equal((await stat(join(blob, file))).mtimeMs, 1_000_000_000, file);
+    await writeFile(join(blob, 'image.zst'), 'damaged');
+    await images.add('a', stream(IMAGE), OPTIONS);
+    await images.verify('a', OPTIONS);
   });
 
   it('finds one changed byte', async () => {

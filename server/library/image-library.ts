@@ -5,10 +5,11 @@ import { TinsmithError } from '#proto/errors.ts';
 import { formatLibraryIndex, type LibraryIndex } from '#proto/library-index.ts';
 import { didYouMean } from '../manifests/did-you-mean.ts';
 import type { Store } from '../store/store.ts';
+import { type AddOutcome, addedAgain } from './added-again.ts';
 import { cannotWrite } from './cannot-write.ts';
 import type { VouchedBy } from './checks/vouched-by.ts';
 import type { ForUrl } from './for-url.ts';
-import { BLOB_FILES, factsOf, verifyBlob } from './image-blob.ts';
+import { factsOf, renewBlob, verifyBlob } from './image-blob.ts';
 import { ImageMirrors } from './image-mirrors.ts';
 import type { ImagePiece } from './image-piece.ts';
 import { type DamagedName, damagedSentence, IMAGE_NAME, isDamaged, NameFiles } from './name-files.ts';
@@ -117,6 +118,8 @@ export interface AddOptions extends Working {
   readonly beforeReplace?: (old: LibraryImage) => Promise<void>;
   /** Asked when the image has ended. */
   readonly sourceFacts?: () => SourceFacts;
+  /** Told before `add` resolves. */
+  readonly outcome?: (outcome: AddOutcome) => void;
 }
 
 export interface LibraryOptions {
@@ -184,16 +187,20 @@ class FolderLibrary implements ImageLibrary {
         throw new TinsmithError('checksum_mismatch', sentence);
       }
       const digest = await this.#sign(incoming, index).catch(this.#cannotWrite);
-      const { source, forUrl, sourceFacts } = options;
+      const { source, forUrl, sourceFacts, outcome: told } = options;
       const origin = { source, ...(forUrl && { forUrl }), ...(warning && { warning }), ...sourceFacts?.() };
       const made = { name, digest, ...factsOf(index), ...origin, addedAt: this.#clock() };
-      await this.#alone(async () => {
+      const { image: added, outcome } = await this.#alone(async () => {
         const old = await this.#names.find(name);
-        if (old !== undefined && !isDamaged(old) && old.digest !== digest) await options.beforeReplace?.(old);
+        const former = old === undefined || isDamaged(old) ? undefined : old;
+        if (former !== undefined && former.digest !== digest) await options.beforeReplace?.(former);
         await this.#publish(incoming, digest);
-        await this.#names.put(made);
+        const again = addedAgain(former, made);
+        if (again.outcome !== 'unchanged') await this.#names.put(again.image);
+        return again;
       }).catch(this.#cannotWrite);
-      return made;
+      told?.(outcome);
+      return added;
     } finally {
       // What ended the import is to be told; what stays goes with the next start.
       await rm(incoming, { recursive: true, force: true }).catch(() => undefined);
@@ -312,7 +319,7 @@ class FolderLibrary implements ImageLibrary {
     await syncFolder(incoming);
     const blob = this.#blob(digest);
     if (await exists(blob)) {
-      for (const file of BLOB_FILES) await rename(join(incoming, file), join(blob, file));
+      await renewBlob(incoming, blob);
       await chmod(blob, 0o755);
       await syncFolder(blob);
       return;

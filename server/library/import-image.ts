@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { TinsmithError } from '#proto/errors.ts';
+import type { AddOutcome } from './added-again.ts';
 import type { OutsideChecks } from './checks/outside-checks.ts';
 import type { ForUrl } from './for-url.ts';
 import type { ImageLibrary, LibraryImage, SourceFacts } from './image-library.ts';
@@ -45,6 +46,7 @@ export function orderKey(order: ImageOrder): string {
 export interface JobControl {
   readonly signal: AbortSignal;
   readonly replaced: (image: ReplacedImage) => void;
+  readonly outcome: (outcome: AddOutcome) => void;
   readonly progress: (done: number, total: number | undefined) => void;
   readonly trouble: (text: string) => void;
 }
@@ -87,7 +89,7 @@ export async function importImage(
 async function addImage(
   library: ImageLibrary,
   order: ImageOrder,
-  { signal, progress, trouble, replaced }: JobControl,
+  { signal, progress, trouble, replaced, outcome }: JobControl,
   usersOf: ImportOptions['usersOf'],
 ): Promise<LibraryImage> {
   const { name, level, imageSha256, source: from, forUrl, proxy, actor, replace, ...how } = order;
@@ -116,6 +118,7 @@ async function addImage(
       source: source.shown,
       level,
       signal,
+      outcome,
       // What the source gave is what is told: packing follows at once.
       progress: () => undefined,
       sourceFacts: () => withImageSum(source.facts(), imageSha256),

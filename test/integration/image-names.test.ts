@@ -1,5 +1,6 @@
 /** What a name of the library stands for: added twice, taken from another image, and an import that nobody watched. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +13,10 @@ import { diskImage } from '#test/support/disk-image.ts';
 import { applyInstall } from '#test/support/install-of-image.ts';
 
 let folder: string;
+
+function sumOf(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tinsmith-image-names-'));
@@ -45,6 +50,25 @@ describe('a name in the library', () => {
     assert.equal(other.code, 0, other.stderr);
     assert.match(other.stdout, new RegExp(`^it replaces sha256-${old.slice(0, 12)}…$`, 'm'));
     assert.notEqual(await digestOf(world, 'os'), old);
+  });
+
+  it('keeps what vouched for it when the same content is added again, and takes over what says more', async () => {
+    await using world = await startApiWorld();
+    const known = async () => JSON.parse((await cli(world, 'show', 'os', '-o', 'json')).stdout);
+    const first = JSON.parse((await cli(world, 'add', 'os', 'one.img', '-o', 'json')).stdout);
+    assert.deepEqual([first.outcome, first.vouchedBy], ['created', []]);
+
+    const summed = await cli(world, 'add', 'os', 'copy.img', '--sha256', sumOf(diskImage()));
+    assert.match(summed.stdout, /^image\/os configured: the same content, .*tinsmith image show os/);
+    const better = await known();
+    assert.deepEqual(better.vouchedBy, [{ kind: 'sum', of: 'source' }]);
+    assert.equal(better.source, join(folder, 'copy.img'));
+
+    const again = await cli(world, 'add', 'os', 'one.img');
+    assert.match(again.stdout, /^image\/os unchanged: .*; templates name it library:os$/m);
+    assert.deepEqual(await known(), better);
+    const json = JSON.parse((await cli(world, 'add', 'os', 'one.img', '-o', 'json')).stdout);
+    assert.deepEqual(json, { ...better, outcome: 'unchanged' });
   });
 
   it('is not taken from an image that an unfinished workflow needs, unless that is wanted', async () => {

@@ -83,11 +83,12 @@ export const imageAddCommand: Command = {
       context.out.line(`image/${started.name} is being imported, job ${started.id}${importHint(started)}`);
       return 0;
     }
-    const { image, replaced } = await followImageJob(started, context);
+    const { image, replaced, outcome } = await followImageJob(started, context);
     if (image === undefined) throw new TinsmithError('internal', 'the server says that it imported nothing');
     if (image.warning !== undefined) context.out.note(`warning: image/${image.name}: ${image.warning}`);
-    return printImages(context, input, [image], (out) => {
-      out.line(addedLine(image));
+    const added = { ...image, ...(outcome && { outcome }) };
+    return printImages(context, input, [added], (out) => {
+      out.line(outcomeLine(image, replaced === undefined ? outcome : 'created'));
       if (replaced !== undefined) out.line(replacedLine(replaced));
     });
   },
@@ -315,6 +316,19 @@ function printImages(
   else if (format === 'name') for (const { name } of images) out.line(`image/${name}`);
   else print(out, format);
   return 0;
+}
+
+function outcomeLine(image: ImageView, outcome: ImageJobView['outcome']): string {
+  const { name, digest } = image;
+  switch (outcome) {
+    case 'unchanged':
+      return `image/${name} unchanged: it has that content, sha256-${digest.slice(0, 12)}…; templates name it library:${name}`;
+    case 'configured':
+      return `image/${name} configured: the same content, of which more is known now (tinsmith image show ${name})`;
+    case 'created':
+    case undefined:
+      return addedLine(image);
+  }
 }
 
 function addedLine({ name, imageBytes, fileBytes, digest }: ImageView): string {
