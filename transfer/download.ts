@@ -10,6 +10,7 @@ import {
 } from './download-errors.ts';
 import { askForFile, type DownloadAccess, isFinalStatus, validatorOf } from './file-request.ts';
 import type { HttpResponse } from './http-response.ts';
+import { answeredFact, statusFact } from './refused-status.ts';
 import { pauseBeforeRetry } from './retry-pause.ts';
 import { type TurnInLine, TurnLog } from './turn-in-line.ts';
 
@@ -213,8 +214,10 @@ export class Download implements AsyncIterable<Uint8Array> {
   }
 
   async #missing(response: HttpResponse): Promise<FinalDownloadError> {
-    const said = await this.#options.missing?.(response);
-    return finalFailure(this.#url, `the server answered 404${said === undefined ? '' : `: ${said}`}`);
+    const { missing } = this.#options;
+    if (missing === undefined) return finalFailure(this.#url, this.#statusFact(response));
+    const said = await missing(response);
+    return finalFailure(this.#url, `${answeredFact(response)}${said === undefined ? '' : `: ${said}`}`);
   }
 
   #acceptFirst(response: HttpResponse): void {
@@ -277,9 +280,12 @@ export class Download implements AsyncIterable<Uint8Array> {
   #requireOk(response: HttpResponse): void {
     const { status } = response;
     if (status === 200) return;
-    throw isFinalStatus(status)
-      ? finalFailure(this.#url, `the server answered ${status}`)
-      : passingFailure(`the server answered ${status}`);
+    const fact = this.#statusFact(response);
+    throw isFinalStatus(status) ? finalFailure(this.#url, fact) : passingFailure(fact);
+  }
+
+  #statusFact(response: HttpResponse): string {
+    return statusFact(this.#url, response, this.#options.access !== undefined);
   }
 
   /** Throws what is final; otherwise waits before the next request. */

@@ -58,7 +58,10 @@ async function getWithRedirects(url: URL, options: GetOptions): Promise<HttpResp
       throw hops === 0 || options.signal.aborted ? thrown : new RedirectedError(shownUrl(target), thrown);
     });
     const location = response.headers.get('location');
-    if (![301, 302, 303, 307, 308].includes(response.status) || location === undefined) return response;
+    if (![301, 302, 303, 307, 308].includes(response.status) || location === undefined) {
+      if (hops > 0) response.redirectedTo = target;
+      return response;
+    }
     response.destroy();
     const next = URL.parse(location, target.href);
     if (next === null || !['http:', 'https:'].includes(next.protocol)) {

@@ -10,6 +10,8 @@ export class HttpResponse implements AsyncIterable<Uint8Array> {
   readonly status: number;
   /** Lower-case names; repeated ones are joined with a comma. */
   readonly headers: ReadonlyMap<string, string>;
+  /** Who answers, where the server that was asked sent us to another URL. */
+  redirectedTo: URL | undefined;
   readonly #reader: SocketReader;
   readonly #keep: (() => void) | undefined;
   #isKept = false;

@@ -4,6 +4,7 @@ import { type FinalDownloadError, finalFailure, passingFailure } from './downloa
 import { askForFile, isFinalStatus } from './file-request.ts';
 import type { HttpResponse } from './http-response.ts';
 import type { KeptConnections } from './kept-connections.ts';
+import { statusFact } from './refused-status.ts';
 
 /** A file whose length is known and whose bytes have a name. */
 export interface NamedFile {
@@ -48,7 +49,7 @@ export class RangeReader {
     const { status, headers } = response;
     const { etag, totalBytes } = this.#file;
     if (status === 429 || status === 503) throw new BusyServerError(`the server answered ${status}`);
-    if (![200, 206, 416].includes(status)) throw this.#refused(status);
+    if (![200, 206, 416].includes(status)) throw this.#refused(response);
     if ((headers.get('etag') ?? etag) !== etag) throw this.#changed();
     // Otherwise one connection will find out what is the matter: it knows what to do without ranges.
     if (status !== 206) throw new NoRangesError(`the server answered ${status} to a range`);
@@ -60,9 +61,9 @@ export class RangeReader {
     if (!isRight) throw new NoRangesError(`asked for ${bytes} bytes at ${offset} and got ${got ?? 'no range'}`);
   }
 
-  #refused(status: number): Error {
-    const fact = `the server answered ${status}`;
-    return isFinalStatus(status) ? finalFailure(this.#file.url, fact) : passingFailure(fact);
+  #refused(response: HttpResponse): Error {
+    const fact = statusFact(this.#file.url, response, this.#options.access !== undefined);
+    return isFinalStatus(response.status) ? finalFailure(this.#file.url, fact) : passingFailure(fact);
   }
 
   async #fill(response: HttpResponse, into: Buffer): Promise<number> {

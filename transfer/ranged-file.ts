@@ -4,6 +4,7 @@ import { ACTION_FIXES, type DownloadOptions, type DownloadTiming, TIMING } from 
 import { FinalDownloadError, finalFailure, passingFailure } from './download-errors.ts';
 import { askForFile, isFinalStatus, validatorOf } from './file-request.ts';
 import type { HttpResponse } from './http-response.ts';
+import { statusFact } from './refused-status.ts';
 import { pauseBeforeRetry } from './retry-pause.ts';
 import { type TurnInLine, TurnLog } from './turn-in-line.ts';
 
@@ -123,7 +124,7 @@ class RangeRequests {
     if (status === 206) this.#acceptPart(response, from);
     else if (status === 200) this.#acceptWhole(response);
     else {
-      const fact = `the server answered ${status}`;
+      const fact = statusFact(this.#url, response, this.#options.access !== undefined);
       throw isFinalStatus(status) ? finalFailure(this.#url, fact) : passingFailure(fact);
     }
   }

@@ -196,7 +196,10 @@ describe('images on first use', () => {
           () => site.workflow('m5'),
           ({ state }) => state === 'failed',
         );
-        assert.match(failed.error?.message ?? '', /cannot be imported: it was cancelled on request: add it with/);
+        assert.match(
+          failed.error?.message ?? '',
+          /cannot be imported: it was cancelled on request; if you have its file, add it with/,
+        );
       }
       release();
       await site.until(
@@ -351,7 +354,10 @@ describe('images on first use', () => {
       () => site.workflow('m1'),
       ({ state }) => state === 'failed',
     );
-    assert.match(failed.error?.message ?? '', /answered 404: add it with tinsmith image add NAME FILE --for-url URL/);
+    assert.match(
+      failed.error?.message ?? '',
+      /answered 404: correct the URL; if you have its file, add it with tinsmith image add NAME FILE --for-url URL/,
+    );
     assert.doesNotMatch(JSON.stringify(failed), /hunter2/);
     const asked = upstream.requests.length;
 

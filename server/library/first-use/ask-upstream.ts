@@ -5,6 +5,7 @@ import { FinalDownloadError } from '#transfer/download-errors.ts';
 import { isFinalStatus, validatorOf } from '#transfer/file-request.ts';
 import { httpGet } from '#transfer/http-request.ts';
 import type { HttpResponse } from '#transfer/http-response.ts';
+import { statusFact } from '#transfer/refused-status.ts';
 import type { UpstreamAnswer } from './decide-image.ts';
 
 /** What is known of a file that was downloaded earlier. */
@@ -54,6 +55,6 @@ function answerOf(url: URL, response: HttpResponse, { validator, sourceBytes }: 
     const isSame = validator !== undefined && validatorOf(response) === validator && isSameLength;
     return { kind: isSame ? 'same' : 'changed' };
   }
-  const reason = `${shownUrl(url)} answers ${status}`;
+  const reason = `cannot ask ${shownUrl(url)} whether it has changed: ${statusFact(url, response)}`;
   return { kind: isFinalStatus(status) ? 'refused' : 'away', reason };
 }

@@ -78,7 +78,7 @@ describe('decideImage', () => {
     assert.equal(failed.kind, 'failed');
     assert.match(
       JSON.stringify(failed),
-      /d\.raw is not in the library, and cannot be imported: cannot fetch it: add it/,
+      /d\.raw is not in the library, and cannot be imported: cannot fetch it; if you have its file, add it/,
     );
     assert.match(
       JSON.stringify(step({ failure: FAILURE, mode: 'only', image }, { sha256: OTHER })),

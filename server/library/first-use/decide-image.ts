@@ -101,6 +101,6 @@ function unavailable({ wanted, image }: ImageFacts, { code, message }: ImageFaul
     image === undefined
       ? `${wanted.shown} is not in the library`
       : `the library's image ${image.name} is not the ${wanted.shown} whose SHA-256 the action names`;
-  const fix = 'add it with tinsmith image add NAME FILE --for-url URL and retry the workflow';
-  return { code, message: `${lacks}, and cannot be imported: ${message}: ${fix}` };
+  const fix = 'if you have its file, add it with tinsmith image add NAME FILE --for-url URL and retry the workflow';
+  return { code, message: `${lacks}, and cannot be imported: ${message}; ${fix}` };
 }
