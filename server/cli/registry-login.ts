@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { TinsmithError } from '#proto/errors.ts';
+import { messageOf, TinsmithError } from '#proto/errors.ts';
 import type { CommandContext, CommandInput, OptionSpec } from './command.ts';
 
 /** How a command takes the login of a registry. There is no option for the password itself: argv is visible to everyone. */
@@ -68,13 +68,15 @@ interface Entry {
 }
 
 async function readEntries(path: string): Promise<readonly Entry[]> {
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new TinsmithError('not_found', `cannot read the logins in ${path}: ${messageOf(cause)}`, { cause });
+  });
   let auths: unknown;
   try {
-    auths = Reflect.get(Object(JSON.parse(await readFile(path, 'utf8'))), 'auths');
-  } catch (thrown) {
+    auths = Reflect.get(Object(JSON.parse(text)), 'auths');
+  } catch {
     // A parser's own sentence quotes what it read.
-    const fact = thrown instanceof SyntaxError || !(thrown instanceof Error) ? 'it is no JSON' : thrown.message;
-    throw new TinsmithError('invalid_input', `cannot read the logins in ${path}: ${fact}`);
+    throw new TinsmithError('invalid_input', `cannot read the logins in ${path}: it is no JSON`);
   }
   return Object.entries(Object(auths)).map(([key, entry]) => ({ place: placeOf(key), login: loginOf(entry) }));
 }

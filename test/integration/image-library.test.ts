@@ -267,6 +267,7 @@ describe('tinsmith image', () => {
     assert.doesNotMatch(told, new RegExp(password));
     for (const [argv, code, sentence] of [
       [[reference], 69, /REGISTRY_USERNAME/],
+      [[reference, '--auth-file', 'none.json'], 66, /cannot read the logins in none\.json: ENOENT/],
       [[reference, '--auth-file', 'other.json'], 65, /no login for 127.*has ghcr\.io/],
       [[reference, '--username', 'me'], 64, /--password-stdin/],
       [['disk.img.gz', '--username', 'me'], 64, /for OCI references/],
