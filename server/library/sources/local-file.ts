@@ -4,20 +4,23 @@ import { dirname, join } from 'node:path';
 import { messageOf, systemCodeOf, TinsmithError } from '#proto/errors.ts';
 import type { SeekableFile } from '#transfer/disk-images/disk-image.ts';
 import { noFileFact } from '../no-file.ts';
+import { type BlockDevice, claimDevice } from './block-device.ts';
 import { fileHoles, type Hole } from './hole-map.ts';
 import type { SourceFile } from './source-file.ts';
 
-/** Opens a file or block device of this host; what `holesOf` says is tried before it is believed. Throws `not_found` or `invalid_input`. */
+/** Opens a file or block device of this host; what `holesOf` says is tried before it is believed. Throws `not_found`, `invalid_input` or `device_unfit`. */
 export async function openLocalFile(path: string, holesOf: HoleMap = fileHoles): Promise<SourceFile> {
   const handle = await openToRead(path).catch((cause: unknown) => {
     throw unreadable(path, cause);
   });
   const stats = await handle.stat({ bigint: true });
-  if (!stats.isFile() && !stats.isBlockDevice()) {
-    await handle.close();
+  if (stats.isFile()) return new LocalFile(path, handle, stats, { holesOf });
+  try {
+    if (stats.isBlockDevice()) return await openDevice(path, handle, stats);
     throw new TinsmithError('invalid_input', `cannot read the image ${path}: ${noFileFact(stats)}`);
+  } finally {
+    await handle.close();
   }
-  return new LocalFile(path, handle, stats, holesOf);
 }
 
 /** The holes of an open file, in order; undefined if nobody can tell. */
@@ -27,6 +30,13 @@ const PIECE_BYTES = 1 << 20;
 const PROBE_BYTES = 4096;
 /** What a hole reads as. Nobody writes to it. */
 const HOLE = Buffer.alloc(PIECE_BYTES);
+
+async function openDevice(path: string, opened: FileHandle, stats: BigIntStats): Promise<SourceFile> {
+  const device = await claimDevice(path, opened).catch((cause: unknown) => {
+    throw cause instanceof TinsmithError ? cause : unreadable(path, cause);
+  });
+  return new LocalFile(path, device.handle, stats, { device });
+}
 
 /**
  * A file that another one names. Whoever made that one may know nothing else of this host: what lies in the same folder, and not what a
@@ -41,7 +51,7 @@ async function openBeside(path: string, namedBy: string): Promise<SourceFile> {
     throw systemCodeOf(cause) === 'ELOOP' ? refused('it is a symbolic link') : unreadable(path, cause);
   });
   const stats = await handle.stat({ bigint: true });
-  if (stats.isFile()) return new LocalFile(path, handle, stats, fileHoles);
+  if (stats.isFile()) return new LocalFile(path, handle, stats, { holesOf: fileHoles });
   await handle.close();
   throw refused('it is no regular file');
 }
@@ -55,20 +65,28 @@ function unreadable(path: string, cause: unknown): TinsmithError {
   return new TinsmithError('not_found', `cannot read the image ${path} on the server: ${messageOf(cause)}`, { cause });
 }
 
+interface LocalFileOptions {
+  readonly holesOf?: HoleMap;
+  /** Of one that is no file. */
+  readonly device?: BlockDevice;
+}
+
 class LocalFile implements SourceFile {
   readonly shown: string;
   readonly totalBytes: number | undefined;
   readonly isLocal = true;
   readonly #handle: FileHandle;
   readonly #before: BigIntStats;
-  readonly #holesOf: HoleMap;
+  readonly #holesOf: HoleMap | undefined;
+  readonly #device: BlockDevice | undefined;
 
-  constructor(path: string, handle: FileHandle, stats: BigIntStats, holesOf: HoleMap) {
+  constructor(path: string, handle: FileHandle, stats: BigIntStats, { holesOf, device }: LocalFileOptions) {
     this.shown = path;
     this.totalBytes = stats.isFile() ? Number(stats.size) : undefined;
     this.#handle = handle;
     this.#before = stats;
     this.#holesOf = holesOf;
+    this.#device = device;
   }
 
   async *stream(): AsyncGenerator<Uint8Array> {
@@ -93,7 +111,7 @@ class LocalFile implements SourceFile {
   async #holes(): Promise<readonly Hole[]> {
     const { size, blocks } = this.#before;
     if (!this.#before.isFile() || blocks * 512n >= size) return [];
-    const holes = (await this.#holesOf(this.#handle.fd, Number(size))) ?? [];
+    const holes = (await this.#holesOf?.(this.#handle.fd, Number(size))) ?? [];
     return holes.filter(({ start, end }) => end - start >= PIECE_BYTES);
   }
 
@@ -135,7 +153,7 @@ class LocalFile implements SourceFile {
   }
 
   async requireUnchanged(): Promise<void> {
-    if (!this.#before.isFile()) return;
+    if (this.#device !== undefined) return this.#device.requireUnchanged();
     const now = await this.#handle.stat({ bigint: true });
     const [was, is] = [this.#before, now];
     if (was.size === is.size && was.mtimeNs === is.mtimeNs && was.ctimeNs === is.ctimeNs) return;
