@@ -1,6 +1,7 @@
 import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { BodyWatch } from './body-watch.ts';
 import { addressFix, certificateFix, contactFact } from './contact-errors.ts';
+import { contentCodingOf } from './content-coding.ts';
 import {
   cannotFetch,
   FinalDownloadError,
@@ -72,6 +73,8 @@ export const TIMING: DownloadTiming = { answerMs: 30_000, stallMs: 30_000, first
 export class Download implements AsyncIterable<Uint8Array> {
   /** Known after `open`, unless the server sends in chunks. */
   totalBytes: number | undefined;
+  /** Known after `open`: what the server says that it did to the bytes, which are taken as they come. */
+  contentCoding: string | undefined;
   /** Received so far. */
   bytes = 0;
   /** The least that an answer took: connection, request and the server's thinking. */
@@ -229,6 +232,7 @@ export class Download implements AsyncIterable<Uint8Array> {
     }
     this.totalBytes = length;
     this.#validator = validatorOf(response);
+    this.contentCoding = contentCodingOf(response);
   }
 
   #acceptRest(response: HttpResponse): void {

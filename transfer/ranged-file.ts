@@ -1,5 +1,6 @@
 import { BodyWatch } from './body-watch.ts';
 import { contactFact } from './contact-errors.ts';
+import { contentCodingOf } from './content-coding.ts';
 import { ACTION_FIXES, type DownloadOptions, type DownloadTiming, TIMING } from './download.ts';
 import { FinalDownloadError, finalFailure, passingFailure } from './download-errors.ts';
 import { askForFile, isFinalStatus, validatorOf } from './file-request.ts';
@@ -28,6 +29,8 @@ export class RangedFile {
   readonly hasRanges: boolean;
   /** Whether the server says which version of the file it gives. */
   readonly hasValidator: boolean;
+  /** What the server says that it did to the bytes, which are taken as they come. */
+  readonly contentCoding: string | undefined;
   readonly #requests: RangeRequests;
 
   private constructor(requests: RangeRequests, start: Buffer) {
@@ -36,6 +39,7 @@ export class RangedFile {
     this.sizeBytes = requests.totalBytes ?? 0;
     this.hasRanges = requests.hasRanges;
     this.hasValidator = requests.validator !== undefined;
+    this.contentCoding = requests.contentCoding;
   }
 
   static async open(options: RangedFileOptions): Promise<RangedFile> {
@@ -62,6 +66,7 @@ export class RangedFile {
 class RangeRequests {
   totalBytes: number | undefined;
   validator: string | undefined;
+  contentCoding: string | undefined;
   hasRanges = true;
   readonly #url: URL;
   readonly #options: RangedFileOptions;
@@ -144,6 +149,7 @@ class RangeRequests {
     if (this.totalBytes === undefined) {
       this.totalBytes = Number(total);
       this.validator = validator;
+      this.contentCoding = contentCodingOf(response);
     } else if (Number(total) !== this.totalBytes || validator !== this.validator) throw this.#changed();
   }
 

@@ -5,6 +5,7 @@ import { TinsmithError } from '#proto/errors.ts';
 import { damaged } from '#transfer/archive/tar-header.ts';
 import { type TarEntry, type TarHandler, TarParser } from '#transfer/archive/tar-parser.ts';
 import { readBatches } from '#transfer/batch-reader.ts';
+import { withContentCoding } from '#transfer/content-coding.ts';
 import { Download, type DownloadTiming } from '#transfer/download.ts';
 import { RestartDownloadError } from '#transfer/download-errors.ts';
 import { type Decoder, type ImageFormat, recognizeCompression } from '#transfer/image-format.ts';
@@ -84,6 +85,8 @@ async function unpackOnce(root: TargetRoot, request: ArchiveRequest, events: Unp
     signal.throwIfAborted();
     await tree.commit();
     return { format, tarBytes: sink.bytes, entries: unpacker.entries };
+  } catch (thrown) {
+    throw withContentCoding(thrown, download.contentCoding);
   } finally {
     download.close();
   }

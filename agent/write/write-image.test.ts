@@ -274,6 +274,22 @@ describe('writing an image', () => {
     assertRefused(await write(gz, [wholeFile], { sha256: rawSha256 }), 'checksum_mismatch');
   });
 
+  it('takes the file as it comes when its server calls it encoded, and says so where its sum is another one', async () => {
+    const gz = files['gz'] ?? Buffer.alloc(0);
+    const asked: unknown[] = [];
+    const encoded: Answer = (request, response, body) => {
+      asked.push(request.headers['accept-encoding']);
+      wholeFile(request, response.setHeader('content-encoding', 'gzip'), body);
+    };
+
+    assertWritten(await write(gz, [encoded], { sha256: createHash('sha256').update(gz).digest('hex') }));
+    const wrong = await write(gz, [encoded], { sha256: createHash('sha256').update(image).digest('hex') });
+    assertRefused(wrong, 'checksum_mismatch');
+    const { message } = TinsmithError.from(wrong.result);
+    assert.match(message, /right sum; its server calls it Content-Encoding: gzip, and it was taken as it/);
+    assert.deepEqual(asked, ['identity', 'identity']);
+  });
+
   it('moves the backup GPT to the end of the disk', async () => {
     const { disk } = await write(image, [wholeFile]);
 

@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { BATCH_READER_BYTES, readBatches } from '#transfer/batch-reader.ts';
+import { withContentCoding } from '#transfer/content-coding.ts';
 import { decoders } from '#transfer/decoders.ts';
 import { Download, type DownloadOptions, type DownloadTiming } from '#transfer/download.ts';
 import { RestartDownloadError } from '#transfer/download-errors.ts';
@@ -139,7 +140,7 @@ async function writeOnce(disk: Disk, request: ImageRequest, events: WriteEvents)
     await writer.settle();
     await ends.wipeAgain();
     await resume?.keepAfter(thrown);
-    throw thrown;
+    throw withContentCoding(thrown, download.contentCoding);
   }
 }
 

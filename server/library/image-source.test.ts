@@ -266,6 +266,19 @@ describe('the source of an image', () => {
     await assert.rejects(importedUrl(imageFixture('v3.qcow2'), { etag: changingTag }), { code: 'download_failed' });
   });
 
+  it('is taken as it comes from a server that calls it encoded, which the error of a wrong sum says', async () => {
+    const gz = gzipSync(RAW);
+    const server = { contentEncoding: 'gzip' };
+
+    const right = await importedUrl(gz, { ...server, options: { sha256: sumOf(gz) } });
+    assert.ok(right.image.subarray(0, RAW.length).equals(RAW));
+    await assert.rejects(importedUrl(gz, { ...server, options: { sha256: sumOf(RAW) } }), {
+      code: 'checksum_mismatch',
+      message:
+        /right sum; its server calls it Content-Encoding: gzip, and it was taken as it came: if the server compr/,
+    });
+  });
+
   it('is no pipe, device or directory, and nobody waits for its writer', async () => {
     await using folder = await mkdtempDisposable(join(tmpdir(), 'tinsmith-source-'));
     const pipe = join(folder.path, 'pipe');

@@ -23,12 +23,14 @@ export interface RangeServerOptions {
   /** Number of the request → the ETag. */
   readonly etag?: (request: number) => string | undefined;
   readonly ranges?: boolean;
+  /** What it calls the bytes, which are those of the file. */
+  readonly contentEncoding?: string;
 }
 
 /** Serves files by their names, with ranges and an ETag, on a free port of 127.0.0.1. */
 export async function rangeServer(
   files: Readonly<Record<string, Buffer>>,
-  { cutAfter, etag = () => '"v1"', ranges = true }: RangeServerOptions = {},
+  { cutAfter, etag = () => '"v1"', ranges = true, contentEncoding }: RangeServerOptions = {},
 ): Promise<RangeServer> {
   const requests: string[] = [];
   const server = createServer((request, response) => {
@@ -43,6 +45,7 @@ export async function rangeServer(
     response.writeHead(part.range === undefined ? 200 : 206, {
       ...(tag === undefined ? {} : { etag: tag }),
       ...(part.range === undefined ? {} : { 'content-range': part.range }),
+      ...(contentEncoding === undefined ? {} : { 'content-encoding': contentEncoding }),
       'content-length': part.bytes.length,
     });
     if (limit === undefined) response.end(part.bytes);

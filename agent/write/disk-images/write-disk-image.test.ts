@@ -218,11 +218,13 @@ describe('a disk image with tables', () => {
 
     const right = await write(image, { request: { sha256 } });
     const wrong = await write(image, { request: { sha256: '0'.repeat(64) } });
+    const encoded = await write(image, { request: { sha256: '0'.repeat(64) }, contentEncoding: 'gzip' });
     const unnamed = await write(image, { request: { sha256 }, etag: () => undefined });
 
     requireImage(right);
     assert.equal(wrong.error?.code, 'checksum_mismatch');
     assert.equal(unbootable(wrong.disk), false);
+    assert.match(encoded.error?.message ?? '', /Content-Encoding: gzip, and it was taken as it came/);
     assert.match(unnamed.error?.message ?? '', /the server does not say whether the checked file is the written one/);
   });
 

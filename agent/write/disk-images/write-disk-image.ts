@@ -1,4 +1,5 @@
 import { TinsmithError } from '#proto/errors.ts';
+import { withContentCoding } from '#transfer/content-coding.ts';
 import { cutExtents } from '#transfer/disk-images/cut-extents.ts';
 import type { DiskImage, Extent } from '#transfer/disk-images/disk-image.ts';
 import { decodeExtent } from '#transfer/disk-images/extent-decoder.ts';
@@ -118,7 +119,10 @@ async function checked(file: RangedFile, expected: string, { signal, log }: Writ
     );
   }
   log('reading the whole file for IMG_SHA256');
-  return SummedFile.check(file, expected, { memory: Buffer.allocUnsafeSlow(REQUEST_BYTES), signal });
+  const memory = Buffer.allocUnsafeSlow(REQUEST_BYTES);
+  return SummedFile.check(file, expected, { memory, signal }).catch((thrown: unknown) => {
+    throw withContentCoding(thrown, file.contentCoding);
+  });
 }
 
 async function writeExtents(

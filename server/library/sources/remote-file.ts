@@ -63,6 +63,10 @@ class RemoteFile implements SourceFile {
     return this.#download.validator;
   }
 
+  get contentCoding(): string | undefined {
+    return this.#download.contentCoding;
+  }
+
   async open(): Promise<void> {
     await this.#download.open();
   }

@@ -8,6 +8,8 @@ export interface SourceFile extends AsyncDisposable {
   readonly totalBytes: number | undefined;
   /** Of a URL: strong ETag or date. */
   readonly validator?: string | undefined;
+  /** Of a URL: what its server says that it did to the bytes, which are taken as they come. */
+  readonly contentCoding?: string | undefined;
   /** Whether reading it once more costs no network. */
   readonly isLocal: boolean;
   /** All of it, in order; a part is valid until the next one is asked for. Throws unless all of it came. */

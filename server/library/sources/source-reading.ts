@@ -1,6 +1,7 @@
 import { TinsmithError } from '#proto/errors.ts';
 import { tarContent } from '#transfer/archive/tar-content.ts';
 import { isTar } from '#transfer/archive/tar-parser.ts';
+import { withContentCoding } from '#transfer/content-coding.ts';
 import { decodeStream } from '#transfer/decode-stream.ts';
 import type { DiskImage, SeekableFile } from '#transfer/disk-images/disk-image.ts';
 import { needsRanges, openDiskImage } from '#transfer/disk-images/open-disk-image.ts';
@@ -68,9 +69,17 @@ export class SourceReading {
       this.#count(bytes.length);
       yield bytes;
     }
-    for (const check of checks) await check.finish();
+    await this.#finish();
     sum?.finish();
     this.#isChecked = true;
+  }
+
+  async #finish(): Promise<void> {
+    try {
+      for (const check of this.#options.checks) await check.finish();
+    } catch (thrown) {
+      throw withContentCoding(thrown, this.#file.contentCoding);
+    }
   }
 
   /** Decodes layer after layer until the image is there. */
