@@ -32,13 +32,14 @@ export const imageRoutes = [
       'Lists the images of the library, sorted by name, and the imports that run, failed or wait for their turn.',
     response: imageListSchema,
     async handle(_input, { images }) {
-      const items = (await images.library.list()).map(imageView);
+      const damaged = await images.library.damaged();
+      const items = (await images.library.list()).map((image) => imageView(image, damaged));
       const waiting = (images.firstUse?.waitingImports() ?? []).map(({ since, ...each }) => {
         return { ...each, since: since.toISOString() };
       });
-      const damaged = (await images.library.damaged()).map(damagedView);
       const { jobs } = images;
-      return { items, imports: jobs.imports().map(jobView), failed: jobs.failures().map(jobView), damaged, waiting };
+      const [imports, failed] = [jobs.imports().map(jobView), jobs.failures().map(jobView)];
+      return { items, imports, failed, damaged: damaged.map(damagedView), waiting };
     },
   }),
   defineRoute({
@@ -48,7 +49,7 @@ export const imageRoutes = [
     params: nameParamsSchema,
     response: imageSchema,
     async handle({ params }, { images }) {
-      return imageView(await images.library.show(params.name));
+      return imageView(await images.library.show(params.name), await images.library.damaged());
     },
   }),
   defineRoute({
@@ -133,9 +134,15 @@ function known(job: ImageJob | undefined): ImageJob {
   throw new TinsmithError('not_found', 'there is no such job: the server was started anew, so begin it again');
 }
 
-function imageView(image: LibraryImage): ImageView {
-  const { addedAt, forUrl, validator: _, sourceBytes: _bytes, ...shown } = image;
-  return { ...shown, addedAt: addedAt.toISOString(), ...(forUrl && { forUrl: forUrl.shown }) };
+function imageView(image: LibraryImage, damaged: readonly DamagedName[] = []): ImageView {
+  const { addedAt, forUrl, validator: _, sourceBytes: _bytes, damage: _kept, ...shown } = image;
+  const wrong = damaged.find(({ name }) => name === image.name);
+  return {
+    ...shown,
+    addedAt: addedAt.toISOString(),
+    ...(forUrl && { forUrl: forUrl.shown }),
+    ...(wrong && { damage: damagedSentence(wrong) }),
+  };
 }
 
 function damagedView(damaged: DamagedName): ImageListView['damaged'][number] {

@@ -22,6 +22,9 @@ export const imageSchema = Type.Object({
     }),
   ),
   warning: Type.Optional(Type.String({ description: 'Why it may not be what was meant, although it was imported' })),
+  damage: Type.Optional(
+    Type.String({ description: 'Why machines would refuse it, as far as that is known, with the fix; not in jobs' }),
+  ),
   addedAt: date,
 });
 export type ImageView = View<typeof imageSchema>;
@@ -96,7 +99,9 @@ export const imageListSchema = Type.Object({
   failed: Type.Array(imageJobSchema, {
     description: 'The last imports that failed, until their names are added again',
   }),
-  damaged: Type.Array(damagedNameSchema, { description: 'Names whose files cannot be used' }),
+  damaged: Type.Array(damagedNameSchema, {
+    description: 'Names whose files cannot be used, and those of the items that machines would refuse',
+  }),
   waiting: Type.Array(waitingImportSchema, { description: 'Imports on first use whose turn has not come' }),
 });
 export type ImageListView = View<typeof imageListSchema>;

@@ -2,34 +2,35 @@ import { createHash, hash, verify } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { access, readFile, rename, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import { TinsmithError } from '#proto/errors.ts';
 import { type LibraryIndex, parseLibraryIndex } from '#proto/library-index.ts';
 import type { LibraryImage, Working } from './image-library.ts';
 
 /** The files of an image. What vouches for the others comes last. */
 export const BLOB_FILES = ['image.zst', 'index.sig', 'index.json'] as const;
 
-/** Reads all of an image again and compares it with its name, its index and the library's key. Throws `corrupt_image` with what differs. */
-export async function verifyBlob(
+/** What is wrong with an image, and in which of its files. */
+export interface Damage {
+  readonly file: (typeof BLOB_FILES)[number];
+  readonly fact: string;
+}
+
+interface Expected {
+  readonly image: LibraryImage;
+  /** Of the library. */
+  readonly publicKey: string;
+}
+
+/** Reads all of an image again and compares it with its name, its index and the library's key. Undefined: it is whole. */
+export async function blobDamage(
   folder: string,
-  { image, publicKey }: { readonly image: LibraryImage; readonly publicKey: string },
+  { image, publicKey }: Expected,
   { signal, progress }: Working,
-): Promise<void> {
-  const { name } = image;
-  for (const file of BLOB_FILES) {
-    await access(join(folder, file)).catch(() => {
-      throw damaged(name, `its ${file} is missing`);
-    });
-  }
-  const document = await readFile(join(folder, 'index.json'));
-  if (hash('sha256', document) !== image.digest)
-    throw damaged(name, 'its index is not the one that was made at its import');
-  const signature = Buffer.from((await readFile(join(folder, 'index.sig'), 'latin1')).trim(), 'base64');
-  if (!verify(null, document, publicKey, signature)) {
-    throw damaged(name, 'its signature is none of this library’s key, so that machines refuse it');
-  }
-  const index = parseLibraryIndex(document.toString('utf8'));
-  requireFactsOf(index, image);
+): Promise<Damage | undefined> {
+  const seen = await visibleDamage(folder, { image, publicKey });
+  if (seen !== undefined) return seen;
+  const index = parseLibraryIndex(await readFile(join(folder, 'index.json'), 'utf8'));
+  const wrong = wrongFact(index, image);
+  if (wrong !== undefined) return { file: 'index.json', fact: wrong };
   const sum = createHash('sha256');
   let bytes = 0;
   for await (const chunk of createReadStream(join(folder, 'image.zst'), { highWaterMark: 1 << 20, signal })) {
@@ -37,8 +38,37 @@ export async function verifyBlob(
     bytes += chunk.length;
     progress(Math.floor((bytes / index.fileBytes) * index.imageBytes));
   }
-  if (bytes !== index.fileBytes) throw damaged(name, `its file has ${bytes} of ${index.fileBytes} bytes`);
-  if (sum.digest('hex') !== index.fileSha256) throw damaged(name, 'bytes of its file have changed');
+  if (bytes !== index.fileBytes)
+    return { file: 'image.zst', fact: `its file has ${bytes} of ${index.fileBytes} bytes` };
+  return sum.digest('hex') === index.fileSha256
+    ? undefined
+    : { file: 'image.zst', fact: 'bytes of its file have changed' };
+}
+
+/** The same as far as it can be told without reading the image itself. */
+export async function visibleDamage(folder: string, { image, publicKey }: Expected): Promise<Damage | undefined> {
+  for (const file of BLOB_FILES) {
+    const isThere = await access(join(folder, file)).then(
+      () => true,
+      () => false,
+    );
+    if (!isThere) return { file, fact: `its ${file} is missing` };
+  }
+  const document = await readFile(join(folder, 'index.json'));
+  if (hash('sha256', document) !== image.digest)
+    return { file: 'index.json', fact: 'its index is not the one that was made at its import' };
+  const signature = Buffer.from((await readFile(join(folder, 'index.sig'), 'latin1')).trim(), 'base64');
+  if (verify(null, document, publicKey, signature)) return undefined;
+  return { file: 'index.sig', fact: 'its signature is none of this library’s key, so that machines refuse it' };
+}
+
+/** Another one after each change of its files. */
+export async function blobVersion(folder: string): Promise<string> {
+  const versions = BLOB_FILES.map(async (file) => {
+    const stats = await stat(join(folder, file)).catch(() => undefined);
+    return stats === undefined ? '-' : `${stats.ino} ${stats.size} ${stats.mtimeMs} ${stats.ctimeMs}`;
+  });
+  return (await Promise.all(versions)).join();
 }
 
 /**
@@ -64,15 +94,11 @@ export function factsOf(
   return { imageBytes, imageSha256, fileBytes, dataBytes: data.reduce((sum, frame) => sum + frame.imageBytes, 0) };
 }
 
-/** Throws unless the name says of the image what the signed index says. */
-function requireFactsOf(index: LibraryIndex, image: LibraryImage): void {
+/** What the name of an image says of it otherwise than the signed index. */
+function wrongFact(index: LibraryIndex, image: LibraryImage): string | undefined {
   const facts = Object.entries(factsOf(index));
   const wrong = facts.find(([key, value]) => Reflect.get(image, key) !== value);
-  if (wrong === undefined) return;
+  if (wrong === undefined) return undefined;
   const [key, value] = wrong;
-  throw damaged(image.name, `its name says ${String(Reflect.get(image, key))} for ${key}, the signed index ${value}`);
-}
-
-function damaged(name: string, fact: string): TinsmithError {
-  return new TinsmithError('corrupt_image', `the library's image ${name} is damaged: ${fact}: import it again`);
+  return `its name says ${String(Reflect.get(image, key))} for ${key}, the signed index ${value}`;
 }

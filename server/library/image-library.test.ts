@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomBytes, verify } from 'node:crypto';
-import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -11,6 +11,7 @@ import { FRAME_BYTES } from '#proto/library-index.ts';
 import { whyReadOnly } from './cannot-write.ts';
 import { BLOB_FILES } from './image-blob.ts';
 import { type ImageLibrary, openImageLibrary } from './image-library.ts';
+import { NameFiles } from './name-files.ts';
 
 const IMAGE = Buffer.concat([Buffer.alloc(FRAME_BYTES), randomBytes(100 * 512), Buffer.alloc(FRAME_BYTES)]);
 const OPTIONS = { source: 'test', level: 1, signal: new AbortController().signal, progress: () => undefined };
@@ -31,6 +32,10 @@ async function library(folder = join(top, String(++names))): Promise<{ library: 
     putSetting: async (key: string, value: string) => void settings.set(key, value),
   };
   return { library: await openImageLibrary({ folder, store, clock: () => new Date(0) }), folder };
+}
+
+async function damageOf(images: ImageLibrary): Promise<readonly string[]> {
+  return (await images.damaged()).map(({ name, fact }) => `${name}: ${fact}`);
 }
 
 async function* stream(...pieces: readonly (Buffer | Error)[]): AsyncGenerator<Buffer> {
@@ -301,6 +306,55 @@ describe('the image library', () => {
     await assert.rejects(reused.verify('a', OPTIONS), { code: 'corrupt_image', message: /none of this library’s key/ });
     await reused.add('a', stream(IMAGE), OPTIONS);
     assert.equal((await reused.verify('a', OPTIONS)).digest, digest);
+  });
+
+  it('goes on saying what is wrong with an image until it is mended, under all of its names', async () => {
+    const { library: images, folder } = await library();
+    for (const name of ['a', 'b']) await images.add(name, stream(IMAGE), OPTIONS);
+    await images.add('whole', stream(Buffer.alloc(512, 7)), OPTIONS);
+    const file = join((await images.folderOf('a')) ?? '', 'image.zst');
+    const changed = ['a: bytes of its file have changed', 'b: bytes of its file have changed'];
+    const bytes = await readFile(file);
+    bytes[1000] = (bytes[1000] ?? 0) ^ 1;
+    await writeFile(file, bytes);
+    assert.deepEqual(await damageOf(images), []);
+
+    await assert.rejects(images.verify('a', OPTIONS), { code: 'corrupt_image' });
+    assert.deepEqual(await damageOf(images), changed);
+    assert.equal((await images.damaged())[0]?.file, file);
+    // Also the server that is started next.
+    const names = new NameFiles(join(folder, 'names'));
+    assert.deepEqual(
+      (await names.all()).images.map(({ damage }) => damage?.fact),
+      [...changed.map((each) => each.slice(3)), undefined],
+    );
+
+    bytes[1000] = (bytes[1000] ?? 0) ^ 1;
+    await writeFile(file, bytes);
+    await images.verify('b', OPTIONS);
+    assert.deepEqual(await damageOf(images), []);
+    await writeFile(file, 'cut');
+    await images.verify('b', OPTIONS).catch(() => undefined);
+    const outcomes: string[] = [];
+    await images.add('b', stream(IMAGE), { ...OPTIONS, outcome: (outcome) => outcomes.push(outcome) });
+    assert.deepEqual([await damageOf(images), outcomes], [[], ['configured']]);
+  });
+
+  it('sees by itself what machines refuse: a signature of another key, and files that are missing or cut', async () => {
+    const { library: images, folder } = await library();
+    await images.add('a', stream(IMAGE), OPTIONS);
+    const { library: moved } = await library(folder);
+    const blob = (await images.folderOf('a')) ?? '';
+    assert.deepEqual(await images.damaged(), []);
+    const fact = 'its signature is none of this library’s key, so that machines refuse it';
+    assert.deepEqual(await moved.damaged(), [{ name: 'a', file: join(blob, 'index.sig'), fact }]);
+
+    await moved.add('a', stream(IMAGE), OPTIONS);
+    assert.deepEqual(await moved.damaged(), []);
+    await truncate(join(blob, 'image.zst'), 100);
+    assert.match((await moved.damaged())[0]?.fact ?? '', /^its file has 100 of \d+ bytes$/);
+    await rm(join(blob, 'image.zst'));
+    assert.match((await moved.damaged())[0]?.fact ?? '', /^its image\.zst is missing$/);
   });
 
   it('finds a name that says other things than its signed index', async () => {

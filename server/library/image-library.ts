@@ -9,7 +9,8 @@ import { type AddOutcome, addedAgain } from './added-again.ts';
 import { cannotWrite } from './cannot-write.ts';
 import type { VouchedBy } from './checks/vouched-by.ts';
 import type { ForUrl } from './for-url.ts';
-import { factsOf, renewBlob, verifyBlob } from './image-blob.ts';
+import { blobDamage, blobVersion, type Damage, factsOf, renewBlob } from './image-blob.ts';
+import { ImageDamage } from './image-damage.ts';
 import { ImageMirrors } from './image-mirrors.ts';
 import type { ImagePiece } from './image-piece.ts';
 import { type DamagedName, damagedSentence, IMAGE_NAME, isDamaged, NameFiles } from './name-files.ts';
@@ -37,7 +38,7 @@ export interface ImageLibrary {
   add(name: string, image: AsyncIterable<ImagePiece>, options: AddOptions): Promise<LibraryImage>;
   /** Sorted by name. */
   list(): Promise<readonly LibraryImage[]>;
-  /** Names whose files cannot be used; the others do not suffer from it. Sorted by name. */
+  /** Names whose files cannot be used, and images that machines refuse, as far as that is known. Sorted by name. */
   damaged(): Promise<readonly DamagedName[]>;
   /** Throws `not_found` with the name that may be meant and those that there are, and `corrupt_image` for a damaged name. */
   show(name: string): Promise<LibraryImage>;
@@ -84,6 +85,8 @@ export interface LibraryImage {
   readonly vouchedBy?: readonly VouchedBy[];
   /** Why it may not be what was meant, although it was imported. */
   readonly warning?: string;
+  /** What the last verification found, if it was not mended since. */
+  readonly damage?: Damage;
 }
 
 interface PackedImage {
@@ -163,6 +166,7 @@ class FolderLibrary implements ImageLibrary {
   readonly #clock: () => Date;
   readonly #key: KeyObject;
   readonly #names: NameFiles;
+  readonly #damage: ImageDamage;
   readonly #cannotWrite: (cause: unknown) => never;
   #busy: Promise<void> = Promise.resolve();
 
@@ -175,6 +179,8 @@ class FolderLibrary implements ImageLibrary {
     this.#names = new NameFiles(join(folder, 'names'));
     this.#cannotWrite = cannotWrite(folder);
     this.publicKey = createPublicKey(key).export({ type: 'spki', format: 'pem' }).toString();
+    const { publicKey } = this;
+    this.#damage = new ImageDamage({ names: this.#names, publicKey, blobOf: (digest) => this.#blob(digest) });
   }
 
   async add(name: string, image: AsyncIterable<ImagePiece>, options: AddOptions): Promise<LibraryImage> {
@@ -197,6 +203,7 @@ class FolderLibrary implements ImageLibrary {
         await this.#publish(incoming, digest);
         const again = addedAgain(former, made);
         if (again.outcome !== 'unchanged') await this.#names.put(again.image);
+        await this.#damage.note(again.image, undefined);
         return again;
       }).catch(this.#cannotWrite);
       told?.(outcome);
@@ -212,7 +219,8 @@ class FolderLibrary implements ImageLibrary {
   }
 
   async damaged(): Promise<readonly DamagedName[]> {
-    return (await this.#names.all()).damaged;
+    const { images, damaged } = await this.#names.all();
+    return [...damaged, ...(await this.#damage.among(images))].toSorted((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   async show(name: string): Promise<LibraryImage> {
@@ -232,9 +240,18 @@ class FolderLibrary implements ImageLibrary {
   }
 
   async verify(name: string, working: Working): Promise<LibraryImage> {
-    const image = await this.show(name);
-    await verifyBlob(this.#blob(image.digest), { image, publicKey: this.publicKey }, working);
-    return image;
+    const { damage: _before, ...image } = await this.show(name);
+    const blob = this.#blob(image.digest);
+    const version = await blobVersion(blob);
+    const damage = await blobDamage(blob, { image, publicKey: this.publicKey }, working);
+    // It may have been added anew meanwhile; and what was found is to be told where it cannot be kept, as on a full disk.
+    const note = async (): Promise<void> => {
+      if ((await blobVersion(blob)) === version) await this.#damage.note(image, damage);
+    };
+    await this.#alone(note).catch(() => undefined);
+    if (damage === undefined) return image;
+    const sentence = `the library's image ${name} is damaged: ${damage.fact}: import it again`;
+    throw new TinsmithError('corrupt_image', sentence);
   }
 
   async remove(name: string): Promise<void> {

@@ -5,6 +5,7 @@ import { Type } from 'typebox';
 import { Check, Errors } from 'typebox/value';
 import { messageOf, systemCodeOf } from '#proto/errors.ts';
 import { vouchedBySchema } from './checks/vouched-by.ts';
+import { BLOB_FILES } from './image-blob.ts';
 import type { LibraryImage } from './image-library.ts';
 import { replaceSynced, syncFolder } from './synced-files.ts';
 
@@ -30,9 +31,12 @@ const storedImageSchema = Type.Object({
   validator: Type.Optional(Type.String()),
   vouchedBy: Type.Optional(Type.Array(vouchedBySchema)),
   warning: Type.Optional(Type.String()),
+  damage: Type.Optional(
+    Type.Object({ file: Type.Union(BLOB_FILES.map((file) => Type.Literal(file))), fact: Type.String() }),
+  ),
 });
 
-/** A name whose file cannot be used: nobody knows which image it stands for. */
+/** A name whose file cannot be used, so that nobody knows which image it stands for; or one whose image cannot be used. */
 export interface DamagedName {
   readonly name: string;
   readonly file: string;

@@ -66,7 +66,10 @@ describe('tinsmith image', () => {
     const list = await cli(world, 'list');
     assert.equal(list.code, 0, list.stderr);
     assert.match(list.stdout, /\ndebian-12 /);
-    assert.match(list.stderr, /image broken is damaged: .*names\/broken\.json: .*tinsmith image remove broken/);
+    const row =
+      /^broken +the library's image broken is damaged: .*names\/broken\.json: .*tinsmith image remove broken/m;
+    assert.match(list.stdout, row);
+    assert.match(list.stdout, /^DAMAGED +WHY$/m);
     const shown = await cli(world, 'show', 'broken');
     assert.equal(shown.code, 65);
     assert.match(shown.stderr, /names\/broken\.json/);
@@ -142,6 +145,12 @@ describe('tinsmith image', () => {
     const verified = await cli(world, 'verify', 'a');
     assert.equal(verified.code, 65);
     assert.match(verified.stderr, /a is damaged/);
+    const { items, damaged } = JSON.parse((await cli(world, 'list', '-o', 'json')).stdout);
+    const reason =
+      /^the library's image a is damaged: bytes of its file have changed, its file .*image\.zst: import it again/;
+    assert.match(damaged[0].reason, reason);
+    assert.equal(items[0].damage, damaged[0].reason);
+    assert.match((await cli(world, 'show', 'a')).stdout, /^damaged +the library's image a is damaged/m);
     assert.equal((await cli(world, 'remove', 'a')).code, 0);
     assert.equal((await cli(world, 'remove', 'a')).code, 66);
     assert.match((await cli(world, 'gc')).stdout, /1 image deleted, .* freed/);

@@ -115,6 +115,7 @@ export const imageListCommand: Command = {
         out.note('the library is empty: add an image with tinsmith image add');
       const tables = [
         { rows: items.length, print: () => printTable(out, columns(now), items, format === 'wide' ? 'wide' : 'table') },
+        { rows: damaged.length, print: () => printTable(out, DAMAGED_COLUMNS, damaged, 'table') },
         { rows: imports.length, print: () => printTable(out, importColumns(now), imports, 'table') },
         { rows: failed.length, print: () => printTable(out, failedColumns(now), failed, 'table') },
         { rows: waiting.length, print: () => printTable(out, waitingColumns(now), waiting, 'table') },
@@ -124,7 +125,7 @@ export const imageListCommand: Command = {
         print();
       }
     });
-    for (const { reason } of damaged) context.out.note(reason);
+    if (format === 'name') for (const { reason } of damaged) context.out.note(reason);
     return status;
   },
 };
@@ -147,6 +148,7 @@ export const imageShowCommand: Command = {
         ...(image.forUrl === undefined ? [] : ([['for URL', image.forUrl]] as const)),
         ['imported', image.addedAt],
         ...(image.warning === undefined ? [] : ([['warning', image.warning]] as const)),
+        ...(image.damage === undefined ? [] : ([['damaged', image.damage]] as const)),
         ...vouchedLines(image.vouchedBy).map((line, index) => [index === 0 ? 'vouched for by' : '', line] as const),
         ['image', `${sizeText(image.imageBytes)} (${image.imageBytes} bytes), SHA-256 ${image.imageSha256}`],
         ['of that data', sizeText(image.dataBytes)],
@@ -324,7 +326,7 @@ function outcomeLine(image: ImageView, outcome: ImageJobView['outcome']): string
     case 'unchanged':
       return `image/${name} unchanged: it has that content, sha256-${digest.slice(0, 12)}…; templates name it library:${name}`;
     case 'configured':
-      return `image/${name} configured: the same content, of which more is known now (tinsmith image show ${name})`;
+      return `image/${name} configured: the same content, and what is new of it shows tinsmith image show ${name}`;
     case 'created':
     case undefined:
       return addedLine(image);
@@ -354,6 +356,11 @@ function importColumns(now: Date): readonly Column<ImageJobView>[] {
     { title: 'TROUBLE', text: ({ trouble = '' }) => trouble },
   ];
 }
+
+const DAMAGED_COLUMNS: readonly Column<ImageListView['damaged'][number]>[] = [
+  { title: 'DAMAGED', text: ({ name }) => name },
+  { title: 'WHY', text: ({ reason }) => reason },
+];
 
 function failedColumns(now: Date): readonly Column<ImageJobView>[] {
   return [
