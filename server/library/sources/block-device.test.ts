@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { diskImage } from '#test/support/disk-image.ts';
+import { imageFixture } from '#test/support/disk-image-fixtures.ts';
 import { loopDevice, noLoopDevices } from '#test/support/loop-device.ts';
+import { openImageSource } from '../image-source.ts';
 import { parseMounts } from './device-users.ts';
 import { changeBetween, numberText } from './device-writes.ts';
 import { openLocalFile } from './local-file.ts';
@@ -54,8 +56,27 @@ describe('a block device as a source', { skip: noLoopDevices }, () => {
 
     const image = diskImage();
     image.write('before', 1000);
+    assert.equal(source.totalBytes, image.length);
     assert.ok((await bytesOf(source)).equals(image));
     await source.requireUnchanged();
+  });
+
+  it('is told of with its size, also when a disk image lies on it', async () => {
+    await using disk = await place();
+    for (const content of [undefined, imageFixture('v3.qcow2')]) {
+      if (content !== undefined) await writeFile(disk.device, content, { flag: 'r+' });
+      const seen = new Set<number | undefined>();
+      await using source = await openImageSource(disk.device, {
+        signal: AbortSignal.timeout(30_000),
+        progress: (_, total) => void seen.add(total),
+      });
+      let bytes = 0;
+      for await (const piece of source.image) bytes += 'zeros' in piece ? piece.zeros : piece.length;
+
+      assert.ok(!seen.has(undefined));
+      assert.equal([...seen].at(-1), bytes);
+      assert.equal(bytes === diskImage().length, content === undefined);
+    }
   });
 
   it('is refused when somebody has written to it meanwhile, in whatever way', async () => {

@@ -12,10 +12,14 @@ import {
   whyUncounted,
 } from './device-writes.ts';
 
+/** What the kernel counts a device's size in, whatever its own blocks are. */
+const SECTOR_BYTES = 512;
+
 /** A block device that is read, and who might write to it meanwhile. */
 export interface BlockDevice {
   /** Closed by its owner. While it is open nobody can mount the device, unless it was mounted before. */
   readonly handle: FileHandle;
+  readonly sizeBytes: number;
   /** Throws `conflict` when somebody has written to it since. */
   requireUnchanged(): Promise<void>;
 }
@@ -43,6 +47,7 @@ export async function claimDevice(path: string, opened: FileHandle): Promise<Blo
     const before = await settledMark(path, folder, handle);
     return {
       handle,
+      sizeBytes: Number(before.size) * SECTOR_BYTES,
       async requireUnchanged() {
         const change = changeBetween(before, await settledMark(path, folder, handle));
         if (change !== undefined) throw changed(path, change);

@@ -73,7 +73,7 @@ interface LocalFileOptions {
 
 class LocalFile implements SourceFile {
   readonly shown: string;
-  readonly totalBytes: number | undefined;
+  readonly totalBytes: number;
   readonly isLocal = true;
   readonly #handle: FileHandle;
   readonly #before: BigIntStats;
@@ -82,7 +82,7 @@ class LocalFile implements SourceFile {
 
   constructor(path: string, handle: FileHandle, stats: BigIntStats, { holesOf, device }: LocalFileOptions) {
     this.shown = path;
-    this.totalBytes = stats.isFile() ? Number(stats.size) : undefined;
+    this.totalBytes = device?.sizeBytes ?? Number(stats.size);
     this.#handle = handle;
     this.#before = stats;
     this.#holesOf = holesOf;
@@ -145,7 +145,7 @@ class LocalFile implements SourceFile {
   }
 
   async seekable(): Promise<SeekableFile | undefined> {
-    return this.totalBytes === undefined ? undefined : seekableHandle(this.#handle, this.totalBytes);
+    return seekableHandle(this.#handle, this.totalBytes);
   }
 
   beside(name: string): Promise<SourceFile> {
