@@ -3,7 +3,7 @@ import { chmod, mkdir, mkdtemp, open, readdir, rename, rm, stat } from 'node:fs/
 import { join } from 'node:path';
 import { TinsmithError } from '#proto/errors.ts';
 import { formatLibraryIndex, type LibraryIndex } from '#proto/library-index.ts';
-import { didYouMean } from '../manifests/did-you-mean.ts';
+import { didYouMean, mostLike } from '../manifests/did-you-mean.ts';
 import type { Store } from '../store/store.ts';
 import { type AddOutcome, addedAgain } from './added-again.ts';
 import { cannotWrite } from './cannot-write.ts';
@@ -40,7 +40,7 @@ export interface ImageLibrary {
   list(): Promise<readonly LibraryImage[]>;
   /** Names whose files cannot be used, and images that machines refuse, as far as that is known. Sorted by name. */
   damaged(): Promise<readonly DamagedName[]>;
-  /** Throws `not_found` with the name that may be meant and those that there are, and `corrupt_image` for a damaged name. */
+  /** Throws `not_found` with the name that may be meant and the few that are most like it, and `corrupt_image` for a damaged name. */
   show(name: string): Promise<LibraryImage>;
   /** What a name stands for, also a damaged one. Throws `not_found`. */
   named(name: string): Promise<LibraryImage | DamagedName>;
@@ -133,7 +133,7 @@ export interface LibraryOptions {
 
 const KEY_SETTING = 'library.signing-key';
 /** Of the names that there are, where another one was asked for. */
-const NAMES_SHOWN = 20;
+const NAMES_SHOWN = 3;
 const DIGEST = /^sha256-([0-9a-f]{64})$/;
 
 /** Opens the library; what an import left behind that did not end is removed. */
@@ -358,7 +358,7 @@ class FolderLibrary implements ImageLibrary {
 
 function unknownName(name: string, known: readonly string[]): TinsmithError {
   const more = known.length > NAMES_SHOWN ? ` and ${known.length - NAMES_SHOWN} more (tinsmith image list)` : '';
-  const fact = known.length === 0 ? 'it is empty' : `it has ${known.slice(0, NAMES_SHOWN).join(', ')}${more}`;
+  const fact = known.length === 0 ? 'it is empty' : `it has ${mostLike(name, known, NAMES_SHOWN).join(', ')}${more}`;
   const sentence = `there is no image ${JSON.stringify(name)} in the library${didYouMean(name, known)}: ${fact}`;
   return new TinsmithError('not_found', sentence);
 }
