@@ -151,9 +151,16 @@ describe('a block device as a source', { skip: noLoopDevices }, () => {
   it('cannot be mounted or taken by others meanwhile', async () => {
     await using disk = await place();
     await run('mkfs.ext2', ['-q', `${disk.device}p2`]);
+    const target = join(disk.folder, 'mount');
+    await mkdir(target);
     await using source = await openLocalFile(disk.device);
 
-    await assert.rejects(run('mount', [`${disk.device}p2`, disk.folder]), /busy|already mounted/);
+    const mount = async (): Promise<void> => {
+      await run('mount', [`${disk.device}p2`, target]);
+      // Nothing of it may stay where this test fails.
+      await run('umount', [target]);
+    };
+    await assert.rejects(mount, /busy|already mounted/);
     await assert.rejects(openLocalFile(disk.device), {
       code: 'device_unfit',
       message: /another program or import has/,
