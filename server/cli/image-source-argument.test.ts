@@ -34,6 +34,9 @@ describe('the source of an image', () => {
       ['usr:S3@CRET/PW@10.99.0.1:8080/ok/disk', 'http://(redacted)@10.99.0.1:8080/ok/disk?'],
       ['//usr:S3CRETPW@files.example.com/disk', 'http://(redacted)@files.example.com/disk?'],
       ['http:/usr:S3CRETPW@files.example.com/disk', 'http://(redacted)@files.example.com/disk?'],
+      ['http//usr:S3CRETPW@files.example.com/disk', 'http://(redacted)@files.example.com/disk?'],
+      ['files.example.com/disk.raw?X-Amz-Signature=S3CRET', 'http://files.example.com/disk.raw?(redacted)?'],
+      ['usr:12/S3CRET@host/disk', 'http://(redacted)@host/disk?'],
       ['10.99.0.1:8080/ok/disk.raw.zst', 'http://10.99.0.1:8080/ok/disk.raw.zst?'],
       ['files.example.com/disk.qcow2', 'http://files.example.com/disk.qcow2?'],
     ] as const;

@@ -42,7 +42,7 @@ export async function placeArgument(what: string, given: string): Promise<string
   const registry = what === 'SOURCE' ? ', or oci:// in front if it is in a registry' : '';
   throw new TinsmithError(
     'usage',
-    `${what} is neither a file nor a URL: did you mean http://${url}? Write http:// or https:// in front${registry}`,
+    `${what} is neither a file nor a URL: did you mean ${url}? Write http:// or https:// in front${registry}`,
   );
 }
 
@@ -50,13 +50,13 @@ export async function placeArgument(what: string, given: string): Promise<string
 const FILE_ON_HOST =
   /^([\w-]+(\.[\w-]+)+(:\d{1,5})?|[\w-]+:\d{1,5}|\[[\da-f:.]+\](:\d{1,5})?)\/\S*(\.(raw|img|iso|qcow2|vmdk|vhdx?|vdi|tar|tgz|gz|xz|zst|bz2|sig|minisig|asc|txt)|SUMS?)$/i;
 
-/** What it is without its secrets, where it looks like a URL but for the scheme. An absolute path is one, whatever is in it. */
+/** The URL that may be meant, without its secrets, where only the scheme seems to lack. An absolute path is one, whatever is in it. */
 function urlWithoutScheme(given: string): string | undefined {
   if (isAbsolute(given) && !given.startsWith('//')) return undefined;
-  const shown = withoutUrlSecrets(given);
-  // Of `http:/user:…` and `//user:…`, too.
-  if (shown !== given) return shown.replace(/^\/+/, '');
-  return FILE_ON_HOST.test(given) ? given : undefined;
+  const [beforeQuery = ''] = given.split(/[?#]/, 1);
+  if (withoutUrlSecrets(given) === given && !FILE_ON_HOST.test(beforeQuery)) return undefined;
+  // Of `http:/user:…`, `http//user:…` and `//user:…`, too.
+  return withoutUrlSecrets(`http://${given.replace(/^(https?(:\/*|\/\/)|\/+)/i, '')}`);
 }
 
 async function exists(path: string): Promise<boolean> {
