@@ -19,12 +19,36 @@ export function addressFix(thrown: unknown): string | undefined {
   return code === 'EPROTO' ? 'use http:// or the port that speaks TLS' : undefined;
 }
 
-/** What is to be done about a server's certificate that is not trusted; undefined: it is something else. */
-export function certificateFix(thrown: unknown): string | undefined {
+/**
+ * What is to be done about a server's certificate that is not trusted; undefined: it is something else. `now`: what the clock of this
+ * host says, which is often wrong on a machine that boots.
+ */
+export function certificateFix(thrown: unknown, now = new Date()): string | undefined {
   const code = systemCodeOf(thrown) ?? '';
   if (UNTRUSTED.has(code)) return 'name the PEM file of its authority with tinsmith serve --tls-ca';
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'use the name that is in its certificate';
-  return UNTIMELY.has(code) ? 'renew it, or set the clock of this host' : undefined;
+  if (!UNTIMELY.has(code)) return undefined;
+  return `renew it, or set the clock of this host, which says ${now.toISOString().slice(0, 16)}Z`;
+}
+
+/** After seven tries. A balancer may lead to another host meanwhile, or a host gets its new certificate. */
+const DISTRUST_MS = 15_000;
+
+/** How long a server is asked again whose certificate is not trusted: what is wrong there or here seldom mends itself. */
+export class Distrust {
+  readonly #limitMs: number;
+  #since: number | undefined;
+
+  constructor(limitMs = DISTRUST_MS) {
+    this.#limitMs = limitMs;
+  }
+
+  /** What is to be done, once the certificate is all that kept failing for so long. `now`: by performance.now(). */
+  fixAfter(thrown: unknown, now: number): string | undefined {
+    const fix = certificateFix(thrown);
+    this.#since = fix === undefined ? undefined : (this.#since ?? now);
+    return this.#since !== undefined && now - this.#since >= this.#limitMs ? fix : undefined;
+  }
 }
 
 /** By whom Node's TLS, which is OpenSSL's, is not convinced. */

@@ -8,8 +8,9 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { messageOf } from '#proto/errors.ts';
 import { makeAuthority } from '#test/support/site-authority.ts';
-import { addressFix } from './contact-errors.ts';
+import { addressFix, certificateFix } from './contact-errors.ts';
 import { Download, type DownloadOptions } from './download.ts';
+import { RangedFile } from './ranged-file.ts';
 
 const timing = { answerMs: 10_000, stallMs: 10_000, firstPauseMs: 5, longestPauseMs: 20 };
 
@@ -110,6 +111,20 @@ describe('a download that cannot begin', () => {
     }
   });
 
+  it('says it after some tries where nobody waits: a machine that is told only by its log is told soon, too', async () => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'tinsmith-contact-'));
+    await using server = await listening(createTlsServer(makeAuthority(folder.path), (_, answer) => void answer.end()));
+    const tries: string[] = [];
+    const how = { proxy: {}, signal: AbortSignal.timeout(20_000), hasChecksum: true, retryForMs: 60_000 };
+    const patience = { ...how, log: (text: string) => tries.push(text), timing: { ...timing, distrustMs: 50 } };
+    const url = `https://${server.host}/d.raw`;
+    const told = { code: 'download_failed', message: /certificate is not accepted: .* tinsmith serve --tls-ca$/ };
+
+    await assert.rejects(new Download({ ...patience, url }).open(), told);
+    assert.ok(tries.length >= 2, tries.join('\n'));
+    await assert.rejects(RangedFile.open({ ...patience, url }), told);
+  });
+
   it('says at once that a server speaks no TLS', async () => {
     await using server = await listening(createServer((_, answer) => void answer.end()));
 
@@ -158,6 +173,16 @@ describe('a download that cannot begin', () => {
 
     assert.match(await refusalOf(`http://${server.host}/d.raw`, { fixes }), /: give its sum or use another server$/);
     assert.match(await refusalOf(`http://${server.host}/d.raw`), /: set IMG_SHA256 or use another server$/);
+  });
+});
+
+describe('what is done about a certificate', () => {
+  it('names the time of a clock that may be wrong', () => {
+    const early = Object.assign(new Error('certificate is not yet valid'), { code: 'CERT_NOT_YET_VALID' });
+
+    const fix = certificateFix(early, new Date('2001-02-03T04:05:06Z'));
+
+    assert.equal(fix, 'renew it, or set the clock of this host, which says 2001-02-03T04:05Z');
   });
 });
 

@@ -1,6 +1,6 @@
 import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { BodyWatch } from './body-watch.ts';
-import { addressFix, certificateFix, contactFact } from './contact-errors.ts';
+import { addressFix, contactFact, Distrust } from './contact-errors.ts';
 import { contentCodingOf } from './content-coding.ts';
 import {
   cannotFetch,
@@ -24,7 +24,7 @@ export interface DownloadOptions {
   readonly retryForMs: number;
   /**
    * How long it may go on without the very first byte, where somebody waits, whom a certificate that is not trusted is told at once;
-   * absent: as long as `retryForMs`.
+   * absent: as long as `retryForMs`, and a certificate that is not trusted before the first byte is borne for some seconds.
    */
   readonly contactForMs?: number;
   /** Whether a refused connection, an unknown name or no TLS ends it, before the first byte: somebody waits who can correct the address. */
@@ -60,6 +60,8 @@ export interface DownloadTiming {
   readonly longestPauseMs: number;
   /** A server whose answers take as long is far away: several connections are faster. Default: 4. */
   readonly farMs?: number;
+  /** How long a certificate may not be trusted before it ends a download that has no byte yet. */
+  readonly distrustMs?: number;
 }
 
 /** For real networks. */
@@ -87,6 +89,7 @@ export class Download implements AsyncIterable<Uint8Array> {
   #validator: string | undefined;
   #lastByteAt = performance.now();
   #pauseMs: number;
+  readonly #distrust: Distrust;
   readonly #turns: TurnLog;
   /** Of the body under way: what an earlier connection brought already. */
   #skipBytes = 0;
@@ -97,6 +100,7 @@ export class Download implements AsyncIterable<Uint8Array> {
     this.#timing = options.timing ?? TIMING;
     this.#fixes = options.fixes ?? ACTION_FIXES;
     this.#pauseMs = this.#timing.firstPauseMs;
+    this.#distrust = new Distrust(options.contactForMs === undefined ? this.#timing.distrustMs : 0);
     this.#turns = new TurnLog(options.log);
   }
 
@@ -298,11 +302,8 @@ export class Download implements AsyncIterable<Uint8Array> {
     const retryForMs = this.bytes === 0 && contactForMs !== undefined ? contactForMs : this.#options.retryForMs;
     signal.throwIfAborted();
     if (thrown instanceof FinalDownloadError) throw thrown.error;
-    const fix = contactForMs === undefined ? undefined : certificateFix(thrown);
-    const atOnce = fix ?? (endsUnreached ? addressFix(thrown) : undefined);
-    if (this.bytes === 0 && atOnce !== undefined) {
-      throw cannotFetch(this.#url, `${contactFact(thrown)}: ${atOnce}`, thrown);
-    }
+    const fix = this.#distrust.fixAfter(thrown, performance.now()) ?? (endsUnreached ? addressFix(thrown) : undefined);
+    if (this.bytes === 0 && fix !== undefined) throw cannotFetch(this.#url, `${contactFact(thrown)}: ${fix}`, thrown);
     await pauseBeforeRetry(
       this.#url,
       {

@@ -1,8 +1,8 @@
 import { BodyWatch } from './body-watch.ts';
-import { contactFact } from './contact-errors.ts';
+import { contactFact, Distrust } from './contact-errors.ts';
 import { contentCodingOf } from './content-coding.ts';
 import { ACTION_FIXES, type DownloadOptions, type DownloadTiming, TIMING } from './download.ts';
-import { FinalDownloadError, finalFailure, passingFailure } from './download-errors.ts';
+import { cannotFetch, FinalDownloadError, finalFailure, passingFailure } from './download-errors.ts';
 import { askForFile, isFinalStatus, validatorOf } from './file-request.ts';
 import type { HttpResponse } from './http-response.ts';
 import { statusFact } from './refused-status.ts';
@@ -71,6 +71,7 @@ class RangeRequests {
   readonly #url: URL;
   readonly #options: RangedFileOptions;
   readonly #timing: DownloadTiming;
+  readonly #distrust: Distrust;
   readonly #turns: TurnLog;
   #lastByteAt = performance.now();
 
@@ -78,6 +79,7 @@ class RangeRequests {
     this.#url = new URL(options.url);
     this.#options = options;
     this.#timing = options.timing ?? TIMING;
+    this.#distrust = new Distrust(this.#timing.distrustMs);
     this.#turns = new TurnLog(options.log);
   }
 
@@ -185,6 +187,8 @@ class RangeRequests {
   async #pauseAfter(thrown: unknown, pauseMs: number): Promise<void> {
     this.#options.signal.throwIfAborted();
     if (thrown instanceof FinalDownloadError) throw thrown.error;
+    const fix = this.totalBytes === undefined ? this.#distrust.fixAfter(thrown, performance.now()) : undefined;
+    if (fix !== undefined) throw cannotFetch(this.#url, `${contactFact(thrown)}: ${fix}`, thrown);
     const interruption = { thrown, fact: contactFact(thrown), lastByteAt: this.#lastByteAt, pauseMs };
     await pauseBeforeRetry(this.#url, interruption, this.#options);
   }
