@@ -28,7 +28,10 @@ export const oci2disk: ActionDeclaration<Oci2diskParams> = {
   summary: 'Stream an image that an OCI registry holds (ORAS artefact or image with one file) to a disk.',
   // As image2disk: every try starts by making the disk unbootable.
   repeatable: true,
-  fixes: ['Digests are enforced, proxies are used, and a device that does not exist is no new file.'],
+  fixes: [
+    'Digests are enforced, proxies are used, and a device that does not exist is no new file.',
+    'Of several layers the one is written whose title or media type is a disk image’s, not a kernel, initrd or list of sums; an artefact with several disk images, and an index without an entry for the machine’s architecture, are refused.',
+  ],
   environment: {
     IMG_URL: 'Reference of the artefact: registry.example/path/name:tag or …@sha256:…; http:// in front: without TLS.',
     DEST_DISK: 'Disk to overwrite, such as /dev/sda, /dev/nvme0n1 or /dev/disk/by-id/….',
