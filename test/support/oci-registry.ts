@@ -19,6 +19,8 @@ export interface OciRegistryOptions {
   readonly redirects?: boolean;
   /** Each token is good for so many requests. */
   readonly tokenUses?: number;
+  /** Where it says that tokens are, instead of its own address. */
+  readonly realm?: string;
   /** What is answered instead of a JSON document with the token. */
   readonly tokenAnswer?: (token: string) => string;
   /** How a blob is answered instead; the server's own way if it says false. */
@@ -88,7 +90,7 @@ class FakeRegistry implements OciRegistry {
     if (url.pathname === '/token') this.#sendToken(url, request, response);
     else if (this.#isAllowed(request)) this.#sendContent(url, request, response);
     else {
-      const realm = `http://${request.headers.host ?? ''}/token`;
+      const realm = this.#options.realm ?? `http://${request.headers.host ?? ''}/token`;
       const challenge = this.#options.auth === 'basic' ? 'Basic realm="x"' : `Bearer realm="${realm}",service="test"`;
       response.writeHead(401, { 'www-authenticate': challenge }).end();
     }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { OciReference } from '#proto/actions/oci-reference.ts';
 import type { ProxyParams } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
-import { shownUrl } from '#proto/url-secrets.ts';
+import { shownUrl, withoutUrlSecrets } from '#proto/url-secrets.ts';
 import { addressFix, certificateFix, contactFact } from '../contact-errors.ts';
 import { cannotFetch, FinalDownloadError, finalFailure } from '../download-errors.ts';
 import type { DownloadAccess } from '../file-request.ts';
@@ -31,7 +31,7 @@ const ACCEPT = [
   'application/vnd.docker.distribution.manifest.v2+json',
   'application/vnd.docker.distribution.manifest.list.v2+json',
 ].join(', ');
-const LONGEST_DOCUMENT = 4 << 20;
+const LONGEST_DOCUMENT_MIB = 4;
 const ANSWER_MS = 30_000;
 const TRIES = 5;
 const PAUSE_MS = 1000;
@@ -94,7 +94,7 @@ export class RegistryClient implements DownloadAccess {
       response = await this.#get(url, await this.authorization(true));
     }
     if (response.status === 200) {
-      return { body: await readBody(response), digest: response.headers.get('docker-content-digest') };
+      return { body: await readBody(url, response), digest: response.headers.get('docker-content-digest') };
     }
     response.destroy();
     if (response.status === 404) throw new FinalDownloadError(this.#absent(version));
@@ -122,11 +122,24 @@ export class RegistryClient implements DownloadAccess {
         value,
       ]),
     );
-    const realm = URL.parse(parameters.get('realm') ?? '');
-    if (/^bearer\s/i.test(challenge.trimStart()) && realm !== null) return this.#token(realm, parameters, basic);
+    const place = parameters.get('realm');
+    if (/^bearer\s/i.test(challenge.trimStart()) && place !== undefined) {
+      return this.#token(this.#realm(place), parameters, basic);
+    }
     if (basic !== undefined) return basic;
     const { origin } = this.#options.image;
     throw finalFailure(new URL(origin), 'it wants a user: set REGISTRY_USERNAME and REGISTRY_PASSWORD');
+  }
+
+  #realm(place: string): URL {
+    const realm = URL.parse(place);
+    if (realm !== null && ['http:', 'https:'].includes(realm.protocol)) return realm;
+    const said = JSON.stringify(withoutUrlSecrets(place).slice(0, 200));
+    const fact = `it says that tokens are at ${said}, which is no http or https URL`;
+    const { host } = new URL(this.#options.image.origin);
+    throw new FinalDownloadError(
+      new TinsmithError('download_failed', `cannot log in to the registry ${host}: ${fact}`),
+    );
   }
 
   async #token(realm: URL, parameters: ReadonlyMap<string, string>, basic: string | undefined): Promise<string> {
@@ -144,7 +157,7 @@ export class RegistryClient implements DownloadAccess {
       const error = cannotFetch(realm, `it answered ${response.status} to the wish for a token`);
       throw response.status < 500 && response.status !== 429 ? new FinalDownloadError(error) : error;
     }
-    const token = tokenIn(await readBody(response));
+    const token = tokenIn(await readBody(realm, response));
     if (token === undefined) throw cannotFetch(realm, 'it gave no token');
     return `Bearer ${token}`;
   }
@@ -198,7 +211,7 @@ function basicAuthorization({ username, password }: { username: string; password
   return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 }
 
-async function readBody(response: HttpResponse): Promise<Buffer> {
+async function readBody(url: URL, response: HttpResponse): Promise<Buffer> {
   const parts: Buffer[] = [];
   let length = 0;
   const deadline = setTimeout(
@@ -209,7 +222,9 @@ async function readBody(response: HttpResponse): Promise<Buffer> {
     for await (const part of response) {
       parts.push(Buffer.from(part));
       length += part.length;
-      if (length > LONGEST_DOCUMENT) throw new TinsmithError('download_failed', 'the registry sends no end of text');
+      if (length > LONGEST_DOCUMENT_MIB << 20) {
+        throw finalFailure(url, `it is longer than ${LONGEST_DOCUMENT_MIB} MiB, which no manifest or token is`);
+      }
     }
   } finally {
     clearTimeout(deadline);
