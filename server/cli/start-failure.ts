@@ -56,7 +56,7 @@ function folderSentence(code: string, path: string): string | undefined {
   };
   const fact = facts[code];
   if (fact === undefined) return undefined;
-  return `cannot use ${path}: ${fact} (${code}); choose another folder with --data-dir, --boot-dir or --images-dir`;
+  return `cannot use ${path}: ${fact} (${code}); choose another folder with --data-dir, --boot-dir, --images-dir or --library-dir`;
 }
 
 /** Only what no part of the server has put into words yet: their sentences name the part and its setting. */
