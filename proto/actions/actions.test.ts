@@ -48,7 +48,16 @@ describe('image2disk parameters', () => {
   });
 
   it('takes a progress interval of 0, on which the published action panics, for the default', () => {
-    assert.equal(catalog.image2disk.parse({ ...IMAGE, PROGRESS_INTERVAL_SECONDS: '0' }, []).progressEveryMs, 3000);
+    for (const action of [catalog.image2disk, catalog.oci2disk, catalog.qemuimg2disk]) {
+      const image = { ...IMAGE, IMG_URL: 'http://registry.example/os' };
+      const parse = (seconds: string) => action.parse({ ...image, PROGRESS_INTERVAL_SECONDS: seconds }, []);
+
+      assert.equal(parse('0').progressEveryMs, 3000);
+      assert.equal(parse('7').progressEveryMs, 7000);
+      assert.throws(() => parse('-1'), {
+        message: 'PROGRESS_INTERVAL_SECONDS is "-1": use an integer from 0 to 1000000',
+      });
+    }
   });
 
   it('names the variable, the value and the fix', () => {

@@ -106,6 +106,12 @@ export function optionalSha256(environment: Environment, name: string): string |
   return hex.toLowerCase();
 }
 
+/** Seconds between progress lines; milliseconds. 0 makes the published action panic; here it means the default. */
+export function progressIntervalMs(environment: Environment): number {
+  const seconds = optionalInteger(environment, 'PROGRESS_INTERVAL_SECONDS', { least: 0, most: 1e6 }) ?? 0;
+  return (seconds === 0 ? 3 : seconds) * 1000;
+}
+
 /** The one sentence for a bad variable: name, value as given but for secret parts of URLs, fix. */
 export function invalidParam(name: string, value: string | undefined, fix: string): TinsmithError {
   const fact =

@@ -5,6 +5,7 @@ import {
   optionalBoolean,
   optionalInteger,
   optionalSha256,
+  progressIntervalMs,
   requiredDevice,
   requiredText,
   urlGiven,
@@ -53,7 +54,7 @@ export const image2disk: ActionDeclaration<Image2diskParams> = {
       'Accepted and checked to be a boolean; a download is always resumed after a network or server error.',
     RETRY_DURATION_MINUTES:
       'Minutes without a single new byte before the download is given up; default 10, 0: no limit.',
-    PROGRESS_INTERVAL_SECONDS: 'Seconds between progress lines in the log; default 3.',
+    PROGRESS_INTERVAL_SECONDS: 'Seconds between progress lines in the log; default 3, also for 0.',
     TEXT_LOGGING: 'Accepted; the log has one format.',
     ...PROXY_ENVIRONMENT,
   },
@@ -67,8 +68,6 @@ function parseImage2disk(environment: Environment): Image2diskParams {
   const sha256 = optionalSha256(environment, 'IMG_SHA256');
   const rawSha256 = optionalSha256(environment, 'IMG_RAW_SHA256');
   const retryMinutes = optionalInteger(environment, 'RETRY_DURATION_MINUTES', { least: 0, most: 100_000 }) ?? 10;
-  // 0 or less made the published action panic; here it means the default.
-  const seconds = optionalInteger(environment, 'PROGRESS_INTERVAL_SECONDS', { least: -1e9, most: 1e6 }) ?? 3;
   return {
     image: parseImage(environment),
     disk: requiredDevice(environment, 'DEST_DISK', '/dev/sda'),
@@ -76,7 +75,7 @@ function parseImage2disk(environment: Environment): Image2diskParams {
     ...(rawSha256 === undefined ? {} : { rawSha256 }),
     verifyDisk: optionalBoolean(environment, 'VERIFY_DISK') ?? false,
     retryForMs: retryMinutes * 60_000,
-    progressEveryMs: (seconds > 0 ? seconds : 3) * 1000,
+    progressEveryMs: progressIntervalMs(environment),
     proxy: parseProxy(environment),
   };
 }

@@ -5,6 +5,7 @@ import {
   optionalBoolean,
   optionalInteger,
   optionalText,
+  progressIntervalMs,
   requiredDevice,
   requiredText,
 } from './environment.ts';
@@ -41,7 +42,7 @@ export const oci2disk: ActionDeclaration<Oci2diskParams> = {
     COMPRESSED: 'Accepted and checked to be a boolean; the first bytes of the image decide.',
     RETRY_DURATION_MINUTES:
       'Minutes without a single new byte before the download is given up; default 10, 0: no limit (Tinsmith).',
-    PROGRESS_INTERVAL_SECONDS: 'Seconds between progress lines in the log; default 3 (Tinsmith).',
+    PROGRESS_INTERVAL_SECONDS: 'Seconds between progress lines in the log; default 3, also for 0 (Tinsmith).',
     ...PROXY_ENVIRONMENT,
   },
   secrets: ['REGISTRY_PASSWORD', ...PROXY_SECRETS],
@@ -57,14 +58,13 @@ function parseOci2disk(environment: Environment): Oci2diskParams {
     throw invalidParam(missing, undefined, 'set REGISTRY_USERNAME and REGISTRY_PASSWORD together, or neither');
   }
   const minutes = optionalInteger(environment, 'RETRY_DURATION_MINUTES', { least: 0, most: 100_000 }) ?? 10;
-  const seconds = optionalInteger(environment, 'PROGRESS_INTERVAL_SECONDS', { least: 1, most: 1e6 }) ?? 3;
   return {
     image: parseOciReference('IMG_URL', requiredText(environment, 'IMG_URL', 'registry.example/os/debian:12')),
     disk: requiredDevice(environment, 'DEST_DISK', '/dev/sda'),
     ...(username === undefined || password === undefined ? {} : { credentials: { username, password } }),
     skipVerify: optionalBoolean(environment, 'SKIP_VERIFY') ?? false,
     retryForMs: minutes * 60_000,
-    progressEveryMs: seconds * 1000,
+    progressEveryMs: progressIntervalMs(environment),
     proxy: parseProxy(environment),
   };
 }

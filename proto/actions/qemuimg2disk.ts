@@ -5,6 +5,7 @@ import {
   optionalInteger,
   optionalSha256,
   optionalText,
+  progressIntervalMs,
   requiredDevice,
   requiredUrl,
 } from './environment.ts';
@@ -37,7 +38,7 @@ export const qemuimg2disk: ActionDeclaration<Qemuimg2diskParams> = {
     EXTRA_ARGS: 'Options of qemu-img convert: those that only change how it works are ignored, others are refused.',
     RETRY_DURATION_MINUTES:
       'Minutes without a single new byte before the download is given up; default 10, 0: no limit (Tinsmith).',
-    PROGRESS_INTERVAL_SECONDS: 'Seconds between progress lines in the log; default 3 (Tinsmith).',
+    PROGRESS_INTERVAL_SECONDS: 'Seconds between progress lines in the log; default 3, also for 0 (Tinsmith).',
     ...PROXY_ENVIRONMENT,
   },
   secrets: PROXY_SECRETS,
@@ -55,7 +56,7 @@ function parseQemuimg2disk(environment: Environment): Qemuimg2diskParams {
     disk: requiredDevice(environment, 'DEST_DISK', '/dev/sda'),
     ...(sha256 === undefined ? {} : { sha256 }),
     retryForMs: (optionalInteger(environment, 'RETRY_DURATION_MINUTES', { least: 0, most: 100_000 }) ?? 10) * 60_000,
-    progressEveryMs: (optionalInteger(environment, 'PROGRESS_INTERVAL_SECONDS', { least: 1, most: 1e6 }) ?? 3) * 1000,
+    progressEveryMs: progressIntervalMs(environment),
     proxy: parseProxy(environment),
     ignored: parseExtraArguments(environment),
   };
