@@ -1,8 +1,9 @@
+import { parseProxyUrl } from '#proto/actions/proxy.ts';
 import { TinsmithError } from '#proto/errors.ts';
 
 /** One setting: its environment variable is `TINSMITH_<NAME>` with dots as underscores, its flag `--<name>` with dots as dashes. */
 interface Setting {
-  readonly type: 'string' | 'number' | 'boolean' | 'list';
+  readonly type: 'string' | 'number' | 'boolean' | 'list' | 'proxy';
   readonly default: string;
   readonly summary: string;
 }
@@ -128,7 +129,7 @@ export const SETTINGS = {
     summary: 'Folder of the image library, served at /library/; empty: `library` in the data folder.',
   },
   'library.proxy': {
-    type: 'string',
+    type: 'proxy',
     default: '',
     summary: 'HTTP proxy for importing images from URLs, `http://host:port`.',
   },
@@ -215,7 +216,7 @@ export function readConfig(
     const flag = flags[flagOf(name)];
     const variable = environment[variableOf(name)];
     const origin = flag === undefined ? variableOf(name) : `--${flagOf(name)}`;
-    values[name] = parseSetting(setting, flag ?? variable ?? setting.default, `${origin} (${setting.summary})`);
+    values[name] = parseSetting(setting, flag ?? variable ?? setting.default, origin);
     if (name.endsWith('.port') && Number(values[name]) > MOST_PORTS) {
       throw new TinsmithError(
         'invalid_input',
@@ -234,9 +235,20 @@ function parseSetting(setting: Setting, text: string, origin: string): unknown {
     case 'list':
       return text === '' ? [] : text.split(',').map((piece) => piece.trim());
     case 'boolean':
-      return parseBoolean(text, origin);
+      return parseBoolean(text, `${origin} (${setting.summary})`);
     case 'number':
-      return parseNumber(text, origin);
+      return parseNumber(text, `${origin} (${setting.summary})`);
+    case 'proxy':
+      return text === '' ? '' : parseProxy(text, origin);
+  }
+}
+
+/** As an action's HTTP_PROXY. */
+function parseProxy(text: string, origin: string): string {
+  try {
+    return parseProxyUrl(origin, text);
+  } catch (cause) {
+    throw cause instanceof TinsmithError ? new TinsmithError('invalid_input', cause.message, { cause }) : cause;
   }
 }
 

@@ -72,8 +72,16 @@ describe('image2disk parameters', () => {
     assert.match(refusal(catalog.image2disk, { DEST_DISK: '/dev/sda' }), /IMG_URL is not set/);
   });
 
-  it('never repeats a proxy password', () => {
-    assert.doesNotMatch(refusal(catalog.image2disk, { ...IMAGE, HTTP_PROXY: 'socks5://me:secret@proxy' }), /secret/);
+  it('says what is wrong with a proxy, and never repeats its password', () => {
+    const fix = 'use http://host:port (the proxy itself is spoken to in plain HTTP)';
+    for (const [name, value, fact] of [
+      ['HTTP_PROXY', 'socks5://me:secret@proxy', 'is a socks5 URL'],
+      ['https_proxy', 'HTTPS://me:secret@proxy:1', 'is an https URL'],
+      ['HTTPS_PROXY', 'secret://proxy', 'is no URL of a proxy'],
+      ['http_proxy', 'me:secret@pro xy', 'is no URL of a proxy'],
+    ] as const) {
+      assert.equal(refusal(catalog.image2disk, { ...IMAGE, [name]: value }), `${name} ${fact}: ${fix}`);
+    }
   });
 
   it('prefers the lower-case proxy variable, as curl and Go do', () => {

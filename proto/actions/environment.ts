@@ -106,6 +106,26 @@ export function optionalSha256(environment: Environment, name: string): string |
   return hex.toLowerCase();
 }
 
+/** Says which variable it is about, for those who know where that was written. */
+export class InvalidParamError extends TinsmithError {
+  readonly variable: string;
+
+  constructor(variable: string, sentence: string, options: { readonly cause?: unknown } = {}) {
+    super('invalid_params', sentence, options);
+    this.variable = variable;
+  }
+}
+
+/** For a value that is read by what knows no variables: its errors become those of the variable. */
+export function inVariable<T>(name: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (thrown) {
+    if (thrown instanceof InvalidParamError || !(thrown instanceof TinsmithError)) throw thrown;
+    throw thrown.code === 'invalid_params' ? new InvalidParamError(name, thrown.message, { cause: thrown }) : thrown;
+  }
+}
+
 /** Seconds between progress lines; milliseconds. 0 makes the published action panic; here it means the default. */
 export function progressIntervalMs(environment: Environment): number {
   const seconds = optionalInteger(environment, 'PROGRESS_INTERVAL_SECONDS', { least: 0, most: 1e6 }) ?? 0;
@@ -113,10 +133,10 @@ export function progressIntervalMs(environment: Environment): number {
 }
 
 /** The one sentence for a bad variable: name, value as given but for secret parts of URLs, fix. */
-export function invalidParam(name: string, value: string | undefined, fix: string): TinsmithError {
+export function invalidParam(name: string, value: string | undefined, fix: string): InvalidParamError {
   const fact =
     value === undefined || value === ''
       ? `${name} is not set`
       : `${name} is ${JSON.stringify(withoutUrlSecrets(value))}`;
-  return new TinsmithError('invalid_params', `${fact}: ${fix}`);
+  return new InvalidParamError(name, `${fact}: ${fix}`);
 }

@@ -1,6 +1,5 @@
-import { TinsmithError } from '../errors.ts';
 import { faultOfHttpUrl } from '../http-url.ts';
-import { type Environment, invalidParam, optionalText } from './environment.ts';
+import { type Environment, InvalidParamError, optionalText } from './environment.ts';
 
 /** As curl and Go read them: `http://host:port`, and a comma list of hosts, domains, addresses, CIDR blocks or `*`. */
 export interface ProxyParams {
@@ -26,24 +25,30 @@ export const PROXY_SECRETS: readonly string[] = ['HTTP_PROXY', 'HTTPS_PROXY', 'h
 
 /** Both spellings, as every program with proxies reads them; the lower-case one wins, as in curl and Go. */
 export function parseProxy(environment: Environment): ProxyParams {
-  const either = (name: string): string | undefined =>
-    optionalText(environment, name.toLowerCase()) ?? optionalText(environment, name);
-  const http = either('HTTP_PROXY');
-  const https = either('HTTPS_PROXY');
-  const except = either('NO_PROXY');
+  const url = (upper: string): string | undefined => {
+    const name = optionalText(environment, upper.toLowerCase()) === undefined ? upper : upper.toLowerCase();
+    const text = optionalText(environment, name);
+    return text === undefined ? undefined : parseProxyUrl(name, text);
+  };
+  const http = url('HTTP_PROXY');
+  const https = url('HTTPS_PROXY');
+  const except = optionalText(environment, 'no_proxy') ?? optionalText(environment, 'NO_PROXY');
   return {
-    ...(http === undefined ? {} : { http: parseProxyUrl('HTTP_PROXY', http) }),
-    ...(https === undefined ? {} : { https: parseProxyUrl('HTTPS_PROXY', https) }),
+    ...(http === undefined ? {} : { http }),
+    ...(https === undefined ? {} : { https }),
     ...(except === undefined ? {} : { except }),
   };
 }
 
-function parseProxyUrl(name: string, text: string): string {
+/** The URL of a proxy, `http://` in front or not. `name`: what it was given as. Throws `invalid_params` that repeats nothing of a password. */
+export function parseProxyUrl(name: string, text: string): string {
   const whole = text.includes('://') ? text : `http://${text}`;
   const fault = faultOfHttpUrl(whole);
-  if (fault !== undefined) throw new TinsmithError('invalid_params', `${name} ${fault}`);
+  if (fault !== undefined) throw new InvalidParamError(name, `${name} ${fault}`);
   const url = URL.parse(whole);
   if (url !== null && url.protocol === 'http:' && url.hostname !== '') return url.href;
-  // The value may hold a password, so it is not repeated.
-  throw invalidParam(name, undefined, 'use http://host:port (the proxy itself is spoken to in plain HTTP)');
+  const kind = /^(https|socks\w?|ftp):$/.exec(url?.protocol ?? '')?.[1];
+  const fact = kind === undefined ? 'no URL of a proxy' : `${kind === 'https' ? 'an' : 'a'} ${kind} URL`;
+  const fix = 'use http://host:port (the proxy itself is spoken to in plain HTTP)';
+  throw new InvalidParamError(name, `${name} is ${fact}: ${fix}`);
 }

@@ -1,5 +1,5 @@
 import type { ActionDeclaration } from './declaration.ts';
-import { type Environment, invalidParam, optionalInteger, optionalText } from './environment.ts';
+import { type Environment, inVariable, invalidParam, optionalInteger, optionalText } from './environment.ts';
 import { parseStorageLayout, type StorageLayout } from './storage-layout.ts';
 
 /** Partition, format or mount disks as the metadata describes them. */
@@ -43,7 +43,7 @@ function parseRootio(environment: Environment, command: readonly string[]): Root
 
 function parseLayoutSource(environment: Environment): RootioParams['layout'] {
   const inline = optionalText(environment, 'METADATA');
-  if (inline !== undefined) return { inline: parseStorageLayout(inline, 'METADATA') };
+  if (inline !== undefined) return { inline: inVariable('METADATA', () => parseStorageLayout(inline, 'METADATA')) };
   const host = optionalText(environment, 'MIRROR_HOST');
   if (host === undefined) {
     throw invalidParam('METADATA', undefined, 'give the storage description in it, or set MIRROR_HOST');

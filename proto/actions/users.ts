@@ -1,6 +1,13 @@
 import { TinsmithError } from '../errors.ts';
 import type { ActionDeclaration } from './declaration.ts';
-import { type Environment, invalidParam, optionalInteger, optionalText, requiredDevice } from './environment.ts';
+import {
+  type Environment,
+  inVariable,
+  invalidParam,
+  optionalInteger,
+  optionalText,
+  requiredDevice,
+} from './environment.ts';
 import { parseFileSystem } from './writefile.ts';
 
 /** Make or change users of the installed system. */
@@ -62,11 +69,9 @@ function parseUsers(environment: Environment): readonly UserSpec[] {
   if ((json === undefined) === (name === undefined)) {
     throw invalidParam('USER_NAME', name, 'set either USERS_JSON, or USER_NAME and what belongs to it');
   }
-  const list = json === undefined ? [oneUser(environment)] : parseList(json);
-  const names = list.map((user) => user.name);
-  const twice = names.find((each, index) => names.indexOf(each) !== index);
-  if (twice !== undefined) throw fault('USERS_JSON', `has ${twice} twice`, 'keep one');
-  return list;
+  return json === undefined
+    ? inVariable('USER_NAME', () => [oneUser(environment)])
+    : inVariable('USERS_JSON', () => parseList(json));
 }
 
 function oneUser(environment: Environment): UserSpec {
@@ -102,11 +107,15 @@ function parseList(json: string): readonly UserSpec[] {
   if (!Array.isArray(parsed) || parsed.length === 0) {
     throw fault('USERS_JSON', 'is no list of users', 'write one such as [{"name": "ops"}]');
   }
-  return parsed.map((user: unknown, index) => {
+  const list = parsed.map((user: unknown, index) => {
     const where = `USERS_JSON[${index}]`;
     if (typeof user !== 'object' || user === null) throw fault(where, 'is no object', 'write {"name": "ops"}');
     return checkedUser(where, user);
   });
+  const names = list.map((user) => user.name);
+  const twice = names.find((each, index) => names.indexOf(each) !== index);
+  if (twice !== undefined) throw fault('USERS_JSON', `has ${twice} twice`, 'keep one');
+  return list;
 }
 
 const FIELDS = ['name', 'uid', 'groups', 'gecos', 'home', 'shell', 'passwordHash', 'sshAuthorizedKeys', 'sudo'];

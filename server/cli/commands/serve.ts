@@ -29,4 +29,9 @@ function settingOption({ summary, type, fallback, variable }: SettingSpec): Opti
   return { type: 'string', value: PLACEHOLDERS[type] ?? 'TEXT', summary: `${summary.replaceAll('`', '')} (${origin})` };
 }
 
-const PLACEHOLDERS: Readonly<Record<string, string>> = { number: 'NUMBER', boolean: 'true|false', list: 'A,B' };
+const PLACEHOLDERS: Readonly<Record<string, string>> = {
+  number: 'NUMBER',
+  boolean: 'true|false',
+  list: 'A,B',
+  proxy: 'URL',
+};
