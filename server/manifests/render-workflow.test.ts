@@ -197,7 +197,7 @@ const FAULTS: readonly [data: string, expected: string][] = [
   ],
   [
     HEAD + IMAGE.replace('/dev/sda', 'sda'),
-    'Template t for Workflow w, rendered:6:51: the action "image" (image2disk): DEST_DISK',
+    'Template t for Workflow w, rendered:6:75: the action "image" (image2disk): DEST_DISK',
   ],
   [
     HEAD.replace('{{ .device_1 }}', 'aa') + IMAGE,
@@ -227,12 +227,21 @@ for (const [data, expected] of FAULTS) {
   });
 }
 
+test('a fault of a variable of the task is shown where the task has it', () => {
+  const head = HEAD.replace('  actions:', '  environment: {IMG_URL: "http://x/a", DEST_DISK: sda}\n  actions:');
+  const { problems } = render(`${head}  - {name: image, image: image2disk}\n`);
+
+  assert.match(problems.join('\n'), /^Template t for Workflow w, rendered:5:40: the action "image"/);
+});
+
 test('a refused line that holds a secret is not quoted', () => {
   const leaky = `${HEAD}  - {name: a, image: writefile, environment: {CONTENTS: '{{ .Hardware.UserData | splitList "\\n" | last }}'}}\n`;
   const password = `${HEAD}  - {name: a, image: nope, environment: {REGISTRY_PASSWORD: topsecret1}}\n`;
   const broken = `${HEAD}  - name: "a" topsecret2-password\n`;
 
-  for (const data of [leaky, password, broken]) {
+  const proxy = `${HEAD}${IMAGE.replace('DEST_DISK', 'HTTP_PROXY:\n        me:topsecret3%@p\n      , DEST_DISK')}`;
+
+  for (const data of [leaky, password, broken, proxy]) {
     const { problems } = render(data);
     assert.ok(problems.length > 0);
     assert.match(problems[0] ?? '', /not shown, it may hold a secret/);

@@ -1,4 +1,6 @@
 import { isMap } from 'yaml';
+import { catalog } from '#proto/actions/catalog.ts';
+import type { ActionDeclaration } from '#proto/actions/declaration.ts';
 import { type Problem, TinsmithError } from '#proto/errors.ts';
 import { type ActionImages, keptImage } from './action-images.ts';
 import { Findings, shown } from './findings.ts';
@@ -142,5 +144,8 @@ function secretLines(subject: TemplateSubject): readonly string[] {
 }
 
 function isSecretLine(line: string, secrets: readonly string[]): boolean {
-  return /passw|secret|token|credential|private/i.test(line) || secrets.some((secret) => line.includes(secret));
+  if (/passw|secret|token|credential|private/i.test(line) || secrets.some((secret) => line.includes(secret)))
+    return true;
+  const actions: readonly ActionDeclaration<unknown>[] = Object.values(catalog);
+  return actions.some((action) => action.secrets?.some((name) => line.includes(name)) === true);
 }

@@ -1,4 +1,5 @@
 import { type ActionName, catalog } from '#proto/actions/catalog.ts';
+import { InvalidParamError } from '#proto/actions/environment.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { builtInOf } from './action-images.ts';
 import { type Position, shown } from './findings.ts';
@@ -34,7 +35,7 @@ function checkTask(task: Task, root: YamlValue, path: string): void {
       const fix = 'make it the last action of its task';
       refuseAt(root, `${actionPath}.image`, `the action ${shown(action.name)} (${name}) is followed by others: ${fix}`);
     }
-    checkEnvironment(task, action, name, { root, path: actionPath });
+    checkEnvironment(task, action, name, { root, task: path, action: actionPath });
   }
 }
 
@@ -49,7 +50,14 @@ function checkImage(action: Action, root: YamlValue, path: string): ActionName |
   }
 }
 
-function checkEnvironment(task: Task, action: Action, name: ActionName, at: { root: YamlValue; path: string }): void {
+/** Paths of a task and of one of its actions, and what they were read from. */
+interface ActionPlace {
+  readonly root: YamlValue;
+  readonly task: string;
+  readonly action: string;
+}
+
+function checkEnvironment(task: Task, action: Action, name: ActionName, at: ActionPlace): void {
   const environment = { ...task.environment, ...action.environment };
   const command = action.command ?? [];
   if ([...Object.values(environment), ...command].some(hasHole)) return;
@@ -58,9 +66,17 @@ function checkEnvironment(task: Task, action: Action, name: ActionName, at: { ro
   } catch (thrown) {
     const { code, message } = TinsmithError.from(thrown);
     if (code === 'internal') throw thrown;
-    const path = action.environment === undefined ? `${at.path}.name` : `${at.path}.environment`;
-    refuseAt(at.root, path, `the action ${shown(action.name)} (${name}): ${message}`);
+    refuseAt(at.root, pathOfFault(thrown, action, at), `the action ${shown(action.name)} (${name}): ${message}`);
   }
+}
+
+/** Where the variable stands that an action refuses, or the action where it lacks one. */
+function pathOfFault(thrown: unknown, action: Action, at: ActionPlace): string {
+  if (thrown instanceof InvalidParamError) {
+    const places = [at.action, at.task].map((path) => `${path}.environment.${thrown.variable}`);
+    return places.find((path) => at.root.scope.fields.has(path)) ?? `${at.action}.name`;
+  }
+  return action.environment === undefined ? `${at.action}.name` : `${at.action}.environment`;
 }
 
 function checkUnique(items: readonly { readonly name: string }[], kind: string, root: YamlValue, path: string): void {

@@ -5,6 +5,7 @@ import {
   json,
   list,
   noted,
+  notedKeys,
   object,
   optional,
   type Reader,
@@ -63,7 +64,7 @@ export function hasHole(written: string): boolean {
 
 function taskListReader(leaf: (check: Check) => Reader<string>): Reader<TaskList> {
   const anything = leaf(() => undefined);
-  const environment = noted(record(anything, faultOfVariable));
+  const environment = noted(notedKeys(record(anything, faultOfVariable)));
   const action = object({
     name: required(noted(leaf(faultOfTitle))),
     image: required(noted(leaf(faultOfImageReference))),

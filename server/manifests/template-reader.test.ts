@@ -89,8 +89,18 @@ const FAULTS: readonly [from: string, to: string, expected: string][] = [
     'Image 2',
     't.yaml:13:20: spec.template.tasks[0].actions[0].image "Image 2" is not an image reference',
   ],
-  ['/dev/sda', 'sda', 't.yaml:14:26: the action "image" (image2disk): DEST_DISK'],
-  ['IMG_URL: http://x/a.img, ', '', 't.yaml:14:26: the action "image" (image2disk): IMG_URL'],
+  ['/dev/sda', 'sda', 't.yaml:14:52: the action "image" (image2disk): DEST_DISK'],
+  [
+    'DEST_DISK: /dev/sda',
+    'http_proxy: socks5://a, DEST_DISK: /dev/sda',
+    't.yaml:14:52: the action "image" (image2disk): http_proxy',
+  ],
+  [
+    'environment: {IMG_URL: http://x/a.img, DEST_DISK: /dev/sda}',
+    'environment:\n              IMG_URL: http://x/a.img\n              DEST_DISK: sda',
+    't.yaml:16:15: the action "image" (image2disk): DEST_DISK',
+  ],
+  ['IMG_URL: http://x/a.img, ', '', 't.yaml:12:19: the action "image" (image2disk): IMG_URL is not set'],
   [
     'environment: ',
     'timeout: -1\n            environment: ',

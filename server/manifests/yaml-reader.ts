@@ -241,6 +241,16 @@ export function noted<T>(read: Reader<T>): Reader<T> {
   }, schemaOf(read));
 }
 
+/** Accepts the map's values, and notes where each key stands under the path of its value. */
+export function notedKeys<T>(read: Reader<T>): Reader<T> {
+  return refined(read, (made, value) => {
+    for (const [key, { key: node }] of entriesOf(value) ?? []) {
+      value.scope.fields.set(pathTo(value.path, key), positionOf(value.scope, node));
+    }
+    return made;
+  });
+}
+
 /** Refuses a value at its place; made for `return refuse(…)`. */
 export function refuse(value: YamlValue, message: string, written?: string): undefined {
   value.scope.findings.refuse(positionOf(value.scope, value.node), message, written);
