@@ -190,6 +190,7 @@ async function startProvisioning(parts: Parts, stack: AsyncDisposableStack): Pro
       ...(parts.images.authorities !== undefined && { authorities: parts.images.authorities }),
     },
     ...(parts.images.firstUse && { images: parts.images.firstUse }),
+    libraryDigestOf: (name) => parts.images.library.digestOf(name),
   });
   const service = stack.use(
     await startAgentService({

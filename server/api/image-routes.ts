@@ -4,7 +4,7 @@ import { pinnedUrl, requireOwnName } from '../library/for-url.ts';
 import type { ImageJob } from '../library/image-jobs.ts';
 import type { LibraryImage } from '../library/image-library.ts';
 import { requireUsableUrls } from '../library/image-source.ts';
-import { requireFreeUrl, requireUnused } from '../library/image-use.ts';
+import { digestsInUse, requireFreeUrl, requireUnused } from '../library/image-use.ts';
 import { type DamagedName, damagedSentence } from '../library/name-files.ts';
 import {
   addImageRequestSchema,
@@ -100,10 +100,10 @@ export const imageRoutes = [
   defineRoute({
     method: 'POST',
     path: '/images/collect',
-    summary: 'Deletes the bytes of images that no name stands for and no unfinished workflow was promised.',
+    summary: 'Deletes the bytes of images that no name stands for and no unfinished workflow was promised or given.',
     response: collectedSchema,
-    async handle(_input, { images }) {
-      return images.library.gc(images.firstUse?.digestsInUse());
+    async handle(_input, { images, store }) {
+      return images.library.gc(() => digestsInUse(store, images.firstUse));
     },
   }),
   defineRoute({
@@ -156,7 +156,9 @@ function jobView({ startedAt, finishedAt, image, error, replaced, ...job }: Imag
     startedAt: startedAt.toISOString(),
     ...(finishedAt && { finishedAt: finishedAt.toISOString() }),
     ...(image && { image: imageView(image) }),
-    ...(replaced && { replaced: { ...replaced, workflows: [...replaced.workflows] } }),
+    ...(replaced && {
+      replaced: { ...replaced, workflows: [...replaced.workflows], keeping: [...replaced.keeping] },
+    }),
     ...(error && { error: { code: error.code, message: error.message } }),
   };
 }

@@ -57,6 +57,9 @@ export const imageJobSchema = Type.Object({
       {
         digest: Type.String(),
         workflows: Type.Array(Type.String(), { description: 'Unfinished; they get the new one' }),
+        keeping: Type.Optional(
+          Type.Array(Type.String(), { description: 'They run with the old one, and keep it until they end' }),
+        ),
       },
       { description: 'The other image that the name stood for until then' },
     ),

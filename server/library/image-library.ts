@@ -50,11 +50,14 @@ export interface ImageLibrary {
   remove(name: string): Promise<void>;
   /**
    * Deletes what no name stands for and nobody wants kept, and names of which nobody can tell what they stand for. Says how much that
-   * was. Throws `write_failed` where a name cannot be read: its image would go.
+   * was. `kept` is asked after the names were read: who is given what a name stands for is written down before the name gets another
+   * image. Throws `write_failed` where a name cannot be read: its image would go.
    */
-  gc(kept?: ReadonlySet<string>): Promise<Collected>;
+  gc(kept?: () => Promise<ReadonlySet<string>>): Promise<Collected>;
   /** The folder of an image by its name or `sha256-<digest>`; undefined if there is none. */
   folderOf(nameOrDigest: string): Promise<string | undefined>;
+  /** Digest of an image that can be served, by its name or `sha256-<digest>`; undefined if there is none. */
+  digestOf(nameOrDigest: string): Promise<string | undefined>;
   /** Whether it can be served, by its name or `sha256-<digest>`. */
   has(nameOrDigest: string): Promise<boolean>;
   readonly mirrors: ImageMirrors;
@@ -260,16 +263,16 @@ class FolderLibrary implements ImageLibrary {
     await this.#names.remove(name).catch(this.#cannotWrite);
   }
 
-  gc(kept?: ReadonlySet<string>): Promise<Collected> {
+  gc(kept: () => Promise<ReadonlySet<string>> = async () => new Set()): Promise<Collected> {
     return this.#alone(() => this.#collect(kept)).catch(this.#cannotWrite);
   }
 
-  async #collect(kept?: ReadonlySet<string>): Promise<Collected> {
+  async #collect(kept: () => Promise<ReadonlySet<string>>): Promise<Collected> {
     const { images, damaged: unknown } = await this.#names.all();
     // The bytes that it stood for are there, and nobody knows which they are.
     if (unknown[0] !== undefined)
       throw new TinsmithError('corrupt_image', `nothing is deleted: ${damagedSentence(unknown[0])}`);
-    const wanted = new Set([...images.map(({ digest }) => digest), ...(kept ?? [])]);
+    const wanted = new Set([...images.map(({ digest }) => digest), ...(await kept())]);
     const blobs = await readdir(join(this.#folder, 'blobs'));
     const digests = blobs.flatMap((blob) => DIGEST.exec(blob)?.[1] ?? []).filter((digest) => !wanted.has(digest));
     let bytes = 0;
@@ -295,13 +298,17 @@ class FolderLibrary implements ImageLibrary {
   }
 
   async folderOf(nameOrDigest: string): Promise<string | undefined> {
-    const digest = DIGEST.exec(nameOrDigest)?.[1] ?? (await this.#digestOf(nameOrDigest));
+    const digest = await this.#wantedDigest(nameOrDigest);
     return digest === undefined ? undefined : this.#blob(digest);
   }
 
+  async digestOf(nameOrDigest: string): Promise<string | undefined> {
+    const digest = await this.#wantedDigest(nameOrDigest);
+    return digest !== undefined && (await exists(join(this.#blob(digest), 'index.json'))) ? digest : undefined;
+  }
+
   async has(nameOrDigest: string): Promise<boolean> {
-    const folder = await this.folderOf(nameOrDigest);
-    return folder !== undefined && (await exists(join(folder, 'index.json')));
+    return (await this.digestOf(nameOrDigest)) !== undefined;
   }
 
   async #pack(folder: string, image: AsyncIterable<ImagePiece>, options: AddOptions): Promise<PackedImage> {
@@ -345,8 +352,10 @@ class FolderLibrary implements ImageLibrary {
     await syncFolder(join(this.#folder, 'blobs'));
   }
 
-  /** None of a damaged name. */
-  async #digestOf(name: string): Promise<string | undefined> {
+  /** What a name stands for, or a digest itself. None of a damaged name. */
+  async #wantedDigest(name: string): Promise<string | undefined> {
+    const digest = DIGEST.exec(name)?.[1];
+    if (digest !== undefined) return digest;
     const found = await this.#names.find(name);
     return found === undefined || isDamaged(found) ? undefined : found.digest;
   }

@@ -5,7 +5,7 @@ import type { OutsideChecks } from './checks/outside-checks.ts';
 import type { ForUrl } from './for-url.ts';
 import type { ImageLibrary, LibraryImage, SourceFacts } from './image-library.ts';
 import { openImageSource } from './image-source.ts';
-import { requireFreeUrl } from './image-use.ts';
+import { type ImageUsers, requireFreeUrl } from './image-use.ts';
 import { atSource } from './source-fault.ts';
 
 /** What is to be imported, under which name, and what it has to be. */
@@ -35,7 +35,11 @@ export interface ReplacedImage {
   readonly digest: string;
   /** Unfinished workflows that get the new one. */
   readonly workflows: readonly string[];
+  /** Unfinished workflows that run with the old one and keep it. */
+  readonly keeping: readonly string[];
 }
+
+const NOBODY: ImageUsers = { workflows: [], asking: [], holding: [] };
 
 /** Tells orders apart. Only that is kept of one: it may hold a password. */
 export function orderKey(order: ImageOrder): string {
@@ -60,8 +64,8 @@ export interface ImportOptions {
   readonly onAdded: (image: LibraryImage, order: ImageOrder) => Promise<void>;
   /** Told of each of an operator that did not: nobody may be looking any more. A server that stops is a reason, too. Must not throw. */
   readonly onFailed: (error: TinsmithError, order: ImageOrder) => Promise<void>;
-  /** Unfinished workflows that name the image `name`. */
-  readonly usersOf: (name: string) => Promise<readonly string[]>;
+  /** Unfinished workflows that name the image `name`; `digest`: what that stands for now. */
+  readonly usersOf: (name: string, digest: string | undefined) => Promise<ImageUsers>;
 }
 
 /** Imports what is ordered and tells of it, however it ends. Throws what ended it. */
@@ -93,10 +97,10 @@ async function addImage(
   usersOf: ImportOptions['usersOf'],
 ): Promise<LibraryImage> {
   const { name, level, imageSha256, source: from, forUrl, proxy, actor, replace, ...how } = order;
-  const requireReplaceable = async (): Promise<readonly string[]> => {
+  const requireReplaceable = async (digest: string): Promise<ImageUsers> => {
     // What the server imports by itself stands for a URL; who was promised the old one keeps it.
-    const users = actor === 'server' ? [] : await usersOf(name);
-    if (users.length > 0 && replace !== true) throw needed(name, users);
+    const users = actor === 'server' ? NOBODY : await usersOf(name, digest);
+    if (users.workflows.length > 0 && replace !== true) throw needed(name, users.workflows);
     return users;
   };
   // A machine can wait for a server that is started anew; whoever typed an address wants to know.
@@ -112,7 +116,7 @@ async function addImage(
   });
   // Another source may still hold the same bytes, but it is not likely, and hours may be saved.
   const held = (await library.list()).find((image) => image.name === name);
-  if (held !== undefined && held.source !== source.shown) await requireReplaceable();
+  if (held !== undefined && held.source !== source.shown) await requireReplaceable(held.digest);
   try {
     return await library.add(name, source.image, {
       source: source.shown,
@@ -122,7 +126,10 @@ async function addImage(
       // What the source gave is what is told: packing follows at once.
       progress: () => undefined,
       sourceFacts: () => withImageSum(source.facts(), imageSha256),
-      beforeReplace: async ({ digest }) => replaced({ digest, workflows: await requireReplaceable() }),
+      beforeReplace: async ({ digest }) => {
+        const { asking, holding } = await requireReplaceable(digest);
+        replaced({ digest, workflows: asking, keeping: holding });
+      },
       ...(forUrl !== undefined && { forUrl }),
       ...(imageSha256 !== undefined && { imageSha256 }),
     });
@@ -139,6 +146,6 @@ function withImageSum(facts: SourceFacts, imageSha256: string | undefined): Sour
 
 function needed(name: string, users: readonly string[]): TinsmithError {
   const fact = `another image has that name, and unfinished workflows need it: ${users.join(', ')}`;
-  const fix = `take another name, wait for them, or give them this one with --replace`;
+  const fix = `take another name, wait for them, or use --replace: those that have not begun get this one, those that run keep the other`;
   return new TinsmithError('conflict', `cannot add the image ${name}: ${fact}: ${fix}`);
 }

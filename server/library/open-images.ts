@@ -62,7 +62,7 @@ export async function openImages(options: ImagesOptions, stack: AsyncDisposableS
         const noted = transitions.noteImage('image.failed', { image: name, error: message }, { actor: 'operator' });
         await noted.catch((cause: unknown) => log.warn(cause, 'that could not be noted'));
       },
-      usersOf: (name) => usersOf(name, store),
+      usersOf: (name, digest) => usersOf(name, digest, store),
     }),
   );
   if (mode === 'off') return { library, jobs, firstUse: undefined, authorities };

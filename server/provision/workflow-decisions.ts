@@ -1,5 +1,6 @@
 import { actionNameOf } from '#proto/actions/catalog.ts';
 import type { LibraryFacts } from '#proto/actions/facts.ts';
+import { libraryName } from '#proto/actions/image2disk.ts';
 import { type ErrorCode, TinsmithError } from '#proto/errors.ts';
 import { actionLife, isRepeatable } from '../life/action-life.ts';
 import { workflowLife } from '../life/workflow-life.ts';
@@ -166,7 +167,7 @@ function idleTimeout(workflow: Workflow, { elapsedMs }: AgentView): Overdue | un
   return { kind: 'failed', fault: { code: 'timed_out', message } };
 }
 
-function currentTask(workflow: Workflow): RenderedTask {
+export function currentTask(workflow: Workflow): RenderedTask {
   const task = workflow.rendered.tasks[workflow.task];
   if (task === undefined) throw new TinsmithError('internal', `Workflow ${workflow.name} has no task ${workflow.task}`);
   return task;
@@ -206,6 +207,9 @@ function withLibraryImage(
   digest: string | undefined,
 ): Pick<TaskAction, 'builtIn' | 'environment'> {
   if (digest === undefined) return { builtIn, environment };
+  // Whatever else it says is meant for the library.
+  if (libraryName(environment['IMG_URL'] ?? '') !== undefined)
+    return { builtIn, environment: { ...environment, IMG_URL: `library:sha256-${digest}` } };
   const kept = Object.entries(environment).filter(
     ([name]) => !OF_URL.has(name.toUpperCase()) && !(builtIn === 'qemuimg2disk' && OF_FORMAT.has(name)),
   );

@@ -1,11 +1,14 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { LibraryFacts } from '#proto/actions/facts.ts';
 import { TinsmithError } from '#proto/errors.ts';
 import { workflowLife } from '../life/workflow-life.ts';
 import type { Cause, Store, Workflow } from '../store/store.ts';
 import type { Transitions } from '../store/transitions-contract.ts';
 import type { AgentCommand, AgentReport, AgentSession, FirstUseImages, TaskRef, WorkflowEngine } from './engine.ts';
+import { type LibraryDigestOf, namedDigests } from './named-images.ts';
 import { MachineChanges } from './workflow-changes.ts';
 import {
+  currentTask,
   type HeldTask,
   isCurrent,
   isLostAtHello,
@@ -31,6 +34,8 @@ export interface WorkflowEngineOptions {
   readonly library?: LibraryFacts;
   /** Library images for URLs of other servers; absent: agents fetch them. */
   readonly images?: FirstUseImages;
+  /** Digest of what a name of the library stands for now; undefined: it has none of that name. */
+  readonly libraryDigestOf?: LibraryDigestOf;
 }
 
 /** How often `sweep` should be called. */
@@ -247,12 +252,29 @@ class Engine implements WorkflowEngine {
       return 'failed';
     }
     try {
-      return runTask(workflow, record, library, found.digests);
+      return runTask(workflow, record, library, await this.#giveImages(workflow, found.digests));
     } catch (thrown) {
       const { code, message } = TinsmithError.from(thrown);
       if (code !== 'unknown_action') throw thrown;
       await transitions.failWorkflow(workflow.name, { code, message }, SERVER);
       return 'failed';
+    }
+  }
+
+  /**
+   * Digests of the library's images by the index of the action, those that it names included. They are written down before the agent
+   * hears of them, and a name is asked once more after that: what it stood for may be nobody's, and deleted, until then.
+   */
+  async #giveImages(workflow: Workflow, ofUrls: ReadonlyMap<number, string>): Promise<ReadonlyMap<number, string>> {
+    const { transitions, libraryDigestOf } = this.#options;
+    const task = currentTask(workflow);
+    let digests = new Map([...ofUrls, ...(await namedDigests(task, libraryDigestOf))]);
+    for (;;) {
+      if (digests.size === 0) return digests;
+      await transitions.noteGivenImages(refOf(workflow), [...digests.values()], SERVER);
+      const now = new Map([...ofUrls, ...(await namedDigests(task, libraryDigestOf))]);
+      if (isDeepStrictEqual(now, digests)) return digests;
+      digests = now;
     }
   }
 

@@ -93,6 +93,11 @@ const MIGRATIONS: readonly string[] = [
   alter table hardware add column phoned_home_at integer;
   alter table hardware add column user_data_withheld_at integer;
   alter table hardware add column bootstrap_failure text;`,
+  `create table given_image (
+    workflow_id integer not null references workflow(id) on delete cascade,
+    attempt integer not null, task integer not null, digest text not null,
+    primary key (workflow_id, attempt, task, digest)
+  ) strict, without rowid;`,
 ];
 
 /**

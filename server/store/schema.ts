@@ -21,6 +21,7 @@ export interface Tables {
   /** Highest attempt number that a workflow of this name ever had: outlives the workflow, so that reports for a deleted one never fit its successor. */
   readonly attempt_fence: { readonly workflow: string; readonly attempt: number };
   readonly action_run: ActionRunTable;
+  readonly given_image: GivenImageTable;
   readonly log_line: LogLineTable;
   readonly agent_session: AgentSessionTable;
   readonly boot_token: BootTokenTable;
@@ -167,6 +168,14 @@ export interface ActionRunTable {
   readonly progress_json: string | null;
   readonly log_lines: number;
   readonly log_bytes: number;
+}
+
+/** Images of the library that a task's agent was told to write, by their digest; those of older attempts are dropped. */
+interface GivenImageTable {
+  readonly workflow_id: number;
+  readonly attempt: number;
+  readonly task: number;
+  readonly digest: string;
 }
 
 interface LogLineTable {

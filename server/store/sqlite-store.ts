@@ -21,7 +21,7 @@ import { openSqliteDatabase } from './sqlite-dialect.ts';
 import type { Store } from './store.ts';
 import { transitions } from './transitions.ts';
 import type { Transitions } from './transitions-contract.ts';
-import { actionRunOfRow, findWorkflowRow, workflowRow, workflowsOfRows } from './workflow-rows.ts';
+import { actionRunOfRow, findWorkflowRow, givenImages, workflowRow, workflowsOfRows } from './workflow-rows.ts';
 
 export interface SqliteStoreOptions {
   /** File of the database (made if missing, mode 0600, in a folder that exists), or `:memory:`. */
@@ -165,6 +165,7 @@ function workflowReading(db: Kysely<Tables>, box: SecretBox) {
       }
       return workflowsOfRows(db, box, await query.execute());
     },
+    givenImages: () => givenImages(db),
     async actionHistory(workflow) {
       const { id } = await workflowRow(db, workflow);
       const query = db.selectFrom('action_run').selectAll().where('workflow_id', '=', id);

@@ -137,6 +137,13 @@ export interface ActionRun {
   };
 }
 
+/** An image of the library that a task's agent was told to write. */
+export interface GivenImage {
+  readonly workflow: string;
+  readonly task: number;
+  readonly digest: string;
+}
+
 /** What is kept of one agent process on one boot. */
 export interface StoredAgentSession {
   readonly session: string;
@@ -202,6 +209,8 @@ export interface Store {
     readonly hardware?: string;
     readonly states?: readonly WorkflowState[];
   }): Promise<readonly Workflow[]>;
+  /** Of the newest attempts of unfinished workflows. */
+  givenImages(): Promise<readonly GivenImage[]>;
   /** All attempts, oldest first. */
   actionHistory(workflow: string): Promise<readonly ActionRun[]>;
   logLines(

@@ -33,6 +33,11 @@ export interface Transitions extends ClusterTransitions {
     note: WorkflowImageNote,
     cause: Cause,
   ): Promise<void>;
+  /**
+   * Writes down what a task's agent is about to be told to write: the library keeps it until the workflow has ended, also over a
+   * restart. Does nothing for an attempt that is not the newest.
+   */
+  noteGivenImages(ref: TaskRef, digests: readonly string[], cause: Cause): Promise<void>;
   /** Sent to followers only. */
   showImageProgress(note: WorkflowImageNote, cause: Cause): Promise<void>;
 

@@ -4,7 +4,7 @@ import { type WorkflowState, workflowLife } from '../life/workflow-life.ts';
 import type { Reader } from './hardware-rows.ts';
 import type { ActionRunTable, WorkflowTable } from './schema.ts';
 import type { SecretBox } from './secret-box.ts';
-import type { ActionRun, Workflow } from './store.ts';
+import type { ActionRun, GivenImage, Workflow } from './store.ts';
 
 export type WorkflowRow = Selectable<WorkflowTable>;
 export type ActionRunRow = Selectable<ActionRunTable>;
@@ -42,6 +42,20 @@ export async function unfinishedOf(db: Reader, hardware: string): Promise<readon
     )
     .orderBy('id')
     .execute();
+}
+
+/** Of the newest attempts of unfinished workflows. */
+export async function givenImages(db: Reader): Promise<readonly GivenImage[]> {
+  const rows = await db
+    .selectFrom('given_image')
+    .innerJoin('workflow', (join) =>
+      join.onRef('workflow.id', '=', 'workflow_id').onRef('workflow.attempt', '=', 'given_image.attempt'),
+    )
+    .select(['workflow.name as workflow', 'given_image.task', 'digest'])
+    .where('workflow.state', 'in', UNFINISHED)
+    .orderBy('workflow.id')
+    .execute();
+  return rows.map((row) => ({ ...row }));
 }
 
 /** Action rows of one attempt, in order. */

@@ -95,7 +95,7 @@ export async function startApiWorld(options: WorldOptions = {}): Promise<ApiWorl
       onAdded: ({ name }) => opened.transitions.noteImage('image.added', { image: name }, { actor: 'operator' }),
       onFailed: ({ message }, { name }) =>
         opened.transitions.noteImage('image.failed', { image: name, error: message }, { actor: 'operator' }),
-      usersOf: (name) => usersOf(name, opened.store),
+      usersOf: (name, digest) => usersOf(name, digest, opened.store),
     }),
   );
   const api = stack.use(

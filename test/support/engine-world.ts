@@ -8,6 +8,7 @@ import type {
   TaskRef,
   WorkflowEngine,
 } from '#server/provision/engine.ts';
+import type { LibraryDigestOf } from '#server/provision/named-images.ts';
 import { SWEEP_INTERVAL_MS, workflowEngine } from '#server/provision/workflow-engine.ts';
 import { openSqliteStore } from '#server/store/sqlite-store.ts';
 import type { Store, Workflow } from '#server/store/store.ts';
@@ -40,8 +41,11 @@ export interface EngineWorld extends AsyncDisposable {
   pass(ms: number, ...alive: readonly FakeAgent[]): Promise<void>;
 }
 
-/** Machines `m1`, `m2`, `m3`; `images` stands for the library. */
-export async function startEngineWorld(images?: FirstUseImages): Promise<EngineWorld> {
+/** Machines `m1`, `m2`, `m3`; `images` and `libraryDigestOf` stand for the library. */
+export async function startEngineWorld(
+  images?: FirstUseImages,
+  libraryDigestOf?: LibraryDigestOf,
+): Promise<EngineWorld> {
   const clock = steppingClock();
   const opened = await openSqliteStore({ path: ':memory:', clock: clock.now });
   const { store, transitions } = opened;
@@ -53,6 +57,7 @@ export async function startEngineWorld(images?: FirstUseImages): Promise<EngineW
       leaseMs: LEASE_MS,
       maxAttempts: MAX_ATTEMPTS,
       ...(images && { images }),
+      ...(libraryDigestOf && { libraryDigestOf }),
     });
   let engine = start();
   const hardware = ['m1', 'm2', 'm3'].map((name, index) => hardwareManifest(name, index + 1));

@@ -200,7 +200,7 @@ export const imageGcCommand: Command = {
   name: 'image gc',
   arguments: '',
   takes: [0, 0],
-  summary: 'Delete the bytes of images that no name stands for any more.',
+  summary: 'Delete the bytes of images that no name stands for and no unfinished workflow was given.',
   options: { ...OUTPUT_OPTION, ...API_OPTIONS },
   examples: ['tinsmith image gc', 'tinsmith image gc -o json'],
   async run({ api, out }, input) {
@@ -338,9 +338,10 @@ function addedLine({ name, imageBytes, fileBytes, digest }: ImageView): string {
   return `image/${name} added: ${sizes}, sha256-${digest.slice(0, 12)}…; templates name it library:${name}`;
 }
 
-function replacedLine({ digest, workflows }: NonNullable<ImageJobView['replaced']>): string {
+function replacedLine({ digest, workflows, keeping = [] }: NonNullable<ImageJobView['replaced']>): string {
   const users = workflows.length === 0 ? '' : `; these workflows get the new one: ${workflows.join(', ')}`;
-  return `it replaces sha256-${digest.slice(0, 12)}…${users}`;
+  const holders = keeping.length === 0 ? '' : `; these run and keep the old one until they end: ${keeping.join(', ')}`;
+  return `it replaces sha256-${digest.slice(0, 12)}…${users}${holders}`;
 }
 
 function farText({ done, total = 0 }: ImageJobView): string {
