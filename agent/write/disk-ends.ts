@@ -1,4 +1,5 @@
 import { TinsmithError } from '#proto/errors.ts';
+import { noDisk, noDiskWarning } from '#transfer/no-disk.ts';
 import {
   type PartitionTable,
   readPartitionTable,
@@ -93,9 +94,10 @@ export class DiskEnds {
 
   /**
    * Writes the ends in three steps, each safe and read back before the next: what boots or names partitions comes when everything
-   * else is there, whatever a power cut leaves of a step. Returns the numbers of the image's partitions.
+   * else is there, whatever a power cut leaves of a step. Returns the numbers of the image's partitions; `log` hears of an image that
+   * looks like no disk, which is no reason to refuse it.
    */
-  async commit({ head, tail, bytes }: ImageEnds): Promise<number[]> {
+  async commit({ head, tail, bytes }: ImageEnds, log: (text: string) => void): Promise<number[]> {
     const { sizeBytes, logicalBlockBytes: block } = this.#disk;
     requireWhole(this.#table, bytes);
     stretchGpt(head, tail, { sizeBytes, blockBytes: block });
@@ -105,6 +107,8 @@ export class DiskEnds {
     const header = { offset: block, bytes: head.subarray(block, 2 * block) };
     await this.#putSafely([header, { offset: sizeBytes - block, bytes: tail.subarray(-block) }]);
     await this.#putSafely([{ offset: 0, bytes: head.subarray(0, block) }]);
+    const doubt = this.#table === undefined ? noDisk(head.subarray(0, bytes)) : undefined;
+    if (doubt !== undefined) log(`warning: the image ${noDiskWarning(doubt)}: see what IMG_URL leads to`);
     return (this.#table?.partitions ?? []).map((partition) => partition.number);
   }
 

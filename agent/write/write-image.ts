@@ -131,7 +131,7 @@ async function writeOnce(disk: Disk, request: ImageRequest, events: WriteEvents)
     await resume?.finish();
     await disk.flush();
     if (request.verifyDisk === true) await readBack(disk, writer, writer.readBackMemory, events);
-    const partitions = await ends.commit(writer);
+    const partitions = await ends.commit(writer, log);
     const bufferBytes = writer.memory.peakBytes + BATCH_READER_BYTES + WIDE_BUFFER_BYTES;
     return { format, imageBytes: writer.bytes, partitions, bufferBytes };
   } catch (thrown) {

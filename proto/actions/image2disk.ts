@@ -39,6 +39,7 @@ export const image2disk: ActionDeclaration<Image2diskParams> = {
     'A `PROGRESS_INTERVAL_SECONDS` of 0 means the default instead of a crash; words that are no number or boolean are refused instead of ignored.',
     'A download that breaks off goes on where it was, not at the first byte.',
     'A raw image with a checksum, whose server gives a strong ETag and a length, is gone on with after a crash, a reboot or a failed try: what is on the disk is read and checked, only the rest is fetched. Without a checksum, or compressed, an image from a URL starts again; one of the library never does.',
+    'An image at whose start nothing is known (no partition table, boot sector or file system) is written with a warning in the log; a web page is refused.',
     'It ends when the nodes of the partitions exist; a disk that is mounted or in use is refused.',
   ],
   environment: {

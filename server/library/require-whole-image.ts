@@ -1,4 +1,5 @@
 import { TinsmithError } from '#proto/errors.ts';
+import { noDisk, noDiskWarning } from '#transfer/no-disk.ts';
 import {
   type PartitionTable,
   readGptHeader,
@@ -7,7 +8,6 @@ import {
   requireWhole,
 } from '#transfer/partition-table.ts';
 import type { ImagePiece } from './image-piece.ts';
-import { noDisk } from './no-disk.ts';
 
 /** Where a partition table lies; machines read it from as much. */
 const HEAD_BYTES = 1 << 20;
@@ -40,7 +40,7 @@ export async function* requireWholeImage(
   }
   requireWhole(table, bytes);
   if (doubt !== undefined && bytes > 0) {
-    warn(`it looks like no disk: it has no partition table, boot sector or file system that is known, ${doubt}`);
+    warn(`it ${noDiskWarning(doubt)}`);
   }
 }
 

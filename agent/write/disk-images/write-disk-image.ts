@@ -140,7 +140,7 @@ async function writeExtents(
     await run.writeAll();
     events.signal.throwIfAborted();
     await disk.flush();
-    const partitions = await ends.commit({ ...run.ends, bytes: image.virtualBytes });
+    const partitions = await ends.commit({ ...run.ends, bytes: image.virtualBytes }, events.log);
     return { format: image.format, imageBytes: image.virtualBytes, fetchedBytes: run.fetchedBytes, partitions };
   } catch (thrown) {
     await ends.wipeAgain();

@@ -95,7 +95,7 @@ export async function writeLibraryImage(
     if (request.verifyDisk === true) {
       await readBack(disk, { ...image, pieces: pieces(index) }, run.readBackMemory, events);
     }
-    const partitions = await ends.commit(image);
+    const partitions = await ends.commit(image, events.log);
     return {
       imageBytes: index.imageBytes,
       partitions,

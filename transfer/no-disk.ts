@@ -1,4 +1,4 @@
-import { recognizeFileSystem } from '#transfer/file-system-probe.ts';
+import { recognizeFileSystem } from './file-system-probe.ts';
 import { isOtherFormat } from './other-formats.ts';
 
 /** Of the text that an image begins with: enough to know it again, and less than a secret has. */
@@ -15,6 +15,11 @@ export function noDisk(head: Buffer): string | undefined {
   if (text !== undefined) return `it begins with the text ${JSON.stringify(text.slice(0, TEXT_SHOWN))}`;
   if (head.every((byte) => byte === 0)) return 'it begins with nothing but zeros';
   return `it begins with the bytes ${head.subarray(0, BYTES_SHOWN).toString('hex')}`;
+}
+
+/** What people are told of it. `doubt` is what `noDisk` said. */
+export function noDiskWarning(doubt: string): string {
+  return `looks like no disk: it has no partition table, boot sector or file system that is known, ${doubt}`;
 }
 
 /** Ends an MBR, the one that protects a GPT, and the boot sectors of FAT, exFAT and NTFS. */
