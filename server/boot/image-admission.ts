@@ -77,12 +77,12 @@ export class ImageAdmission implements AsyncDisposable {
   }
 
   /**
-   * A place for one request of a machine, at once or within `holdMs`; else where it is in the line. Rejects with the signal's reason:
-   * the client is gone.
+   * A place for one request of a machine, at once or within `holdMs` (`firstHoldMs` for the first that has to wait); else where it is in
+   * the line. Rejects with the signal's reason: the client is gone.
    */
   async enter(
     address: string,
-    { holdMs, signal }: { holdMs: number; signal: AbortSignal },
+    { holdMs, firstHoldMs = holdMs, signal }: { holdMs: number; firstHoldMs?: number; signal: AbortSignal },
   ): Promise<ImagePlace | NotYet> {
     const visit = this.#line.begin(address, this.#now());
     if (visit === undefined) return { placeInLine: this.#line.waiting().length + 1 };
@@ -90,7 +90,7 @@ export class ImageAdmission implements AsyncDisposable {
     try {
       if (visit.requests > MOST_REQUESTS) return this.#notYet(visit);
       this.#look();
-      if (visit.state !== 'served') await this.#hold(visit, holdMs, signal);
+      if (visit.state !== 'served') await this.#hold(visit, this.#announced.has(visit) ? holdMs : firstHoldMs, signal);
       signal.throwIfAborted();
       isEntered = visit.state === 'served';
       return isEntered ? this.#place(visit) : this.#notYet(visit);

@@ -14,11 +14,13 @@ export interface ImageToSend extends Omit<FileToSend, 'place'> {
 export interface HoldMs {
   /** Less than it waits for the head of an answer. */
   readonly agent: number;
+  /** For its first, so that it soon knows, and says, that it waits. Absent: as for the others. */
+  readonly agentFirst?: number;
   /** Other programs may take a 503 for the end, so they hear nothing for longer. */
   readonly other: number;
 }
 
-const HOLD_MS: HoldMs = { agent: 15_000, other: 300_000 };
+const HOLD_MS: HoldMs = { agent: 15_000, agentFirst: 1_000, other: 300_000 };
 const RETRY_SECONDS = 1;
 
 /**
@@ -37,12 +39,10 @@ export async function sendImage(request: FastifyRequest, reply: FastifyReply, im
   reply.raw.once('close', () => gone.abort(new Error('the client closed the connection')));
   const signal = AbortSignal.any([gone.signal, toSend.signal]);
   const isAgent = request.headers['user-agent'] === AGENT_NAME;
-  const entered = await admission
-    .enter(address, { holdMs: isAgent ? holdMs.agent : holdMs.other, signal })
-    .catch((thrown: unknown) => {
-      if (!signal.aborted) throw thrown;
-      return undefined;
-    });
+  const entered = await admission.enter(address, { ...holdOf(holdMs, isAgent), signal }).catch((thrown: unknown) => {
+    if (!signal.aborted) throw thrown;
+    return undefined;
+  });
   if (entered === undefined) {
     reply.hijack();
     reply.raw.destroy();
@@ -52,6 +52,10 @@ export async function sendImage(request: FastifyRequest, reply: FastifyReply, im
   // Nothing was open while it waited: the file is looked at anew.
   using place: ImagePlace = entered;
   return (await sendFile(request, reply, { ...toSend, place })) === 'sent';
+}
+
+function holdOf({ agent, agentFirst = agent, other }: HoldMs, isAgent: boolean) {
+  return isAgent ? { holdMs: agent, firstHoldMs: agentFirst } : { holdMs: other, firstHoldMs: other };
 }
 
 function answerNotYet(reply: FastifyReply, place: number): true {

@@ -170,6 +170,15 @@ describe('admission of images', () => {
     assert.ok((await Promise.allSettled(requests)).every(({ status }) => status === 'rejected'));
   });
 
+  it('soon tells a machine that begins to wait, and holds what it asks afterwards', LIMIT, async () => {
+    await using site = await Site.start({ streams: 1 });
+    (await site.ask(2, 'images/os.raw')).pause();
+    const options = { holdMs: 30_000, firstHoldMs: 50, signal: AbortSignal.timeout(1_000) };
+
+    assert.deepEqual(await site.admission.enter('10.9.9.9', options), { placeInLine: 1 });
+    await assert.rejects(site.admission.enter('10.9.9.9', options), { name: 'TimeoutError' });
+  });
+
   it('holds a bounded number of requests of one machine, and tells the others at once', LIMIT, async () => {
     await using site = await Site.start({ streams: 1 });
     (await site.ask(2, 'images/os.raw')).pause();
