@@ -44,6 +44,10 @@ export function progressMessage(progress: ProgressReport): AgentMessage {
     done: countOf(progress.done),
     total: countOf(progress.total ?? 0),
     perSecond: countOf(progress.perSecond),
+    idleMs: countOf(progress.idleMs ?? 0),
+    trouble: progress.trouble ?? '',
+    waitsFor: progress.waitsFor ?? '',
+    waitedMs: countOf(progress.waitedMs ?? 0),
   };
   return create(AgentMessageSchema, { body: { case: 'actionProgress', value } });
 }

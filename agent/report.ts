@@ -38,6 +38,14 @@ export interface ProgressReport {
   readonly total?: number;
   readonly perSecond: number;
   readonly unit: string;
+  /** How long nothing was done any more; absent: it gets on. */
+  readonly idleMs?: number;
+  /** Why, where it is known. */
+  readonly trouble?: string;
+  /** That it is not its turn yet, which is no trouble. */
+  readonly waitsFor?: string;
+  /** How long it only waited for its turn, of all its time. */
+  readonly waitedMs?: number;
 }
 
 /** What the server asks for. Every command may come twice. */

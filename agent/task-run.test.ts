@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { ActionName } from '#proto/actions/catalog.ts';
 import { diskImage } from '#test/support/disk-image.ts';
-import { hostileServer, wholeFile } from '#test/support/hostile-server.ts';
+import { type Answer, hostileServer, stallAfter, status, wholeFile } from '#test/support/hostile-server.ts';
 import { runActionWithPolicy } from './actions/run-action.ts';
 import { type FolderMachine, folderMachine } from './machine/folder-machine.ts';
 import { Outbox } from './outbox.ts';
 import { PeerBoard } from './peer-board.ts';
-import type { Task } from './report.ts';
+import type { ProgressReport, Task } from './report.ts';
 import { runTask } from './task-run.ts';
 
 const MIB = 2 ** 20;
@@ -99,9 +99,58 @@ describe('what a task reports', () => {
   });
 });
 
-async function run(actions: readonly (readonly [ActionName, Readonly<Record<string, string>>])[]) {
+/** The server works and serves others first for so long. */
+function inLineFor(ms: number, then: Answer): Answer {
+  const freeAt = performance.now() + ms;
+  const notYet = status(503, { 'retry-after': '0', 'tinsmith-line': '2' });
+  return (...request) => (performance.now() < freeAt ? notYet : then)(...request);
+}
+
+describe('an action that waits for its turn', () => {
+  it('is not timed out by the time in which it only waits, and says at once that it does', async () => {
+    await using server = await hostileServer(diskImage(), [inLineFor(3_000, wholeFile)]);
+
+    const { end, told } = await run([['image2disk', { IMG_URL: server.url, DEST_DISK: '/dev/sda' }]], 2_000);
+
+    assert.equal(end.outcome, 'succeeded');
+    assert.deepEqual([told[0]?.done, told[0]?.waitsFor], [0, 'its turn (2nd in line)']);
+    assert.ok((told[0]?.idleMs ?? 0) < 2_000, 'it was told late');
+    assert.ok((told.at(-1)?.waitedMs ?? 0) > 2_500, 'the waiting was not counted');
+  });
+
+  it('is timed out by its own time, and says how long it waited besides', async () => {
+    await using server = await hostileServer(diskImage(), [inLineFor(2_000, stallAfter(1024))]);
+
+    const { said } = await run([['image2disk', { IMG_URL: server.url, DEST_DISK: '/dev/sda' }]], 1_000);
+
+    assert.match(said.join('\n'), /did not end within its 1 s, besides [12] s in which it waited for its turn: raise/);
+  });
+});
+
+describe('an action whose image does not come any more', () => {
+  it('says so again and again, with no rate', async () => {
+    await using server = await hostileServer(Buffer.concat([diskImage(), Buffer.alloc(8 * MIB)]), [
+      stallAfter(8 * MIB),
+    ]);
+
+    const { told } = await run([['image2disk', { IMG_URL: server.url, DEST_DISK: '/dev/sda' }]], 6_000);
+
+    const [former, latest] = [told.at(-2), told.at(-1)];
+    assert.ok(former?.idleMs !== undefined && latest?.idleMs !== undefined && latest.idleMs > former.idleMs);
+    assert.equal(latest.perSecond, 0);
+    assert.ok(latest.done > 0);
+  });
+});
+
+async function run(actions: readonly (readonly [ActionName, Readonly<Record<string, string>>])[], timeoutMs = 20_000) {
   let now = 0;
   const outbox = new Outbox({ now: () => now });
+  const told: ProgressReport[] = [];
+  const setProgress = outbox.setProgress.bind(outbox);
+  outbox.setProgress = (progress) => {
+    told.push(progress);
+    setProgress(progress);
+  };
   const said: string[] = [];
   const task: Task = {
     task: { workflow: 'w', attempt: 1, task: 0 },
@@ -112,7 +161,7 @@ async function run(actions: readonly (readonly [ActionName, Readonly<Record<stri
       builtIn,
       environment,
       command: [],
-      timeoutMs: 20_000,
+      timeoutMs,
       retries: 0,
     })),
   };
@@ -122,12 +171,13 @@ async function run(actions: readonly (readonly [ActionName, Readonly<Record<stri
     peers: new PeerBoard(),
     runAction: runActionWithPolicy,
     clock: () => new Date(0),
-    now: () => 0,
+    now: () => performance.now(),
     say: (line: string) => said.push(line),
+    standsEveryMs: 200,
   };
   const end = await runTask(task, options, new AbortController().signal);
   now = 60_000; // Lines that wait for company are sent by now.
-  return { end, outbox, said };
+  return { end, outbox, said, told };
 }
 
 /** Everything that would be sent, in order. */

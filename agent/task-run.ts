@@ -1,3 +1,4 @@
+import { setInterval } from 'node:timers/promises';
 import { actionNameOf, isActionName } from '#proto/actions/catalog.ts';
 import { ERROR_CODES, TinsmithError } from '#proto/errors.ts';
 import { withoutUrlSecrets } from '#proto/url-secrets.ts';
@@ -5,10 +6,11 @@ import { trustAuthorities } from '#transfer/trust-authorities.ts';
 import type { ActionContext, ActionProgress, PowerRequest, Undo } from './actions/action-context.ts';
 import type { ActionCall, ActionRunResult } from './actions/run-action.ts';
 import { progressText } from './console-text.ts';
+import { Headway } from './headway.ts';
 import type { Machine } from './machine/machine.ts';
 import type { Outbox } from './outbox.ts';
 import { ProgressMeter } from './progress-meter.ts';
-import type { Task, TaskAction } from './report.ts';
+import type { ProgressReport, Task, TaskAction } from './report.ts';
 import type { PeerDirectory } from './write/library/peers/peer-directory.ts';
 
 export interface TaskRunOptions {
@@ -23,6 +25,8 @@ export interface TaskRunOptions {
   readonly now: () => number;
   /** One line for the console. */
   readonly say: (line: string) => void;
+  /** How often it is told that an action stands still. Default: 2 s. */
+  readonly standsEveryMs?: number;
 }
 
 export interface TaskEnd {
@@ -32,6 +36,7 @@ export interface TaskEnd {
 }
 
 const CONSOLE_PROGRESS_MS = 5_000;
+const STANDS_EVERY_MS = 2_000;
 const UNDO_LIMIT_MS = 30_000;
 
 /**
@@ -74,6 +79,7 @@ class ActionRun {
   readonly #place: ActionPlace;
   readonly #options: TaskRunOptions;
   readonly #meter: ProgressMeter;
+  readonly #headway: Headway;
   readonly #title: string;
   #consoleAt: number;
 
@@ -81,6 +87,7 @@ class ActionRun {
     this.#place = place;
     this.#options = options;
     this.#meter = new ProgressMeter(options.now);
+    this.#headway = new Headway(options.now);
     this.#consoleAt = options.now();
     this.#title = `action ${place.index + 1} of ${place.task.actions.length}, ${place.action.name}`;
   }
@@ -105,10 +112,27 @@ class ActionRun {
     const { builtIn, environment, command, timeoutMs, retries } = this.#place.action;
     if (!isActionName(builtIn)) return failedResult(refusal(builtIn));
     const call = { builtIn, environment, command, timeoutMs, retries };
+    const ended = new AbortController();
+    const telling = this.#tellStanding(ended.signal);
     try {
       return await this.#options.runAction(call, this.#context(signal));
     } catch (thrown) {
       return failedResult(TinsmithError.from(thrown));
+    } finally {
+      ended.abort();
+      await telling;
+    }
+  }
+
+  /** Whoever looks sees that nothing is done any more, and why, while no action says so by itself. Never rejects. */
+  async #tellStanding(signal: AbortSignal): Promise<void> {
+    const { standsEveryMs = STANDS_EVERY_MS } = this.#options;
+    try {
+      for await (const _ of setInterval(standsEveryMs, undefined, { signal })) {
+        if (this.#headway.standing() !== undefined) this.#report(this.#headway.progress ?? { done: 0 });
+      }
+    } catch {
+      // The action has ended.
     }
   }
 
@@ -139,6 +163,11 @@ class ActionRun {
       signal,
       log: this.#log,
       progress: (progress) => this.#noteProgress(progress),
+      standstill: (why) => {
+        this.#headway.stands(why);
+        if (why.kind === 'inLine') this.#report(this.#headway.progress ?? { done: 0 });
+      },
+      waitedMs: () => this.#headway.waitedMs(),
       requestPower: (kind) => {
         this.power = kind;
       },
@@ -149,13 +178,30 @@ class ActionRun {
   }
 
   #noteProgress(progress: ActionProgress): void {
-    const { outbox, now, say } = this.#options;
-    const perSecond = this.#meter.perSecond(progress.done);
-    const known = { ...progress, perSecond, unit: progress.unit ?? 'bytes' };
-    outbox.setProgress({ ...known, task: this.#place.task.task, action: this.#place.index });
+    const { now, say } = this.#options;
+    this.#headway.moved(progress);
+    const known = this.#report(progress);
     if (now() - this.#consoleAt < CONSOLE_PROGRESS_MS) return;
     this.#consoleAt = now();
     say(`${this.#title}: ${progressText(known)}`);
+  }
+
+  #report(progress: ActionProgress): ProgressReport {
+    const { task, index: action } = this.#place;
+    const waitedMs = this.#headway.waitedMs();
+    const standing = this.#headway.standing();
+    const perSecond = this.#meter.perSecond(progress.done);
+    const report = {
+      ...progress,
+      task: task.task,
+      action,
+      perSecond: standing === undefined ? perSecond : 0,
+      unit: progress.unit ?? 'bytes',
+      ...standing,
+      ...(waitedMs > 0 && { waitedMs }),
+    };
+    this.#options.outbox.setProgress(report);
+    return report;
   }
 }
 

@@ -27,6 +27,12 @@ function grpcMethod<I extends DescMessage, O extends DescMessage>(
   };
 }
 
+/**
+ * How much of an action's time may go by in servers' lines without counting for its time-out, on both sides: longer than any line
+ * that moves, so that one that does not move hangs nothing for ever.
+ */
+export const LONGEST_UNCOUNTED_WAIT_MS = 12 * 3_600_000;
+
 /** `tinsmith.agent.v1.AgentService` for grpc-js, both ends. */
 export const agentServiceDefinition = {
   enroll: grpcMethod(AgentService.method.enroll),

@@ -13,10 +13,11 @@ import { askForFile, type DownloadAccess, isFinalStatus, validatorOf } from './f
 import type { HttpResponse } from './http-response.ts';
 import { answeredFact, statusFact } from './refused-status.ts';
 import { pauseBeforeRetry } from './retry-pause.ts';
+import type { TransferEvents } from './standstill.ts';
 import { type TurnInLine, TurnLog } from './turn-in-line.ts';
 
 /** What is downloaded, and how patiently. */
-export interface DownloadOptions {
+export interface DownloadOptions extends TransferEvents {
   readonly url: string;
   readonly proxy: ProxyParams;
   readonly signal: AbortSignal;
@@ -31,7 +32,6 @@ export interface DownloadOptions {
   readonly endsUnreached?: boolean;
   /** Whether the caller checks a checksum: then a length that nobody announced does not matter. */
   readonly hasChecksum: boolean;
-  readonly log: (text: string) => void;
   /** Default: those of an action. */
   readonly fixes?: DownloadFixes;
   readonly timing?: DownloadTiming;
@@ -101,7 +101,7 @@ export class Download implements AsyncIterable<Uint8Array> {
     this.#fixes = options.fixes ?? ACTION_FIXES;
     this.#pauseMs = this.#timing.firstPauseMs;
     this.#distrust = new Distrust(options.contactForMs === undefined ? this.#timing.distrustMs : 0);
-    this.#turns = new TurnLog(options.log);
+    this.#turns = new TurnLog(options);
   }
 
   /** Known after `open`: what tells this version of the file from others, if the server names something. */
@@ -196,8 +196,9 @@ export class Download implements AsyncIterable<Uint8Array> {
     const response = await askForFile(this.#url, range, {
       ...this.#options,
       answerMs: this.#timing.answerMs,
-      inLine: (turn) => this.#waitInLine(turn),
+      inLine: (turn, heldMs) => this.#waitInLine(turn, heldMs),
     });
+    this.#turns.over();
     this.answerMs = Math.min(this.answerMs, performance.now() - askedAt);
     try {
       if (response.status === 404) throw await this.#missing(response);
@@ -213,11 +214,11 @@ export class Download implements AsyncIterable<Uint8Array> {
   }
 
   /** The server works and serves others first: no failure, so it does not count as time without a byte. */
-  #waitInLine(turn: TurnInLine): void {
+  #waitInLine(turn: TurnInLine, heldMs: number): void {
     this.#lastByteAt = performance.now();
     // Not the distance made us wait; and whoever has a turn does not give it back.
     this.answerMs = 0;
-    this.#turns.tell(this.#url.host, turn);
+    this.#turns.tell(this.#url.host, turn, heldMs);
   }
 
   async #missing(response: HttpResponse): Promise<FinalDownloadError> {
@@ -298,7 +299,7 @@ export class Download implements AsyncIterable<Uint8Array> {
 
   /** Throws what is final; otherwise waits before the next request. */
   async #pauseAfter(thrown: unknown): Promise<void> {
-    const { signal, log, contactForMs, endsUnreached = false } = this.#options;
+    const { signal, log, standstill, contactForMs, endsUnreached = false } = this.#options;
     const retryForMs = this.bytes === 0 && contactForMs !== undefined ? contactForMs : this.#options.retryForMs;
     signal.throwIfAborted();
     if (thrown instanceof FinalDownloadError) throw thrown.error;
@@ -313,7 +314,7 @@ export class Download implements AsyncIterable<Uint8Array> {
         pauseMs: this.#pauseMs,
         atByte: this.bytes,
       },
-      { retryForMs, signal, log },
+      { retryForMs, signal, log, standstill },
     );
     this.#pauseMs = Math.min(this.#pauseMs * 2, this.#timing.longestPauseMs);
   }

@@ -19,7 +19,7 @@ export interface FileRequest {
   readonly answerMs: number;
   readonly access?: DownloadAccess;
   readonly kept?: KeptConnections;
-  readonly inLine?: (turn: TurnInLine) => void;
+  readonly inLine?: (turn: TurnInLine, heldMs: number) => void;
 }
 
 /** One request for a file or a range of it, as it is: no coding on the way. A token that has ended is renewed once. */

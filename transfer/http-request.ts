@@ -24,8 +24,8 @@ export interface GetOptions {
   readonly authorization?: string;
   /** Whether any TLS certificate will do. */
   readonly skipVerify?: boolean;
-  /** Told each time that the server serves others first; then it is asked again. Absent: its 503 is the answer. */
-  readonly inLine?: (turn: TurnInLine) => void;
+  /** Told each time that the server serves others first, and how long it held the request; then it is asked again. Absent: its 503 is the answer. */
+  readonly inLine?: (turn: TurnInLine, heldMs: number) => void;
   /** How many are followed; default 10. */
   readonly redirects?: number;
   /** What plain HTTP receives into, RECEIVE_BYTES: nobody else's until the response is destroyed. Default: its own. */
@@ -39,11 +39,12 @@ const REDIRECTS = 10;
 /** One GET with redirects followed. Resolves with the head of the final answer; the caller reads or destroys the body. */
 export async function httpGet(url: URL, options: GetOptions): Promise<HttpResponse> {
   for (;;) {
+    const askedAt = performance.now();
     const response = await getWithRedirects(url, options);
     const turn = options.inLine === undefined ? undefined : turnInLine(response);
     if (turn === undefined) return response;
     response.destroy();
-    options.inLine?.(turn);
+    options.inLine?.(turn, performance.now() - askedAt);
     await pause(turn.afterMs, options.signal);
   }
 }

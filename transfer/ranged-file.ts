@@ -12,7 +12,7 @@ import { type TurnInLine, TurnLog } from './turn-in-line.ts';
 /** As for a download that comes in order. */
 export type RangedFileOptions = Pick<
   DownloadOptions,
-  'url' | 'proxy' | 'signal' | 'retryForMs' | 'log' | 'fixes' | 'timing' | 'access'
+  'url' | 'proxy' | 'signal' | 'retryForMs' | 'log' | 'standstill' | 'fixes' | 'timing' | 'access'
 >;
 
 const START_BYTES = 64 * 1024;
@@ -80,7 +80,7 @@ class RangeRequests {
     this.#options = options;
     this.#timing = options.timing ?? TIMING;
     this.#distrust = new Distrust(this.#timing.distrustMs);
-    this.#turns = new TurnLog(options.log);
+    this.#turns = new TurnLog(options);
   }
 
   /** Resolves with how much was read: less than asked for only of a file that ends before. */
@@ -109,8 +109,9 @@ class RangeRequests {
     const response = await askForFile(this.#url, range, {
       ...this.#options,
       answerMs: this.#timing.answerMs,
-      inLine: (turn) => this.#waitInLine(turn),
+      inLine: (turn, heldMs) => this.#waitInLine(turn, heldMs),
     });
+    this.#turns.over();
     try {
       this.#accept(response, from);
       return response;
@@ -121,9 +122,9 @@ class RangeRequests {
   }
 
   /** The server works and serves others first: no failure, so it does not count as time without a byte. */
-  #waitInLine(turn: TurnInLine): void {
+  #waitInLine(turn: TurnInLine, heldMs: number): void {
     this.#lastByteAt = performance.now();
-    this.#turns.tell(this.#url.host, turn);
+    this.#turns.tell(this.#url.host, turn, heldMs);
   }
 
   #accept(response: HttpResponse, from: number): void {

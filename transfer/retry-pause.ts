@@ -1,5 +1,6 @@
 import { cannotFetch } from './download-errors.ts';
 import { pause } from './pause.ts';
+import type { TransferEvents } from './standstill.ts';
 
 /** What came between, and since when nothing came any more. */
 export interface Interruption {
@@ -15,18 +16,17 @@ export interface Interruption {
 }
 
 /** How long somebody is ready to wait. */
-export interface Patience {
+export interface Patience extends TransferEvents {
   /** How long it may go on without one new byte; 0: until `signal`. */
   readonly retryForMs: number;
   readonly signal: AbortSignal;
-  readonly log: (text: string) => void;
 }
 
 /** Waits before the next request for a file. Throws `download_failed` instead when there was no byte for too long. */
 export async function pauseBeforeRetry(
   url: URL,
   { thrown, fact, lastByteAt, pauseMs, atByte }: Interruption,
-  { retryForMs, signal, log }: Patience,
+  { retryForMs, signal, log, standstill }: Patience,
 ): Promise<void> {
   const idleMs = performance.now() - lastByteAt;
   if (retryForMs > 0 && idleMs + pauseMs > retryForMs) {
@@ -35,5 +35,6 @@ export async function pauseBeforeRetry(
   }
   const place = atByte === undefined ? '' : ` at byte ${atByte}`;
   log(`download interrupted${place} (${fact}), again in ${pauseMs / 1000} s`);
+  standstill?.({ kind: 'trouble', text: fact });
   await pause(pauseMs, signal);
 }

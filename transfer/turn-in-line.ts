@@ -1,4 +1,5 @@
 import type { HttpResponse } from './http-response.ts';
+import type { TransferEvents } from './standstill.ts';
 
 /** A server of images that serves a few machines at once says so to the others: 503 with `Retry-After` and this header. */
 export const LINE_HEADER = 'tinsmith-line';
@@ -22,25 +23,41 @@ export function turnInLine({ status, headers }: Pick<HttpResponse, 'status' | 'h
   return { place: Number(place), afterMs: Math.min(Math.max(afterMs, 1), LONGEST_WAIT_MS) };
 }
 
-/** Logs the places in a server's line, each once: whoever waits asks often. */
+/** Tells the places in a server's line, and logs each once: whoever waits asks often. */
 export class TurnLog {
-  readonly #log: (text: string) => void;
+  readonly #events: TransferEvents;
   #last = '';
+  #isInLine = false;
 
-  constructor(log: (text: string) => void) {
-    this.#log = log;
+  constructor(events: TransferEvents) {
+    this.#events = events;
   }
 
-  tell(host: string, turn: TurnInLine): void {
+  /** `heldMs`: how long the server held the request before it said so. */
+  tell(host: string, turn: TurnInLine, heldMs: number): void {
+    const { log, standstill } = this.#events;
     const text = `download from ${host} ${turnText(turn)}`;
-    if (text !== this.#last) this.#log(text);
+    if (text !== this.#last) log(text);
     this.#last = text;
+    this.#isInLine = true;
+    standstill?.({ kind: 'inLine', turn, heldMs });
+  }
+
+  /** The server answered as it does when it is one's turn, or nobody waits. */
+  over(): void {
+    if (this.#isInLine) this.#events.standstill?.({ kind: 'served' });
+    this.#isInLine = false;
   }
 }
 
 /** For logs: `waits for its turn (3rd in line)`. */
-export function turnText({ place }: Pick<TurnInLine, 'place'>): string {
-  return `waits for its turn (${ordinal(place)} in line)`;
+export function turnText(turn: Pick<TurnInLine, 'place'>): string {
+  return `waits for ${turnPlace(turn)}`;
+}
+
+/** What is waited for: `its turn (3rd in line)`. */
+export function turnPlace({ place }: Pick<TurnInLine, 'place'>): string {
+  return `its turn (${ordinal(place)} in line)`;
 }
 
 function ordinal(number: number): string {

@@ -1,4 +1,5 @@
 import type { HardwareFacts } from '#proto/actions/facts.ts';
+import type { Standstill } from '#transfer/standstill.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { PeerDirectory } from '../write/library/peers/peer-directory.ts';
 
@@ -15,6 +16,10 @@ export interface ActionContext {
   readonly log: (stream: 'stdout' | 'stderr' | 'agent', text: string) => void;
   /** The latest state only; may be called often. */
   readonly progress: (progress: ActionProgress) => void;
+  /** Nothing is done now, and why; until progress tells of more. Absent: nobody wants to know. */
+  readonly standstill?: (why: Standstill) => void;
+  /** How long it only waited for its turn by now, which no time-out counts. Absent: not at all. */
+  readonly waitedMs?: () => number;
   /** Asks for the machine to go down after every report is acknowledged. The last request counts. */
   readonly requestPower: (kind: PowerRequest) => void;
   /**

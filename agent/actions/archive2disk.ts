@@ -4,7 +4,7 @@ import type { ActionContext } from './action-context.ts';
 
 /** Unpacks an archive into a file system; nothing of it is replaced before the whole archive has proved right. */
 export async function archive2disk(params: Archive2diskParams, context: ActionContext): Promise<void> {
-  const { machine, log, progress, signal } = context;
+  const { machine, log, progress, standstill, signal } = context;
   const startedAt = performance.now();
   const root = await machine.mount(params.device, params.fileSystem, { signal });
   const unpacked = await unpackArchive(
@@ -13,6 +13,7 @@ export async function archive2disk(params: Archive2diskParams, context: ActionCo
     {
       signal,
       log: (text) => log('agent', text),
+      standstill,
       progress: (done, total) => progress({ done, ...(total === undefined ? {} : { total }) }),
     },
   );

@@ -34,7 +34,7 @@ async function writeExclusively(params: Image2diskParams, context: ActionContext
 }
 
 async function writeUrl(disk: Disk, url: string, params: Image2diskParams, context: ActionContext): Promise<Written> {
-  const { log, progress, signal } = context;
+  const { log, progress, standstill, signal } = context;
   const line = everySoOften(params.progressEveryMs);
   const { format, ...written } = await writeImage(
     disk,
@@ -43,6 +43,7 @@ async function writeUrl(disk: Disk, url: string, params: Image2diskParams, conte
       ...readBackEvents(params, context),
       signal,
       log: (text) => log('agent', text),
+      standstill,
       progress: (state) => {
         progress({ done: state.done, ...(state.total === undefined ? {} : { total: state.total }) });
         line(() => log('agent', progressLine(state)));
@@ -58,7 +59,7 @@ async function writeFromLibrary(
   params: Image2diskParams,
   context: ActionContext,
 ): Promise<Written> {
-  const { facts, log, peers, progress, signal } = context;
+  const { facts, log, peers, progress, standstill, signal } = context;
   if (facts.library === undefined) {
     throw new TinsmithError('unsupported', `cannot write library:${image}: this server has no image library`);
   }
@@ -77,6 +78,7 @@ async function writeFromLibrary(
       ...readBackEvents(params, context),
       signal,
       log: (text) => log('agent', text),
+      standstill,
       progress: ({ done, total }) => {
         progress({ done, total });
         line(() => log('agent', `${done} of ${total} bytes (${Math.floor((done / total) * 100)} %) are on the disk`));

@@ -17,7 +17,7 @@ export async function oci2disk(params: Oci2diskParams, context: ActionContext): 
 }
 
 async function writeLayer(params: Oci2diskParams, context: ActionContext): Promise<ImageWritten> {
-  const { machine, progress, signal } = context;
+  const { machine, progress, standstill, signal } = context;
   const log = (text: string): void => context.log('agent', text);
   const { image, proxy, retryForMs } = params;
   const registry = new RegistryClient({ ...params, signal, log });
@@ -42,6 +42,7 @@ async function writeLayer(params: Oci2diskParams, context: ActionContext): Promi
     {
       signal,
       log,
+      standstill,
       progress: ({ done, total, written }) => {
         progress({ done, ...(total === undefined ? {} : { total }) });
         line(() => log(`downloaded ${done} of ${total ?? 'an unknown number of'} bytes, written ${written}`));

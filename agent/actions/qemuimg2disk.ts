@@ -21,12 +21,13 @@ export async function qemuimg2disk(params: Qemuimg2diskParams, context: ActionCo
 }
 
 async function writeExclusively(params: Qemuimg2diskParams, context: ActionContext): Promise<DiskImageWritten> {
-  const { machine, log, progress, signal } = context;
+  const { machine, log, progress, standstill, signal } = context;
   await using disk = await machine.openDisk(params.disk, { signal });
   const line = everySoOften(params.progressEveryMs);
   return await writeDiskImage(disk, params, {
     signal,
     log: (text) => log('agent', text),
+    standstill,
     progress: (state) => {
       progress({ done: state.done, ...(state.total === undefined ? {} : { total: state.total }) });
       line(() => log('agent', progressLine(state)));

@@ -6,13 +6,14 @@ import type { ActionContext } from './action-context.ts';
 import { nameHintedDisks } from './hinted-disks.ts';
 import { ProgramFailure } from './program-failure.ts';
 import { registry } from './registry.ts';
+import { TimeLimit } from './time-limit.ts';
 
 /** What the server asked for. */
 export interface ActionCall {
   readonly builtIn: ActionName;
   readonly environment: Readonly<Record<string, string>>;
   readonly command: readonly string[];
-  /** For all tries together; 0: no limit. */
+  /** For all tries together, without the time in which it only waited for its turn; 0: no limit. */
   readonly timeoutMs: number;
   /** Further tries after a failure; only repeatable actions get them. */
   readonly retries: number;
@@ -44,23 +45,20 @@ export async function runAction<N extends ActionName>(
  * is seen from the context's signal.
  */
 export async function runActionWithPolicy(call: ActionCall, context: ActionContext): Promise<ActionRunResult> {
-  const deadline = new AbortController();
-  const timer = call.timeoutMs > 0 ? setTimeout(() => deadline.abort(timeOutError(call)), call.timeoutMs) : undefined;
+  const waitedMs = (): number => context.waitedMs?.() ?? 0;
+  const error = (waited: number): TinsmithError => timeOutError(call, waited);
+  using deadline = new TimeLimit({ limitMs: call.timeoutMs, waitedMs, error });
   const signal = AbortSignal.any([context.signal, deadline.signal]);
   const tries = catalog[call.builtIn].repeatable ? 1 + call.retries : 1;
-  try {
-    for (let attempt = 1; ; attempt++) {
-      const error = await tryOnce(call, { ...context, signal });
-      if (error === undefined) return { outcome: 'succeeded', exitCode: 0, tries: attempt };
-      if (context.signal.aborted) return failure('cancelled', cancelled(context.signal), attempt);
-      if (deadline.signal.aborted) return failure('timedOut', timeOutError(call), attempt);
-      if (attempt >= tries || error.code === 'invalid_params') return failure('failed', error, attempt);
-      context.log('agent', `try ${attempt} of ${tries} failed, again in ${RETRY_PAUSE_MS / 1000} s: ${error.message}`);
-      // An abort ends the pause; the next round sees the reason.
-      await pause(RETRY_PAUSE_MS, signal).catch(() => undefined);
-    }
-  } finally {
-    clearTimeout(timer);
+  for (let attempt = 1; ; attempt++) {
+    const fault = await tryOnce(call, { ...context, signal });
+    if (fault === undefined) return { outcome: 'succeeded', exitCode: 0, tries: attempt };
+    if (context.signal.aborted) return failure('cancelled', cancelled(context.signal), attempt);
+    if (deadline.signal.aborted) return failure('timedOut', error(waitedMs()), attempt);
+    if (attempt >= tries || fault.code === 'invalid_params') return failure('failed', fault, attempt);
+    context.log('agent', `try ${attempt} of ${tries} failed, again in ${RETRY_PAUSE_MS / 1000} s: ${fault.message}`);
+    // An abort ends the pause; the next round sees the reason.
+    await pause(RETRY_PAUSE_MS, signal).catch(() => undefined);
   }
 }
 
@@ -86,12 +84,11 @@ function exitCodeOf(error: TinsmithError): number {
   return code ?? ERROR_CODES[error.code].exit;
 }
 
-function timeOutError(call: ActionCall): TinsmithError {
+function timeOutError(call: ActionCall, waitedMs: number): TinsmithError {
   const seconds = Math.round(call.timeoutMs / 1000);
-  return new TinsmithError(
-    'timed_out',
-    `${call.builtIn} did not end within its ${seconds} s: raise the action's timeout`,
-  );
+  const besides = waitedMs < 1000 ? '' : `, besides ${Math.round(waitedMs / 1000)} s in which it waited for its turn`;
+  const sentence = `${call.builtIn} did not end within its ${seconds} s${besides}: raise the action's timeout`;
+  return new TinsmithError('timed_out', sentence);
 }
 
 function cancelled(signal: AbortSignal): TinsmithError {

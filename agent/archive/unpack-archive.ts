@@ -10,6 +10,7 @@ import { Download, type DownloadTiming } from '#transfer/download.ts';
 import { RestartDownloadError } from '#transfer/download-errors.ts';
 import { type Decoder, type ImageFormat, recognizeCompression } from '#transfer/image-format.ts';
 import type { ImageSink } from '#transfer/image-sink.ts';
+import type { TransferEvents } from '#transfer/standstill.ts';
 import type { StagedFile, StagedTree, TargetRoot } from '../machine/machine.ts';
 import { fastestDecoder, type StartFilter, UnsureDecoderError } from '../write/program-decoder.ts';
 
@@ -26,9 +27,8 @@ export interface ArchiveRequest {
   readonly startFilter?: StartFilter;
 }
 
-export interface UnpackEvents {
+export interface UnpackEvents extends TransferEvents {
   readonly signal: AbortSignal;
-  readonly log: (text: string) => void;
   /** Downloaded bytes and, if known, how many there are. */
   readonly progress: (done: number, total: number | undefined) => void;
 }
@@ -66,9 +66,9 @@ export async function unpackArchive(
 }
 
 async function unpackOnce(root: TargetRoot, request: ArchiveRequest, events: UnpackEvents): Promise<Unpacked> {
-  const { signal, log } = events;
+  const { signal, log, standstill } = events;
   const { checksum } = request;
-  const download = new Download({ ...request, signal, hasChecksum: checksum !== undefined, log });
+  const download = new Download({ ...request, signal, hasChecksum: checksum !== undefined, log, standstill });
   try {
     await download.open();
     await using tree = await root.stage(request.path, { signal });

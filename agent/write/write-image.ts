@@ -9,6 +9,7 @@ import { RestartDownloadError } from '#transfer/download-errors.ts';
 import type { DownloadAccess } from '#transfer/file-request.ts';
 import { type Decoder, type ImageFormat, recognizeCompression, recognizeFormat } from '#transfer/image-format.ts';
 import type { ImageSink } from '#transfer/image-sink.ts';
+import type { TransferEvents } from '#transfer/standstill.ts';
 import { WIDE_BUFFER_BYTES, wideDownload } from '#transfer/wide-download.ts';
 import { zstdFrameHead } from '#transfer/zstd-frame.ts';
 import type { Disk } from '../machine/machine.ts';
@@ -61,8 +62,7 @@ export interface ImageProgress {
 }
 
 /** Whom a write tells, and who ends it. */
-export interface WriteEvents extends ReadBackEvents {
-  readonly log: (text: string) => void;
+export interface WriteEvents extends ReadBackEvents, TransferEvents {
   /** After every batch of about 1 MiB. */
   readonly progress: (progress: ImageProgress) => void;
 }
@@ -101,10 +101,10 @@ export async function writeImage(disk: Disk, request: ImageRequest, events: Writ
 }
 
 async function writeOnce(disk: Disk, request: ImageRequest, events: WriteEvents): Promise<ImageWritten> {
-  const { signal, log } = events;
+  const { signal, log, standstill } = events;
   const hasChecksum = request.sha256 !== undefined || request.rawSha256 !== undefined;
   const ends = new DiskEnds(disk);
-  const options = { ...request, signal, hasChecksum, log };
+  const options = { ...request, signal, hasChecksum, log, standstill };
   const download = new Download(options);
   await download.open();
   await using memory = new WriteMemory();

@@ -21,6 +21,7 @@ import type { PeerOffer, PeersTold } from './peer-tracker.ts';
 const MAX_MESSAGE_CHARACTERS = 4096;
 const MAX_NAME_CHARACTERS = 253;
 const MAX_UNIT_CHARACTERS = 32;
+const MAX_TROUBLE_CHARACTERS = 512;
 const MOST_PORTS = 65_535;
 
 /**
@@ -147,10 +148,24 @@ function actionOf(body: { readonly task?: WireTaskRef | undefined; readonly acti
   return { task: taskRefOf(body.task), action: body.action };
 }
 
-function progressOf({ done, total, perSecond, unit }: WireActionProgress): ActionProgress {
+function progressOf({ done, total, perSecond, unit, ...stand }: WireActionProgress): ActionProgress {
   const known = total === 0n ? {} : { total: numberOf(total) };
   const counted = unit === '' ? 'bytes' : unit.slice(0, MAX_UNIT_CHARACTERS);
-  return { done: numberOf(done), ...known, perSecond: numberOf(perSecond), unit: counted };
+  return { done: numberOf(done), ...known, perSecond: numberOf(perSecond), unit: counted, ...standOf(stand) };
+}
+
+function standOf({
+  idleMs,
+  trouble,
+  waitsFor,
+  waitedMs,
+}: Pick<WireActionProgress, 'idleMs' | 'trouble' | 'waitsFor' | 'waitedMs'>): Partial<ActionProgress> {
+  return {
+    ...(idleMs > 0n && { idleMs: numberOf(idleMs) }),
+    ...(trouble !== '' && { trouble: trouble.slice(0, MAX_TROUBLE_CHARACTERS) }),
+    ...(waitsFor !== '' && { waitsFor: waitsFor.slice(0, MAX_TROUBLE_CHARACTERS) }),
+    ...(waitedMs > 0n && { waitedMs: numberOf(waitedMs) }),
+  };
 }
 
 function resultOf(finished: ActionFinished, now: Date): ActionResult {

@@ -43,6 +43,14 @@ export interface ActionProgress {
   readonly perSecond: number;
   /** `bytes` unless said otherwise. */
   readonly unit: string;
+  /** How long nothing was done any more when it was told; absent: it got on. */
+  readonly idleMs?: number;
+  /** Why, where that is known. */
+  readonly trouble?: string;
+  /** What it waits for, which is no trouble: `its turn (2nd in line)`. */
+  readonly waitsFor?: string;
+  /** Of the action's time, how long it only waited for its turn: no time-out of the action counts it. */
+  readonly waitedMs?: number;
 }
 
 export interface LogLine {

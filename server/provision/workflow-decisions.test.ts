@@ -182,6 +182,10 @@ describe('another attempt', () => {
   });
 });
 
+function waited(hours: number) {
+  return { done: 0, perSecond: 0, unit: 'bytes', waitedMs: hours * 3_600_000 };
+}
+
 describe('overdue', () => {
   const agent = { elapsedMs, isLeaseOver: false, isSettled: true };
   const limited = { ...plannedWorkflow('w', ['m1']).rendered, globalTimeoutMs: 600_000 };
@@ -214,6 +218,29 @@ describe('overdue', () => {
     assert.equal(overdue({ ...running, actions: startedLongAgo }, agent)?.kind, 'failed');
     const inGrace = [{ ...first, startedAt: new Date(now.getTime() - 80_000) }, second];
     assert.equal(overdue({ ...running, actions: inGrace }, agent), undefined);
+  });
+
+  it('is not an action whose time went by while it waited for its turn, unless it says so of half a day', () => {
+    const began = (hours: number, progress: ReturnType<typeof waited>) => [
+      { ...first, startedAt: minutesAgo(60 * hours + 1), progress },
+      second,
+    ];
+
+    assert.equal(overdue({ ...running, actions: began(1, waited(1)) }, agent), undefined);
+    assert.equal(overdue({ ...running, actions: began(11, waited(1)) }, agent)?.kind, 'failed');
+    assert.equal(overdue({ ...running, actions: began(13, waited(13)) }, agent)?.kind, 'failed');
+  });
+
+  it('is a run beyond its global timeout also while it waits for its turn, and says for how long it did', () => {
+    const progress = { done: 0, perSecond: 0, unit: 'bytes', waitedMs: 480_000 };
+    const actions = [{ ...first, startedAt: minutesAgo(9), progress }, second];
+
+    const found = overdue({ ...running, actions, rendered: limited, startedAt: minutesAgo(10) }, agent);
+
+    assert.match(
+      found?.kind === 'timedOut' ? found.message : '',
+      /timeout of 600 s, of which it waited 480 s for its turn$/,
+    );
   });
 
   it('is a run whose agent is there but begins none of its actions', () => {

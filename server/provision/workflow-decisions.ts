@@ -1,6 +1,7 @@
 import { actionNameOf } from '#proto/actions/catalog.ts';
 import type { LibraryFacts } from '#proto/actions/facts.ts';
 import { libraryName } from '#proto/actions/image2disk.ts';
+import { LONGEST_UNCOUNTED_WAIT_MS } from '#proto/agent-service-definition.ts';
 import { type ErrorCode, TinsmithError } from '#proto/errors.ts';
 import { actionLife, isRepeatable } from '../life/action-life.ts';
 import { workflowLife } from '../life/workflow-life.ts';
@@ -134,10 +135,17 @@ export function overdue(workflow: Workflow, agent: AgentView): Overdue | undefin
   return globalTimeout(workflow, agent) ?? actionTimeout(workflow, agent) ?? idleTimeout(workflow, agent);
 }
 
-function globalTimeout({ startedAt, rendered, name }: Workflow, { elapsedMs }: AgentView): Overdue | undefined {
+/** Counts everything, what its machines waited for their turn as well: it is the one limit that nothing moves. */
+function globalTimeout(
+  { startedAt, rendered, name, actions }: Workflow,
+  { elapsedMs }: AgentView,
+): Overdue | undefined {
   const limitMs = rendered.globalTimeoutMs;
   if (startedAt === undefined || limitMs === undefined || elapsedMs(startedAt) < limitMs) return undefined;
-  return { kind: 'timedOut', message: `Workflow ${name} took longer than its global timeout of ${limitMs / 1000} s` };
+  const waitedMs = actions.reduce((sum, { progress }) => sum + (progress?.waitedMs ?? 0), 0);
+  const besides = waitedMs < 1000 ? '' : `, of which it waited ${Math.round(waitedMs / 1000)} s for its turn`;
+  const message = `Workflow ${name} took longer than its global timeout of ${limitMs / 1000} s${besides}`;
+  return { kind: 'timedOut', message };
 }
 
 /** The agent enforces time-outs itself; the server waits this much longer for each try, then it does. */
@@ -147,7 +155,9 @@ function actionTimeout(workflow: Workflow, { elapsedMs }: AgentView): Overdue | 
   const running = workflow.actions.find(({ state }) => state === 'running');
   const action = running === undefined ? undefined : currentTask(workflow).actions[running.action];
   if (running?.startedAt === undefined || action === undefined) return undefined;
-  const limitMs = (action.timeoutMs + TIMEOUT_GRACE_MS) * (action.retries + 1);
+  // What the agent says is believed to a bound: what it waited for its turn is not the action's time.
+  const waitedMs = Math.min(LONGEST_UNCOUNTED_WAIT_MS, running.progress?.waitedMs ?? 0);
+  const limitMs = (action.timeoutMs + TIMEOUT_GRACE_MS) * (action.retries + 1) + waitedMs;
   if (elapsedMs(running.startedAt) < limitMs) return undefined;
   const message = `action ${action.name} on ${machineOf(workflow)} took longer than its timeout of ${action.timeoutMs / 1000} s and its agent did not end it`;
   return { kind: 'failed', fault: { code: 'timed_out', message } };

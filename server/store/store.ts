@@ -12,6 +12,7 @@ import type { ClusterDefinition } from '../manifests/cluster-kind.ts';
 import type { HardwareManifest } from '../manifests/hardware-kind.ts';
 import type { RenderedTemplate, TemplateManifest } from '../manifests/template-kind.ts';
 import type { WorkflowManifest } from '../manifests/workflow-kind.ts';
+import type { ActionProgress } from '../provision/engine.ts';
 import type { ReadyBy, UserDataPolicy } from './schema.ts';
 
 /** A machine's record. `spec.userData` is never in it: see `userData()`. */
@@ -129,12 +130,8 @@ export interface ActionRun {
   readonly exitCode?: number;
   readonly tries?: number;
   readonly error?: { readonly code: ErrorCode; readonly message: string };
-  readonly progress?: {
-    readonly done: number;
-    readonly total?: number;
-    readonly perSecond: number;
-    readonly unit: string;
-  };
+  /** The latest; `toldAt`: milliseconds since 1970. */
+  readonly progress?: ActionProgress & { readonly toldAt?: number };
 }
 
 /** An image of the library that a task's agent was told to write. */

@@ -81,6 +81,19 @@ describe('a report over the wire', () => {
     ['fractions', { done: 1.6, perSecond: 1234.5 }, { done: 2, perSecond: 1235, unit: 'bytes' }],
     ['no number', { done: Number.NaN, perSecond: Infinity }, { done: 0, perSecond: 0, unit: 'bytes' }],
     ['a negative one', { done: -1 }, { done: 0, perSecond: 0, unit: 'bytes' }],
+    [
+      'why nothing is done',
+      { idleMs: 65_000, trouble: 'it was cut', waitsFor: 'its turn (2nd in line)', waitedMs: 42_000 },
+      {
+        done: 5,
+        perSecond: 0,
+        unit: 'bytes',
+        idleMs: 65_000,
+        trouble: 'it was cut',
+        waitsFor: 'its turn (2nd in line)',
+        waitedMs: 42_000,
+      },
+    ],
   ];
   for (const [what, progress, expected] of progresses) {
     it(`carries progress with ${what}`, () => {

@@ -10,6 +10,7 @@ import { passingFailure } from '#transfer/download-errors.ts';
 import { httpGet } from '#transfer/http-request.ts';
 import type { HttpResponse } from '#transfer/http-response.ts';
 import { pause } from '#transfer/pause.ts';
+import type { TransferEvents } from '#transfer/standstill.ts';
 import { AGENT_NAME, type TurnInLine, TurnLog, turnInLine, turnText } from '#transfer/turn-in-line.ts';
 import { requireSum } from '../require-sum.ts';
 import { MirrorChoice } from './mirror-choice.ts';
@@ -41,9 +42,8 @@ export interface LibraryRequest {
 }
 
 /** What ends the fetching, and who hears of it. */
-export interface FetchEvents {
+export interface FetchEvents extends TransferEvents {
   readonly signal: AbortSignal;
-  readonly log: (text: string) => void;
 }
 
 /** Memory of one reader, for one request after the other. */
@@ -159,7 +159,7 @@ export class LibraryMirrors {
     this.#folder = `sha256-${digest}`;
     this.#timing = request.timing ?? TIMING;
     this.#events = events;
-    this.#turns = new TurnLog(events.log);
+    this.#turns = new TurnLog(events);
     this.#choice = new MirrorChoice(mirrors.length, this.#timing);
   }
 
@@ -253,7 +253,10 @@ export class LibraryMirrors {
     const response = await httpGet(url, { headers, proxy, signal, answerMs: this.#timing.answerMs, memory });
     // What else a 206 may say of itself does not matter: each frame is checked by its sum.
     const range = `bytes ${from}-${end - 1}/${this.#index.fileBytes}`;
-    if (response.status === 206 && response.headers.get('content-range') === range) return response;
+    if (response.status === 206 && response.headers.get('content-range') === range) {
+      this.#turns.over();
+      return response;
+    }
     response.destroy();
     const turn = turnInLine(response);
     if (turn !== undefined) throw new BusyMirrorError(url.host, turn);
@@ -276,7 +279,7 @@ export class LibraryMirrors {
     if (thrown instanceof BusyMirrorError) {
       this.#lastFrameAt = now;
       this.#choice.isBusy(mirror, now, thrown.turn.afterMs);
-      return this.#turns.tell(thrown.host, thrown.turn);
+      return this.#turns.tell(thrown.host, thrown.turn, now - askedAt);
     }
     const { code, message } = TinsmithError.from(thrown);
     const idleMs = now - Math.max(this.#lastFrameAt, startedAt);
@@ -288,7 +291,9 @@ export class LibraryMirrors {
     if (isBad) this.#choice.isBad(mirror, now);
     else this.#choice.failed(mirror, now, now - askedAt);
     const then = this.#mirrors.length === 1 ? 'it is asked again' : 'on to the next mirror';
-    this.#events.log(`${this.#mirrors[mirror]?.host ?? 'no mirror'}: ${message}: ${then}`);
+    const trouble = `${this.#mirrors[mirror]?.host ?? 'no mirror'}: ${message}`;
+    this.#events.log(`${trouble}: ${then}`);
+    this.#events.standstill?.({ kind: 'trouble', text: trouble });
   }
 }
 

@@ -1,6 +1,7 @@
 import { TinsmithError } from '#proto/errors.ts';
 import { FRAME_BYTES, LARGEST_FRAME_BYTES, type LibraryFrame, type LibraryIndex } from '#proto/library-index.ts';
 import { RECEIVE_BYTES } from '#transfer/socket-reader.ts';
+import type { TransferEvents } from '#transfer/standstill.ts';
 import { hasOwnSum } from '#transfer/zstd-frame.ts';
 import type { Disk } from '../../machine/machine.ts';
 import { DiskEnds, tooSmall } from '../disk-ends.ts';
@@ -27,8 +28,7 @@ export interface LibraryProgress {
   readonly total: number;
 }
 
-export interface LibraryEvents extends ReadBackEvents {
-  readonly log: (text: string) => void;
+export interface LibraryEvents extends ReadBackEvents, TransferEvents {
   /** After every frame. */
   readonly progress: (progress: LibraryProgress) => void;
 }
