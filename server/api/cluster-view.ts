@@ -98,11 +98,11 @@ async function nodeView(store: Store, context: NodeContext): Promise<NodeView | 
     ...(dhcp === undefined ? {} : { mac: dhcp.mac, ...(dhcp.ip === undefined ? {} : { address: dhcp.ip.address }) }),
     ...(node.failure === undefined ? {} : { failure: node.failure }),
     ...(wait === undefined ? {} : { waits: wait }),
-    ...(workflow === undefined ? {} : { workflow: workflowPart(workflow) }),
+    ...(workflow === undefined ? {} : { workflow: workflowPart(workflow, now) }),
   };
 }
 
-function workflowPart(workflow: Workflow): NonNullable<NodeView['workflow']> {
+function workflowPart(workflow: Workflow, now: Date): NonNullable<NodeView['workflow']> {
   const current = workflow.actions.find(({ state }) => state === 'running');
   return {
     name: workflow.name,
@@ -110,6 +110,6 @@ function workflowPart(workflow: Workflow): NonNullable<NodeView['workflow']> {
     attempt: workflow.attempt,
     actions: workflow.actions.length,
     done: workflow.actions.filter(({ state }) => state === 'succeeded').length,
-    ...(current === undefined ? {} : { current: actionRunView(current) }),
+    ...(current === undefined ? {} : { current: actionRunView(current, now) }),
   };
 }

@@ -80,6 +80,12 @@ export const progressSchema = Type.Object({
   total: Type.Optional(Type.Number()),
   perSecond: Type.Number(),
   unit: Type.String({ description: '`bytes` unless said otherwise' }),
+  idleMs: Type.Optional(Type.Number({ description: 'How long nothing was done any more; absent: it gets on' })),
+  trouble: Type.Optional(Type.String({ description: 'Why nothing is done, where that is known' })),
+  waitsFor: Type.Optional(Type.String({ description: 'What it waits for instead, which is no trouble' })),
+  waitedMs: Type.Optional(
+    Type.Number({ description: 'How long it only waited for its turn: no time-out of the action counts it' }),
+  ),
 });
 export type ProgressView = View<typeof progressSchema>;
 

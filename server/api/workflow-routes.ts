@@ -28,14 +28,14 @@ export const workflowRoutes = [
     summary: 'Lists workflows, oldest first, without their rendered tasks.',
     query: workflowQuerySchema,
     response: listSchema(workflowSchema),
-    async handle({ query }, { store, images }) {
+    async handle({ query }, { store, images, clock }) {
       const wanted = parseLabels(query.label);
       const found = await store.listWorkflows({
         ...(query.hardware !== undefined && { hardware: query.hardware }),
         ...(query.state && { states: query.state }),
       });
       const shown = found.filter((workflow) => hasLabels(workflow, wanted));
-      return { items: await Promise.all(shown.map((each) => viewOf(each, images))) };
+      return { items: await Promise.all(shown.map((each) => viewOf(each, images, clock()))) };
     },
   }),
   defineRoute({
@@ -44,9 +44,9 @@ export const workflowRoutes = [
     summary: 'Shows one workflow with its rendered tasks and the actions of its newest attempt.',
     params: nameParamsSchema,
     response: workflowSchema,
-    async handle({ params }, { store, images }) {
+    async handle({ params }, { store, images, clock }) {
       const workflow = await knownWorkflow(store, params.name);
-      return { ...(await viewOf(workflow, images)), tasks: renderedTasks(workflow) };
+      return { ...(await viewOf(workflow, images, clock())), tasks: renderedTasks(workflow) };
     },
   }),
   defineRoute({
@@ -55,9 +55,10 @@ export const workflowRoutes = [
     summary: 'Lists the actions of all attempts, oldest first.',
     params: nameParamsSchema,
     response: listSchema(actionRunSchema),
-    async handle({ params }, { store }) {
+    async handle({ params }, { store, clock }) {
       await knownWorkflow(store, params.name);
-      return { items: (await store.actionHistory(params.name)).map(actionRunView) };
+      const now = clock();
+      return { items: (await store.actionHistory(params.name)).map((run) => actionRunView(run, now)) };
     },
   }),
   defineRoute({
@@ -81,9 +82,9 @@ export const workflowRoutes = [
     body: cancelRequestSchema,
     response: workflowSchema,
     // Twice is harmless: the second time is a conflict, a final state is never rewritten.
-    async handle({ params, body, cause }, { store, transitions }) {
+    async handle({ params, body, cause }, { store, transitions, clock }) {
       await transitions.cancelWorkflow(params.name, body.reason ?? 'cancelled by the operator', cause);
-      return workflowView(await knownWorkflow(store, params.name));
+      return workflowView(await knownWorkflow(store, params.name), clock());
     },
   }),
   defineRoute({
@@ -93,9 +94,9 @@ export const workflowRoutes = [
     params: nameParamsSchema,
     response: workflowSchema,
     // Twice is harmless: after the first time it is not finished, which makes the second a conflict.
-    async handle({ params, cause }, { store, transitions }) {
+    async handle({ params, cause }, { store, transitions, clock }) {
       await transitions.retryWorkflow(params.name, cause);
-      return workflowView(await knownWorkflow(store, params.name));
+      return workflowView(await knownWorkflow(store, params.name), clock());
     },
   }),
   defineRoute({
@@ -126,11 +127,11 @@ export const logStream = defineStream({
   },
 });
 
-async function viewOf(workflow: Workflow, { firstUse, library }: ApiDeps['images']): Promise<WorkflowView> {
+async function viewOf(workflow: Workflow, { firstUse, library }: ApiDeps['images'], now: Date): Promise<WorkflowView> {
   const isFailed = workflow.state === 'failed';
-  if (workflowLife.isFinal(workflow.state) && !isFailed) return workflowView(workflow);
+  if (workflowLife.isFinal(workflow.state) && !isFailed) return workflowView(workflow, now);
   const missing = await missingImages(libraryNames(workflow.rendered.tasks), library);
-  return workflowView(workflow, {
+  return workflowView(workflow, now, {
     imports: isFailed ? [] : (firstUse?.waitsOf(workflow) ?? []),
     missingImages: missing,
     nearestImages: await nearestImages(missing, library),

@@ -6,6 +6,10 @@ import { eventLine } from './event-line.ts';
 
 const event: EventView = { id: 7, at: '2026-01-02T03:04:05.678Z', name: 'machine.booting', actor: 'machine', data: {} };
 
+function progressLine(data: object): string {
+  return eventLine({ ...event, name: 'action.progress', hardware: 'one', data: { name: 'a', unit: 'bytes', ...data } });
+}
+
 describe('eventLine', () => {
   it('has a sentence for every event that exists, even without facts', () => {
     for (const name of Object.keys(EVENT_NAMES)) {
@@ -42,6 +46,17 @@ describe('eventLine', () => {
 
     // oxlint-disable-next-line no-control-regex -- control characters are what it is about
     assert.doesNotMatch(line, /[\u0000-\u001f\u007f-\u009f\u202e]/);
+  });
+
+  it('shows since when nothing is done, and what is waited for, instead of a rate', () => {
+    assert.match(
+      progressLine({ done: 512, total: 1024, perSecond: 0, idleMs: 65_000, trouble: 'it was cut' }),
+      /512 B of 1\.0 KiB \(50 %\), stalled for 1m05s: it was cut$/,
+    );
+    assert.match(
+      progressLine({ done: 0, perSecond: 0, idleMs: 42_000, waitsFor: 'its turn (2nd in line)' }),
+      /"a": waits 42s for its turn \(2nd in line\)$/,
+    );
   });
 
   it('shows amount, share and rate of a progress', () => {

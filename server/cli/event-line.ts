@@ -1,4 +1,5 @@
 import type { EventView } from '../api/types.ts';
+import { progressOf, standstillText } from './progress-bar.ts';
 import { amountText, clockText, durationText, sizeText } from './quantity-text.ts';
 import { printable, type Style } from './terminal.ts';
 
@@ -162,7 +163,8 @@ function took({ data }: EventView): string {
   return typeof data['durationMs'] === 'number' ? ` after ${durationText(data['durationMs'])}` : '';
 }
 
-function progressFacts({ data }: EventView): string {
+function progressFacts(event: EventView): string {
+  const { data } = event;
   const { done, total, perSecond, unit } = data;
   const word = typeof unit === 'string' ? unit : 'bytes';
   const amount = typeof done === 'number' ? amountText(done, word) : '';
@@ -171,5 +173,8 @@ function progressFacts({ data }: EventView): string {
       ? ` of ${amountText(total, word)} (${Math.floor((100 * done) / total)} %)`
       : '';
   const rate = typeof perSecond === 'number' && perSecond > 0 ? `, ${amountText(perSecond, word)}/s` : '';
+  const progress = progressOf(event);
+  const still = progress === undefined ? undefined : standstillText(progress);
+  if (still !== undefined) return done === 0 ? still : `${amount}${whole}, ${still}`;
   return `${amount}${whole}${rate}`;
 }

@@ -52,6 +52,23 @@ describe('quantities', () => {
     );
   });
 
+  it('have no rate and no time left where nothing is done, but how long, and why', () => {
+    const progress = { done: 512, total: 1024, perSecond: 256, unit: 'bytes' };
+    const long = { ...progress, idleMs: 65_900 };
+
+    assert.equal(progressText(long, 4), '██░░  50 %  512 B of 1.0 KiB  nothing new for 1m05s');
+    assert.equal(
+      progressText({ ...long, trouble: 'it was\u001b cut' }, 4),
+      '██░░  50 %  512 B of 1.0 KiB  stalled for 1m05s: it was· cut',
+    );
+    const { total: _, ...unknown } = long;
+    assert.equal(progressText(unknown, 4), '512 B  nothing new for 1m05s');
+    assert.equal(
+      progressText({ ...unknown, done: 0, waitsFor: 'its turn (2nd in line)' }, 4),
+      'waits 1m05s for its turn (2nd in line)',
+    );
+  });
+
   it('are read as durations of any unit, and refused when they are none', () => {
     const texts = ['90', '90s', '30m', '1h30m', '500ms', '0'];
     const refused = ['', 's', '5 minutes', '1.5h', '-1s', '1h30', '30d', '99999999h', '1s2x'];

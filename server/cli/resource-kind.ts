@@ -3,6 +3,7 @@ import type { ClusterView, NodeView } from '../api/cluster-types.ts';
 import type { HardwareView, TemplateView, WorkflowView } from '../api/types.ts';
 import { importWaitText, missingImageText } from './import-wait.ts';
 import { namedPath } from './named-path.ts';
+import { standstillText } from './progress-bar.ts';
 import { ageText, amountText, sizeText } from './quantity-text.ts';
 import type { Column } from './record-output.ts';
 import { didYouMean } from './suggest.ts';
@@ -188,7 +189,7 @@ function machineText({ inventory }: HardwareView): string {
     .join(', ');
 }
 
-/** `3/5 stream image`: the action that runs, or ran last; or the import that it waits for, or the image that is missing. */
+/** `3/5 stream image`: the action that runs, or ran last, and why nothing is done; or the import that it waits for, or the image that is missing. */
 export function actionText({
   actions,
   imports = [],
@@ -206,7 +207,9 @@ export function actionText({
   const begun = actions.filter(({ startedAt }) => startedAt !== undefined);
   const current = begun.findLast(({ state }) => state !== 'succeeded') ?? begun.at(-1);
   if (current === undefined) return `0/${actions.length}`;
-  return `${actions.indexOf(current) + 1}/${actions.length} ${current.name}`;
+  const still = current.progress === undefined ? undefined : standstillText(current.progress);
+  const step = `${actions.indexOf(current) + 1}/${actions.length} ${current.name}`;
+  return still === undefined ? step : `${step}, ${still}`;
 }
 
 /** Name of the template that it was rendered from. */

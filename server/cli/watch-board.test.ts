@@ -73,6 +73,24 @@ describe('WatchBoard', () => {
     assert.deepEqual(board.lines(out, new Date(start + 15_000), 10), ['one  installed     3s']);
   });
 
+  it('shows no rate of an agent that is not heard any more, and why nothing is done of one that is', () => {
+    const board = new WatchBoard([machine('one', 'provisioning')], []);
+    const out = { columns: () => 120, paint: (_style: unknown, text: string) => text };
+    const progress = { done: 512, total: 1024, perSecond: 256, unit: 'bytes' };
+    const at10 = (seconds: number) => board.lines(out, new Date(start + (10 + seconds) * 1000), 10).join();
+    board.apply(event(0, 'action.started', { name: 'stream' }));
+    board.apply(event(10, 'action.progress', progress));
+
+    assert.match(at10(0), /1\.0 KiB  256 B\/s  2\.0s left$/);
+    assert.match(at10(4), /256 B\/s/);
+    assert.match(at10(65), /1\.0 KiB  nothing new for 1m05s$/);
+
+    board.apply(event(80, 'action.progress', { ...progress, perSecond: 0, idleMs: 70_000, trouble: 'it was cut' }));
+    assert.match(at10(70), /1\.0 KiB  stalled for 1m10s: it was cut$/);
+    board.apply(event(81, 'action.progress', { ...progress, done: 600 }));
+    assert.match(at10(71), /256 B\/s/);
+  });
+
   it('keeps rate and time left where the terminal is narrow', () => {
     const board = new WatchBoard([machine('one', 'provisioning')], []);
     board.apply(event(7, 'action.started', { name: 'stream image' }));

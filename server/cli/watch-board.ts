@@ -1,6 +1,6 @@
 import type { ActionRunView, EventView, HardwareView, ProgressView, WorkflowView } from '../api/types.ts';
 import { importWaitText } from './import-wait.ts';
-import { progressText, shortProgressText } from './progress-bar.ts';
+import { progressOf, progressText, shortProgressText } from './progress-bar.ts';
 import { durationText } from './quantity-text.ts';
 import { printable, type Terminal } from './terminal.ts';
 
@@ -21,6 +21,8 @@ const QUIET = new Set(['discovered', 'installed', 'retired']);
 /** What is known of each watched machine, kept up to date by events; no clock, no terminal. */
 export class WatchBoard {
   readonly #rows = new Map<string, Row>();
+  /** When each progress was first shown: of an agent that is not heard any more no event tells. */
+  readonly #shownAt = new WeakMap<ProgressView, number>();
 
   constructor(hardware: readonly HardwareView[], workflows: readonly WorkflowView[]) {
     for (const { name, stage, stageAt } of hardware) this.#rows.set(name, { stage, since: Date.parse(stageAt) });
@@ -59,11 +61,19 @@ export class WatchBoard {
     const shown = (all.length <= most ? all : moving).slice(0, most);
     const width = Math.max(0, ...shown.map(([name]) => name.length));
     const lines = shown.map(([name, row]) => {
-      const forms = rowForms(row, now).map((text) => `${printable(name).padEnd(width)}  ${text}`);
+      const forms = rowForms(this.#aged(row, now), now).map((text) => `${printable(name).padEnd(width)}  ${text}`);
       return fit(forms, out.columns() - 1);
     });
     const rest = all.length - shown.length;
     return rest === 0 ? lines : [...lines, `… and ${rest} more`];
+  }
+
+  #aged(row: Row, now: Date): Row {
+    const progress = row.action?.progress;
+    if (row.action === undefined || progress === undefined) return row;
+    const shownAt = this.#shownAt.get(progress) ?? now.getTime();
+    this.#shownAt.set(progress, shownAt);
+    return { ...row, action: { ...row.action, progress: agedProgress(progress, now.getTime() - shownAt) } };
   }
 }
 
@@ -114,6 +124,15 @@ function fit(forms: readonly string[], columns: number): string {
   return line.length <= columns ? line : `${line.slice(0, Math.max(0, columns - 1))}…`;
 }
 
+/** Agents tell each half second that they get on, and every two that they do not. */
+const SILENT_MS = 5_000;
+
+function agedProgress(progress: ProgressView, silentMs: number): ProgressView {
+  const { done, total, idleMs = 0 } = progress;
+  const isDone = total !== undefined && done >= total;
+  return isDone || silentMs < SILENT_MS ? progress : { ...progress, perSecond: 0, idleMs: idleMs + silentMs };
+}
+
 function rowAction({ name, startedAt, progress }: ActionRunView): NonNullable<Row['action']> {
   return { name, since: startedAt === undefined ? 0 : Date.parse(startedAt), ...(progress && { progress }) };
 }
@@ -135,16 +154,4 @@ function workflowOf({ workflow }: EventView): Pick<Row, 'workflow'> {
 
 function actionName({ data }: EventView): string {
   return typeof data['name'] === 'string' ? data['name'] : 'action';
-}
-
-/** Progress facts of an `action.progress` event, if it has them. */
-export function progressOf({ data }: EventView): ProgressView | undefined {
-  const { done, total, perSecond, unit } = data;
-  if (typeof done !== 'number') return undefined;
-  return {
-    done,
-    ...(typeof total === 'number' && { total }),
-    perSecond: typeof perSecond === 'number' ? perSecond : 0,
-    unit: typeof unit === 'string' ? unit : 'bytes',
-  };
 }

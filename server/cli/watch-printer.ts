@@ -2,7 +2,8 @@ import type { EventView, HardwareView, WorkflowView } from '../api/types.ts';
 import type { CommandContext } from './command.ts';
 import { eventLine } from './event-line.ts';
 import { LiveBlock } from './live-block.ts';
-import { progressOf, WatchBoard } from './watch-board.ts';
+import { progressOf } from './progress-bar.ts';
+import { WatchBoard } from './watch-board.ts';
 
 interface WatchPrinter {
   show(event: EventView): void;

@@ -60,7 +60,9 @@ export function attemptTransitions(changes: Changes): Pick<Transitions, Verbs> {
         if (machineOf(run) !== hardware) return;
         const row = (await taskActions(change, run))[ref.action];
         if (row?.state !== 'running') return; // late: the action has ended
-        await updateAction(change, row, { progress_json: JSON.stringify(progress) });
+        await updateAction(change, row, {
+          progress_json: JSON.stringify({ ...progress, toldAt: change.at.getTime() }),
+        });
         const data = { attempt: ref.attempt, task: ref.task, action: ref.action, ...progress };
         change.show({ name: 'action.progress', workflow: run.name, hardware, data });
       }),
