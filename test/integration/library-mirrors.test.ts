@@ -1,12 +1,18 @@
 /** Images from mirrors: plain file servers with a copy of the library's blobs, none of which is trusted. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { renameSync, rmSync } from 'node:fs';
 import { mkdtemp, readFile, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { folderMachine } from '#agent/machine/folder-machine.ts';
-import { type LibraryWritten, writeLibraryImage } from '#agent/write/library/write-library-image.ts';
+import {
+  type LibraryEvents,
+  type LibraryWritten,
+  writeLibraryImage,
+} from '#agent/write/library/write-library-image.ts';
+import { TinsmithError } from '#proto/errors.ts';
 import { FRAME_BYTES } from '#proto/library-index.ts';
 import { diskImage } from '#test/support/disk-image.ts';
 import {
@@ -39,7 +45,10 @@ function makeImage(): Buffer {
   return whole;
 }
 
-async function install(site: LibrarySite): Promise<{ written: LibraryWritten; disk: Buffer; log: readonly string[] }> {
+async function install(
+  site: LibrarySite,
+  events: Partial<LibraryEvents> = {},
+): Promise<{ written: LibraryWritten; disk: Buffer; log: readonly string[] }> {
   disks += 1;
   const machine = folderMachine({ folder: join(folder, String(disks)), disks: { '/dev/sda': image.length + 4 * MIB } });
   const log: string[] = [];
@@ -55,7 +64,7 @@ async function install(site: LibrarySite): Promise<{ written: LibraryWritten; di
       retryForMs: 30_000,
       timing: TIMING,
     },
-    { signal, log: (text) => log.push(text), progress: () => undefined },
+    { signal, log: (text) => log.push(text), progress: () => undefined, ...events },
   );
   return { written, disk: await readFile(machine.diskFile('/dev/sda')), log };
 }
@@ -128,6 +137,45 @@ describe('library images from mirrors', () => {
       log.some((line) => /only \d+ KiB\/s.*next mirror/.test(line)),
       log.join('\n'),
     );
+  });
+
+  it('gives up soon when the server and all mirrors have deleted the image', LIMIT, async () => {
+    await using site = await siteWithImage();
+    const { digest } = await site.library.show('os');
+    const blob = `sha256-${digest}`;
+    // The first frame is read alone; then the image goes everywhere.
+    await using mirror = await startStaticMirror(site.blobs, (_bytes, _response, request) => {
+      if (request === 1)
+        for (const blobs of [site.blobs, mirror.folder]) rmSync(join(blobs, blob), { recursive: true });
+      return false;
+    });
+    await useMirrors(site, [mirror]);
+
+    const error = await install(site).catch((thrown: unknown) => TinsmithError.from(thrown));
+
+    assert.ok(error instanceof TinsmithError);
+    const sentence = `was deleted while it was written: the server and its mirror answered 404 for ${blob} for 1 s: add it`;
+    assert.ok(error.message.includes(sentence), error.message);
+  });
+
+  it('waits for a server that has the image again', LIMIT, async () => {
+    await using site = await siteWithImage();
+    const { digest } = await site.library.show('os');
+    const blob = join(site.blobs, `sha256-${digest}`);
+    const log: string[] = [];
+    const says = (text: string): void => {
+      // As often as it is asked within the pauses of 100 ms that are borne.
+      if (log.push(text) === 2) renameSync(`${blob}-away`, blob);
+    };
+    let frames = 0;
+    const onFrame = (): void => {
+      if ((frames += 1) === 1) renameSync(blob, `${blob}-away`);
+    };
+
+    const { disk } = await install(site, { log: says, progress: onFrame });
+
+    assertHolds(disk);
+    assert.match(log[0] ?? '', /answered 404 .*asked again/);
   });
 
   it('keeps the list when the name gets another image, and drops it with the name', LIMIT, async () => {

@@ -14,6 +14,7 @@ import type { TransferEvents } from '#transfer/standstill.ts';
 import { AGENT_NAME, type TurnInLine, TurnLog, turnInLine, turnText } from '#transfer/turn-in-line.ts';
 import { requireSum } from '../require-sum.ts';
 import { MirrorChoice } from './mirror-choice.ts';
+import { MissingEverywhere } from './missing-everywhere.ts';
 import { missingImageAnswer } from './missing-image-answer.ts';
 import type { PeerDirectory } from './peers/peer-directory.ts';
 import type { ExchangeTiming } from './peers/peer-exchange.ts';
@@ -136,8 +137,8 @@ async function fetchSmall(
 
 /**
  * Fetches frames from the mirrors, several readers at once. A mirror that fails is left for the next best one and tried again later;
- * when all are out, the soonest is asked after a pause that grows. It gives up only after `retryForMs` without any frame at all;
- * time in a server's line does not count.
+ * when all are out, the soonest is asked after a pause that grows. It gives up only after `retryForMs` without any frame at all, where
+ * time in a server's line does not count, and when all of them say for some time that they have no such image.
  */
 export class LibraryMirrors {
   readonly #request: LibraryRequest;
@@ -147,6 +148,7 @@ export class LibraryMirrors {
   readonly #timing: DownloadTiming;
   readonly #events: FetchEvents;
   readonly #choice: MirrorChoice;
+  readonly #missing: MissingEverywhere;
   readonly #turns: TurnLog;
   #lastFrameAt = performance.now();
   /** Bytes that came over the network, those of frames that are fetched again included. */
@@ -161,6 +163,7 @@ export class LibraryMirrors {
     this.#events = events;
     this.#turns = new TurnLog(events);
     this.#choice = new MirrorChoice(mirrors.length, this.#timing);
+    this.#missing = new MissingEverywhere(mirrors.length, this.#timing);
   }
 
   get count(): number {
@@ -188,6 +191,7 @@ export class LibraryMirrors {
           await take(frame, bytes);
           taken += 1;
           this.#choice.worked(mirror);
+          this.#missing.otherwise(mirror);
           this.#lastFrameAt = performance.now();
         });
       } catch (thrown) {
@@ -262,6 +266,7 @@ export class LibraryMirrors {
     if (turn !== undefined) throw new BusyMirrorError(url.host, turn);
     const got = response.status === 206 ? `the range ${response.headers.get('content-range') ?? '?'}` : response.status;
     const fact = `${shownUrl(url)} answered ${got} to the range ${range}`;
+    if (response.status === 404 || response.status === 410) throw new MissingImageError(fact);
     throw response.status < 500 ? new TinsmithError('corrupt_image', fact) : passingFailure(fact);
   }
 
@@ -276,6 +281,7 @@ export class LibraryMirrors {
     signal.throwIfAborted();
     if (thrown instanceof UnusableFrameError) throw thrown.error;
     const now = performance.now();
+    this.#noteMissing(mirror, thrown, now);
     if (thrown instanceof BusyMirrorError) {
       this.#lastFrameAt = now;
       this.#choice.isBusy(mirror, now, thrown.turn.afterMs);
@@ -294,6 +300,25 @@ export class LibraryMirrors {
     const trouble = `${this.#mirrors[mirror]?.host ?? 'no mirror'}: ${message}`;
     this.#events.log(`${trouble}: ${then}`);
     this.#events.standstill?.({ kind: 'trouble', text: trouble });
+  }
+
+  /** Throws when nobody has the image any more. Its index was there when the action began. */
+  #noteMissing(mirror: number, thrown: unknown, now: number): void {
+    if (!(thrown instanceof MissingImageError)) return this.#missing.otherwise(mirror);
+    this.#missing.missing(mirror, now);
+    const forMs = this.#missing.sureForMs(now);
+    if (forMs === undefined) return undefined;
+    const who = ['the server', 'the server and its mirror'][this.count - 1] ?? `all ${this.count} servers of it`;
+    const fact = `it was deleted while it was written: ${who} answered 404 for ${this.#folder} for ${Math.ceil(forMs / 1000)} s`;
+    const fix = 'add it to the library again (tinsmith image add), then tinsmith workflow retry';
+    throw new TinsmithError('download_failed', `cannot fetch the library image: ${fact}: ${fix}`);
+  }
+}
+
+/** The mirror has no such image. */
+class MissingImageError extends TinsmithError {
+  constructor(fact: string) {
+    super('corrupt_image', fact);
   }
 }
 
