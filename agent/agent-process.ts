@@ -25,6 +25,8 @@ export interface AgentProcessOptions {
   readonly uptime: () => number;
   /** One line for the console. */
   readonly say: (line: string) => void;
+  /** Sets the machine's clock; absent: it is somebody else's. Never throws. */
+  readonly setClock?: (date: Date, say: (line: string) => void) => void;
   readonly signal: AbortSignal;
 }
 
@@ -37,7 +39,8 @@ const LONGEST_PAUSE_MS = 5_000;
  */
 export async function runAgentProcess(options: AgentProcessOptions): Promise<PowerRequest> {
   const { settings, bootId, uptime, say, signal, machine, runAction } = options;
-  const serverClock = new ServerClock(Date.now);
+  const correct = options.setClock;
+  const serverClock = new ServerClock(Date.now, correct && ((date) => correct(date, say)));
   const clock = (): Date => serverClock.now();
   const identityOptions: IdentityOptions = {
     settings,

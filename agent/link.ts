@@ -165,6 +165,7 @@ export class Link {
     this.#lastSaid = '';
     this.#options.say(`connected to ${server}`);
     outbox.acknowledge(Number(welcome.acknowledged));
+    // Before the first task: what it fetches may come with certificates.
     if (welcome.serverTime !== undefined) serverClock.set(timestampDate(welcome.serverTime));
     return welcome;
   }

@@ -10,6 +10,7 @@ import { runActionWithPolicy } from './actions/run-action.ts';
 import { runAgentProcess } from './agent-process.ts';
 import { type BootSettings, readBootSettings } from './boot-settings.ts';
 import { linuxMachine } from './machine/linux-machine.ts';
+import { setSystemClock } from './machine/system-clock.ts';
 import { AGENT_VERSION } from './version.ts';
 
 const HELP = `tinsmith-agent ${AGENT_VERSION}: runs on a machine that Tinsmith provisions, as root, started by its init.
@@ -24,6 +25,7 @@ It reads the kernel command line; a variable of the environment beats it:
   ${BOOT_PARAMETERS.mac}     TINSMITH_MAC      MAC of the interface that booted
   ${BOOT_PARAMETERS.giveUp}  TINSMITH_GIVEUP   seconds without a server after which it ends, default 600
                    TINSMITH_RUN_DIR  folder in memory, default /run/tinsmith
+                   TINSMITH_SET_CLOCK  1: set a clock that is five minutes off to the server's (the boot environment does)
 
 Exit codes:
   0   the machine is to do what the file "power" in that folder says: reboot, poweroff or kexec
@@ -50,7 +52,9 @@ async function main(argv: readonly string[], environment: NodeJS.ProcessEnv): Pr
   const signal = stopSignal();
   try {
     const options = { settings, bootId, machine, runAction: runActionWithPolicy, uptime, say, signal };
-    const power = await runAgentProcess(options);
+    // On a system that is not ours the clock is not ours to set.
+    const maySetClock = environment['TINSMITH_SET_CLOCK'] === '1';
+    const power = await runAgentProcess(maySetClock ? { ...options, setClock: setSystemClock } : options);
     await machine.releaseMounts();
     await requestPower(settings.runDir, power);
     say(`done: ${power}`);

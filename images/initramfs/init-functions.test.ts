@@ -113,6 +113,12 @@ describe('supervise_agent', () => {
     assert.match(await run(`${rehearsal}p_shell=\nsupervise_agent`), /say agent ended with 0\nleave kexec\n$/);
   });
 
+  it('lets the agent set the clock, which is nobody else’s', async () => {
+    await stub('tinsmith-agent', 'echo "clock $TINSMITH_SET_CLOCK"; echo kexec >power');
+
+    assert.match(await run(`${rehearsal}p_shell=\nsupervise_agent`), /\nclock 1\n/);
+  });
+
   it('restarts the machine when the server cannot be reached', async () => {
     await stub('tinsmith-agent', 'exit 69');
 
