@@ -38,7 +38,11 @@ export const imageRoutes = [
         return { ...each, since: since.toISOString() };
       });
       const { jobs } = images;
-      const [imports, failed] = [jobs.imports().map(jobView), jobs.failures().map(jobView)];
+      const imports = jobs.imports().map((job): ImageJobView => {
+        const workflows = images.firstUse?.waitingForJob(job.id);
+        return { ...jobView(job), ...(workflows && { workflows: [...workflows] }) };
+      });
+      const failed = jobs.failures().map(jobView);
       return { items, imports, failed, damaged: damaged.map(damagedView), waiting };
     },
   }),

@@ -44,6 +44,11 @@ export const imageJobSchema = Type.Object({
     Type.String({ description: 'Of an import: workflows that name this URL are to get the image' }),
   ),
   trouble: Type.Optional(Type.String({ description: 'Why it makes no headway now, and is tried again' })),
+  workflows: Type.Optional(
+    Type.Array(Type.String(), {
+      description: 'Of an import on first use, in the list of images: that wait for it; empty: none does any more',
+    }),
+  ),
   image: Type.Optional(imageSchema),
   outcome: Type.Optional(
     Type.Unsafe<'created' | 'configured' | 'unchanged'>({

@@ -13,6 +13,7 @@ import type { DeletedView } from '../../api/types.ts';
 import { API_OPTIONS } from '../api-options.ts';
 import type { Command, CommandContext, CommandInput } from '../command.ts';
 import { followImageJob, importHint } from '../follow-image-job.ts';
+import { outcomeLine, replacedLine } from '../image-outcome-lines.ts';
 import { imageSource, placeArgument } from '../image-source-argument.ts';
 import { namedPath } from '../named-path.ts';
 import { ageText, sizeText } from '../quantity-text.ts';
@@ -320,30 +321,6 @@ function printImages(
   return 0;
 }
 
-function outcomeLine(image: ImageView, outcome: ImageJobView['outcome']): string {
-  const { name, digest } = image;
-  switch (outcome) {
-    case 'unchanged':
-      return `image/${name} unchanged: it has that content, sha256-${digest.slice(0, 12)}…; templates name it library:${name}`;
-    case 'configured':
-      return `image/${name} configured: the same content, and what is new of it shows tinsmith image show ${name}`;
-    case 'created':
-    case undefined:
-      return addedLine(image);
-  }
-}
-
-function addedLine({ name, imageBytes, fileBytes, digest }: ImageView): string {
-  const sizes = `${sizeText(imageBytes)}, ${sizeText(fileBytes)} in the library`;
-  return `image/${name} added: ${sizes}, sha256-${digest.slice(0, 12)}…; templates name it library:${name}`;
-}
-
-function replacedLine({ digest, workflows, keeping = [] }: NonNullable<ImageJobView['replaced']>): string {
-  const users = workflows.length === 0 ? '' : `; these workflows get the new one: ${workflows.join(', ')}`;
-  const holders = keeping.length === 0 ? '' : `; these run and keep the old one until they end: ${keeping.join(', ')}`;
-  return `it replaces sha256-${digest.slice(0, 12)}…${users}${holders}`;
-}
-
 function farText({ done, total = 0 }: ImageJobView): string {
   return total === 0 ? sizeText(done) : `${Math.floor((100 * done) / total)} %`;
 }
@@ -354,8 +331,12 @@ function importColumns(now: Date): readonly Column<ImageJobView>[] {
     { title: 'DONE', text: farText },
     { title: 'AGE', text: ({ startedAt }) => ageText(now.getTime() - Date.parse(startedAt)) },
     { title: 'FOR URL', text: ({ forUrl = '' }) => forUrl },
-    { title: 'TROUBLE', text: ({ trouble = '' }) => trouble },
+    { title: 'TROUBLE', text: importTrouble },
   ];
+}
+
+function importTrouble({ trouble = '', workflows }: ImageJobView): string {
+  return workflows?.length === 0 ? `no workflow waits for it any more${trouble && `; ${trouble}`}` : trouble;
 }
 
 const DAMAGED_COLUMNS: readonly Column<ImageListView['damaged'][number]>[] = [

@@ -10,8 +10,10 @@ import type { WantedImage } from './wanted-image.ts';
 /** A machine waits for it: level 9 takes three times as long and saves a twentieth. */
 const LEVEL = 3;
 
-/** At once: each compresses on all cores and holds some frames in memory. */
+/** At once, that somebody waits for: each compresses on all cores and holds some frames in memory. */
 const MOST = 4;
+/** With those that nobody waits for any more. */
+const MOST_OF_ALL = 2 * MOST;
 
 /** An import that somebody waited for. */
 export interface EndedImport {
@@ -37,9 +39,19 @@ export interface ImportInLine {
 }
 
 interface Turn {
+  readonly key: string;
   state: 'waiting' | 'come' | 'cancelled';
-  /** Ends the waiting. */
-  wake?: () => void;
+  /** Resolves when the waiting has ended, in whatever way. */
+  readonly over: PromiseWithResolvers<void>;
+}
+
+interface ImageImportsOptions {
+  readonly jobs: ImageJobs;
+  /** For actions that name none. */
+  readonly proxy?: string;
+  readonly clock: () => Date;
+  /** Whether anybody waits for the import of a URL; see `reconsider`. */
+  readonly isWanted: (key: string) => boolean;
 }
 
 interface RunningImport {
@@ -59,15 +71,17 @@ export class ImageImports {
   readonly #jobs: ImageJobs;
   readonly #proxy: string | undefined;
   readonly #clock: () => Date;
+  readonly #isWanted: (key: string) => boolean;
   readonly #running = new Map<string, RunningImport>();
-  readonly #inLine: Turn[] = [];
-  #busy = 0;
+  readonly #inLine = new Set<Turn>();
+  readonly #busy = new Set<Turn>();
   #isStopped = false;
-  /** `proxy`: for actions that name none. */
-  constructor({ jobs, proxy, clock }: { jobs: ImageJobs; proxy?: string; clock: () => Date }) {
+
+  constructor({ jobs, proxy, clock, isWanted }: ImageImportsOptions) {
     this.#jobs = jobs;
     this.#proxy = proxy;
     this.#clock = clock;
+    this.#isWanted = isWanted;
   }
 
   /** Imports, or waits for the import of this URL that is under way. It goes on when nobody waits any more. */
@@ -85,13 +99,30 @@ export class ImageImports {
 
   /** Those whose turn has not come, in their order. */
   waiting(): readonly ImportInLine[] {
-    return [...this.#running]
-      .filter(([, { turn }]) => turn.state === 'waiting')
-      .map(([key, { id, shown, since }], before) => {
-        const line = before === 0 ? 'it is next' : `${before} more wait before it`;
-        const reason = `${MOST} imports for workflows run, as many as do at once; ${line}`;
-        return { key, id, name: firstUseName(key), source: shown, since, before, reason };
-      });
+    return this.#line().flatMap(({ key }, before) => {
+      const waiting = this.#running.get(key);
+      if (waiting === undefined) return [];
+      const { id, shown, since } = waiting;
+      const line = before === 0 ? 'it is next' : `${before} more wait before it`;
+      return [{ key, id, name: firstUseName(key), source: shown, since, before, reason: `${this.#why(key)}; ${line}` }];
+    });
+  }
+
+  /** URL of a running import, by the id of its job. */
+  keyOf(id: string): string | undefined {
+    return this.#running.entries().find(([, running]) => running.id === id)?.[0];
+  }
+
+  /** Who is wanted may have changed. */
+  reconsider(): void {
+    if (this.#isStopped) return;
+    for (const turn of this.#line()) {
+      if (!this.#mayCome(turn.key)) continue;
+      this.#inLine.delete(turn);
+      this.#busy.add(turn);
+      turn.state = 'come';
+      turn.over.resolve();
+    }
   }
 
   /**
@@ -103,22 +134,20 @@ export class ImageImports {
     if (key === undefined || waiting?.turn.state !== 'waiting') return undefined;
     const { turn, shown } = waiting;
     turn.state = 'cancelled';
-    // Its place in the line goes with it: a turn that came to it would be lost.
-    const place = this.#inLine.indexOf(turn);
-    if (place !== -1) this.#inLine.splice(place, 1);
-    turn.wake?.();
+    this.#inLine.delete(turn);
+    turn.over.resolve();
     return this.#jobs.addCancelled({ id, name: firstUseName(key), forUrl: shown });
   }
 
   /** Nothing new begins; who waits for a turn gets none. */
   stop(): void {
     this.#isStopped = true;
-    for (const { wake } of this.#inLine.splice(0)) wake?.();
+    for (const { over } of this.#inLine) over.resolve();
   }
 
   #start({ key, shown }: WantedImage, order: ImageOrder): RunningImport {
     const id = randomUUID();
-    const turn: Turn = { state: 'waiting' };
+    const turn: Turn = { key, state: 'waiting', over: Promise.withResolvers() };
     const ended = this.#work(id, turn, order).finally(() => this.#running.delete(key));
     const running = { id, order: orderKey(order), shown, since: this.#clock(), turn, ended };
     this.#running.set(key, running);
@@ -126,28 +155,41 @@ export class ImageImports {
   }
 
   async #work(id: string, turn: Turn, order: ImageOrder): Promise<ImageJob> {
-    while (this.#busy >= MOST && turn.state === 'waiting' && !this.#isStopped) await this.#waitInLine(turn);
+    this.#inLine.add(turn);
+    this.reconsider();
+    await turn.over.promise;
     if (this.#isStopped) throw new TinsmithError('unavailable', 'the server is stopping');
-    if (turn.state === 'cancelled') {
-      // It may have been woken for a turn just before.
-      if (this.#busy < MOST) this.#inLine.shift()?.wake?.();
-      return this.#jobs.ended(id);
-    }
-    this.#busy += 1;
+    if (turn.state === 'cancelled') return this.#jobs.ended(id);
     try {
-      turn.state = 'come';
       return await this.#jobs.ended(this.#jobs.add(order, id).id);
     } finally {
-      this.#busy -= 1;
-      this.#inLine.shift()?.wake?.();
+      this.#busy.delete(turn);
+      this.reconsider();
     }
   }
 
-  #waitInLine(turn: Turn): Promise<void> {
-    return new Promise((resolve) => {
-      turn.wake = resolve;
-      this.#inLine.push(turn);
-    });
+  /** First those that somebody waits for. */
+  #line(): readonly Turn[] {
+    const line = [...this.#inLine];
+    const isWanted = ({ key }: Turn): boolean => this.#isWanted(key);
+    return [...line.filter(isWanted), ...line.filter((turn) => !isWanted(turn))];
+  }
+
+  /** Those that nobody waits for keep no one waiting, but for that there are not too many. */
+  #mayCome(key: string): boolean {
+    if (!this.#isWanted(key)) return this.#busy.size < MOST;
+    return this.#wantedBusy() < MOST && this.#busy.size < MOST_OF_ALL;
+  }
+
+  #wantedBusy(): number {
+    return [...this.#busy].filter((turn) => this.#isWanted(turn.key)).length;
+  }
+
+  #why(key: string): string {
+    if (!this.#isWanted(key)) return 'no workflow waits for it any more, so others go first';
+    if (this.#wantedBusy() >= MOST) return `${MOST} imports for workflows run, as many as do at once`;
+    const unwanted = this.#busy.size - this.#wantedBusy();
+    return `${this.#busy.size} imports run, as many as do at once, ${unwanted} of them for no workflow any more (tinsmith image cancel ends one)`;
   }
 
   #orderOf(wanted: WantedImage): ImageOrder {

@@ -13,7 +13,7 @@ import { ImageSettler } from './image-settler.ts';
 import { type ImageWait, ImportWaits, type WaitingImport } from './import-waits.ts';
 import { type OutsideFetch, outsideFetches } from './outside-fetch.ts';
 import { type WantedImage, wantedImages } from './wanted-image.ts';
-import { machineOf, type RunImage, runId, type WorkflowRun } from './workflow-run.ts';
+import { machineOf, type RunImage, runId, type WorkflowRun, waitingFor } from './workflow-run.ts';
 
 /** What it works with. */
 export interface FirstUseOptions {
@@ -47,6 +47,8 @@ export interface ImagesOnFirstUse extends AsyncDisposable {
   refusalsOf(workflow: Pick<Workflow, 'rendered'>): readonly TinsmithError[];
   /** Imports that wait for their turn, the next one first. */
   waitingImports(): readonly WaitingImport[];
+  /** Names of the workflows that wait for a running import, by its job; undefined: it is none on first use. */
+  waitingForJob(id: string): readonly string[] | undefined;
   /** Ends one of them: its workflows go on as when an import that runs is cancelled. Undefined: no such one waits. */
   cancelWaiting(id: string): ImageJob | undefined;
   /** Digests that unfinished workflows were promised. */
@@ -84,7 +86,7 @@ class FirstUse implements ImagesOnFirstUse {
 
   constructor(options: FirstUseOptions) {
     this.#options = options;
-    this.#imports = new ImageImports(options);
+    this.#imports = new ImageImports({ ...options, isWanted: (key) => waitingFor(key, this.#runs).length > 0 });
     const { signal } = this.#stopping;
     this.#settler = new ImageSettler({ ...options, imports: this.#imports, signal });
     this.#waits = new ImportWaits({ ...options, imports: this.#imports, runs: this.#runs });
@@ -113,6 +115,10 @@ class FirstUse implements ImagesOnFirstUse {
 
   waitingImports(): readonly WaitingImport[] {
     return this.#waits.inLine();
+  }
+
+  waitingForJob(id: string): readonly string[] | undefined {
+    return this.#waits.forJob(id);
   }
 
   cancelWaiting(id: string): ImageJob | undefined {
@@ -165,7 +171,7 @@ class FirstUse implements ImagesOnFirstUse {
         for await (const { workflow: name } of events) {
           const workflow = name === undefined ? undefined : await store.workflow(name);
           if (workflow !== undefined && !workflowLife.isFinal(workflow.state)) this.#look(workflow);
-          else if (name !== undefined) this.#runs.delete(name);
+          else if (name !== undefined && this.#runs.delete(name)) this.#imports.reconsider();
         }
       } catch (err) {
         if (signal.aborted) return;

@@ -4,7 +4,7 @@ import type { Cause, Store, Workflow } from '../../store/store.ts';
 import type { Transitions } from '../../store/transitions-contract.ts';
 import type { ImageImports, ImportInLine } from './image-imports.ts';
 import type { WantedImage } from './wanted-image.ts';
-import { machineOf, type RunImage, runId, type WorkflowRuns } from './workflow-run.ts';
+import { machineOf, runId, type WorkflowRuns, waitingFor } from './workflow-run.ts';
 
 /** An import that a workflow waits for. */
 export interface ImageWait {
@@ -63,10 +63,15 @@ export class ImportWaits {
   inLine(): readonly WaitingImport[] {
     const { runs, imports } = this.#options;
     return imports.waiting().map(({ key, ...waiting }) => {
-      const waits = ({ wanted, outcome }: RunImage): boolean => wanted.key === key && outcome === undefined;
-      const workflows = [...runs].filter(([, { images }]) => images.some(waits)).map(([name]) => name);
-      return { ...waiting, workflows };
+      return { ...waiting, workflows: waitingFor(key, runs) };
     });
+  }
+
+  /** Names of the workflows that wait for a running import, by its job; undefined: it is none on first use. */
+  forJob(id: string): readonly string[] | undefined {
+    const { runs, imports } = this.#options;
+    const key = imports.keyOf(id);
+    return key === undefined ? undefined : waitingFor(key, runs);
   }
 
   /** For those who watch, until `signal`; nothing of it is stored. */

@@ -24,6 +24,12 @@ export interface RunImage {
 /** By the name of the workflow. */
 export type WorkflowRuns = ReadonlyMap<string, WorkflowRun>;
 
+/** Names of the workflows that wait for the image of a URL; see `urlKey`. */
+export function waitingFor(key: string, runs: WorkflowRuns): readonly string[] {
+  const waits = ({ wanted, outcome }: RunImage): boolean => wanted.key === key && outcome === undefined;
+  return [...runs].filter(([, { images }]) => images.some(waits)).map(([name]) => name);
+}
+
 /** What tells one run of a workflow from another, also from one of another workflow that had its name. */
 export function runId({ queueOrder, attempt, attemptsOfRun }: Workflow): string {
   return `${queueOrder}/${attempt - attemptsOfRun}`;
