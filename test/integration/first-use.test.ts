@@ -64,6 +64,11 @@ describe('images on first use', () => {
         () => site.events('m1', 'workflow.waitsForImage'),
         (events) => events.length === 1,
       );
+      // It is told before anything is fetched.
+      await site.until(
+        async () => upstream.downloads,
+        (downloads) => downloads === 1,
+      );
 
       await site.killServer(signal);
       release();
