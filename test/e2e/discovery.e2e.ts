@@ -12,9 +12,12 @@ describe('discovery', () => {
       settings: { discovery: 'true', 'dhcp-pool': '10.77.0.100-10.77.0.120', 'dhcp-nameservers': '10.77.0.1' },
     });
     const disk = await world.emptyDisk('unknown.img', GIBIBYTE);
-    await using vm = await world.powerOn({ firmware: 'bios', mac: '52:54:00:77:00:99', disk, diskKind: 'nvme' });
+    const mac = '52:54:00:77:00:99';
+    const clock = '2001-01-01T00:00:00';
+    await using vm = await world.powerOn({ firmware: 'bios', mac, disk, diskKind: 'nvme', clock });
 
     const enrolled = await world.waitForEvent({ name: 'machine.enrolled' }, PATIENCE_MS);
+    await vm.waitForConsole(/the clock said 2001-01-01T00:\S+: set to the server's/, { timeoutMs: PATIENCE_MS });
 
     const name = 'machine-525400770099';
     assert.equal(enrolled.hardware, name);
@@ -25,7 +28,7 @@ describe('discovery', () => {
       memoryBytes: number;
     };
     assert.equal(inventory.disks[0]?.device, '/dev/nvme0n1');
-    assert.ok(inventory.interfaces.some(({ mac }) => mac === '52:54:00:77:00:99'));
+    assert.ok(inventory.interfaces.some((each) => each.mac === mac));
     assert.ok(inventory.memoryBytes > 300 * 2 ** 20, `${inventory.memoryBytes}`);
 
     const imageUrl = `http://${world.lab.address}:7171/images/${testImage.nameOf('gz')}`;

@@ -19,6 +19,8 @@ export interface VmOptions {
   readonly memoryMiB?: number;
   /** Default 1: with software emulation a second one costs more than it gives. */
   readonly processors?: number;
+  /** What its clock says at power-on, as `2001-01-01T00:00:00`. Default: the right time. */
+  readonly clock?: string;
   /** What the firmware tries first; an empty disk falls through to the network. Default disk. */
   readonly bootOrder?: 'disk' | 'network';
   /** Default true; with false the machine waits for powerOn(). */
@@ -83,6 +85,7 @@ export function qemuArguments(options: VmOptions, place: VmPlace): readonly [str
     ...console,
     ...control,
     ...processor,
+    ...(options.clock === undefined ? [] : ['-rtc', `base=${options.clock},clock=vm`]),
     '-machine',
     options.firmware === 'bios' ? 'pc,graphics=off' : 'pc',
     ...(options.firmware === 'uefi' ? firmwareArguments(place) : []),
