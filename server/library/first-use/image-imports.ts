@@ -155,10 +155,11 @@ export class ImageImports {
   }
 
   async #work(id: string, turn: Turn, order: ImageOrder): Promise<ImageJob> {
+    this.#requireRunning(); // else nobody would call it out of the line any more
     this.#inLine.add(turn);
     this.reconsider();
     await turn.over.promise;
-    if (this.#isStopped) throw new TinsmithError('unavailable', 'the server is stopping');
+    this.#requireRunning();
     if (turn.state === 'cancelled') return this.#jobs.ended(id);
     try {
       return await this.#jobs.ended(this.#jobs.add(order, id).id);
@@ -166,6 +167,10 @@ export class ImageImports {
       this.#busy.delete(turn);
       this.reconsider();
     }
+  }
+
+  #requireRunning(): void {
+    if (this.#isStopped) throw new TinsmithError('unavailable', 'the server is stopping');
   }
 
   /** First those that somebody waits for. */
