@@ -8,6 +8,7 @@ import { gzipSync } from 'node:zlib';
 import type { ActionName } from '#proto/actions/catalog.ts';
 import type { HardwareFacts } from '#proto/actions/facts.ts';
 import { TinsmithError } from '#proto/errors.ts';
+import { actionContext } from '#test/support/action-context.ts';
 import { diskImage } from '#test/support/disk-image.ts';
 import { hostileServer, status, wholeFile } from '#test/support/hostile-server.ts';
 import { tarFile } from '#test/support/tar-file.ts';
@@ -53,16 +54,12 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
 function context(changes: Partial<ActionContext> = {}): ActionContext {
-  return {
-    machine,
+  return actionContext(machine, {
     facts: FACTS,
-    signal: new AbortController().signal,
     log: (_stream, text) => lines.push(text),
-    progress: () => undefined,
     requestPower: (kind) => powers.push(kind),
-    onTaskFailure: () => undefined,
     ...changes,
-  };
+  });
 }
 
 async function perform(

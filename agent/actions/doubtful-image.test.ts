@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { actionContext } from '#test/support/action-context.ts';
 import { diskImage } from '#test/support/disk-image.ts';
 import { imageFixture, rangeServer } from '#test/support/disk-image-fixtures.ts';
 import { folderMachine } from '../machine/folder-machine.ts';
@@ -27,15 +28,7 @@ async function written(builtIn: 'image2disk' | 'qemuimg2disk', image: Buffer) {
       timeoutMs: 0,
       retries: 0,
     },
-    {
-      machine,
-      facts: { hardware: 'node-1', interfaces: [] },
-      signal: new AbortController().signal,
-      log: (_stream, text) => lines.push(text),
-      progress: () => undefined,
-      requestPower: () => undefined,
-      onTaskFailure: () => undefined,
-    },
+    actionContext(machine, { log: (_stream, text) => lines.push(text) }),
   );
   assert.equal(error, undefined);
   return {

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { DiskFacts } from '#proto/actions/facts.ts';
 import type { InventoryDisk } from '#proto/inventory.ts';
+import { actionContext } from '#test/support/action-context.ts';
 import { diskImage } from '#test/support/disk-image.ts';
 import { hostileServer, wholeFile } from '#test/support/hostile-server.ts';
 import { type FolderMachine, folderMachine } from '../machine/folder-machine.ts';
 import type { Machine } from '../machine/machine.ts';
-import type { ActionContext } from './action-context.ts';
 import { type ActionCall, runActionWithPolicy } from './run-action.ts';
 
 const MIB = 1 << 20;
@@ -38,15 +38,10 @@ async function place(work: (place: Place) => Promise<void>): Promise<void> {
     },
   });
   const run: Place['run'] = async (call, disks, on = machine) => {
-    const context: ActionContext = {
-      machine: on,
+    const context = actionContext(on, {
       facts: { hardware: 'node-1', interfaces: [], disks },
-      signal: new AbortController().signal,
       log: (_stream, text) => lines.push(text),
-      progress: () => undefined,
-      requestPower: () => undefined,
-      onTaskFailure: () => undefined,
-    };
+    });
     return runActionWithPolicy(
       { builtIn: 'wipe', environment: {}, command: [], timeoutMs: 0, retries: 0, ...call },
       context,

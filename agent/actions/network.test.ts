@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { HardwareFacts } from '#proto/actions/facts.ts';
+import { actionContext } from '#test/support/action-context.ts';
 import { type FolderMachine, folderMachine } from '../machine/folder-machine.ts';
-import type { ActionContext } from './action-context.ts';
 import { type ActionRunResult, runActionWithPolicy } from './run-action.ts';
 
 const PARTITION = '/dev/sda2';
@@ -54,15 +54,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
 async function perform(facts: HardwareFacts, environment: Record<string, string>): Promise<ActionRunResult> {
-  const context: ActionContext = {
-    machine,
-    facts,
-    signal: new AbortController().signal,
-    log: () => undefined,
-    progress: () => undefined,
-    requestPower: () => undefined,
-    onTaskFailure: () => undefined,
-  };
+  const context = actionContext(machine, { facts });
   const complete = { DEST_DISK: PARTITION, FS_TYPE: 'ext4', ...environment };
   return runActionWithPolicy(
     { builtIn: 'network', environment: complete, command: [], timeoutMs: 0, retries: 0 },

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
+import { actionContext } from '#test/support/action-context.ts';
 import { diskImage } from '#test/support/disk-image.ts';
 import { type OciRegistry, ociRegistry, REGISTRY_USER } from '#test/support/oci-registry.ts';
 import { tarFile } from '#test/support/tar-file.ts';
@@ -37,15 +38,7 @@ function perform(registry: OciRegistry, environment: Record<string, string> = {}
       timeoutMs: 0,
       retries: 0,
     },
-    {
-      machine,
-      facts: { hardware: 'node-1', interfaces: [] },
-      signal: new AbortController().signal,
-      log: (_stream, text) => lines.push(text),
-      progress: () => undefined,
-      requestPower: () => undefined,
-      onTaskFailure: () => undefined,
-    },
+    actionContext(machine, { log: (_stream, text) => lines.push(text) }),
   );
 }
 

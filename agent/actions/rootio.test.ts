@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { actionContext } from '#test/support/action-context.ts';
 import { readPartitionTable } from '#transfer/partition-table.ts';
 import { type FolderMachine, folderMachine } from '../machine/folder-machine.ts';
 import type { ProgramCall, ProgramResult } from '../machine/machine.ts';
@@ -25,15 +26,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 async function rootio(step: string, environment: Record<string, string>, on = machine): Promise<ActionRunResult> {
   return runActionWithPolicy(
     { builtIn: 'rootio', environment, command: [step], timeoutMs: 0, retries: 0 },
-    {
-      machine: on,
-      facts: { hardware: 'node-1', interfaces: [] },
-      signal: new AbortController().signal,
-      log: () => undefined,
-      progress: () => undefined,
-      requestPower: () => undefined,
-      onTaskFailure: () => undefined,
-    },
+    actionContext(on),
   );
 }
 

@@ -3,8 +3,8 @@ import { chmod, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'n
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { actionContext } from '#test/support/action-context.ts';
 import { type FolderMachine, folderMachine } from '../machine/folder-machine.ts';
-import type { ActionContext } from './action-context.ts';
 import { type ActionRunResult, runActionWithPolicy } from './run-action.ts';
 
 const PARTITION = '/dev/sda2';
@@ -56,15 +56,7 @@ async function about(path: string): Promise<string> {
 }
 
 async function perform(environment: Record<string, string>): Promise<ActionRunResult> {
-  const context: ActionContext = {
-    machine,
-    facts: { hardware: 'node-1', interfaces: [] },
-    signal: new AbortController().signal,
-    log: (_stream, line) => lines.push(line),
-    progress: () => undefined,
-    requestPower: () => undefined,
-    onTaskFailure: () => undefined,
-  };
+  const context = actionContext(machine, { log: (_stream, line) => lines.push(line) });
   const complete = { DEST_DISK: PARTITION, FS_TYPE: 'ext4', ...environment };
   return runActionWithPolicy(
     { builtIn: 'users', environment: complete, command: [], timeoutMs: 0, retries: 0 },

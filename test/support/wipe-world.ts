@@ -7,6 +7,7 @@ import type { ActionContext } from '#agent/actions/action-context.ts';
 import { type ActionRunResult, runActionWithPolicy } from '#agent/actions/run-action.ts';
 import { type FolderMachine, type FolderMachineOptions, folderMachine } from '#agent/machine/folder-machine.ts';
 import type { Machine, ProgramCall } from '#agent/machine/machine.ts';
+import { actionContext } from './action-context.ts';
 
 export const MIB = 1 << 20;
 export const WIPE_DISK_BYTES = 24 * MIB;
@@ -44,16 +45,11 @@ export class WipeWorld implements Disposable {
     environment: Record<string, string>,
     changes: Partial<ActionContext> = {},
   ): Promise<ActionRunResult> {
-    const context: ActionContext = {
-      machine,
-      facts: { hardware: 'node-1', interfaces: [] },
-      signal: new AbortController().signal,
+    const context = actionContext(machine, {
       log: (_stream, text) => this.lines.push(text),
       progress: ({ done, total = 1 }) => this.progress.push(done / total),
-      requestPower: () => undefined,
-      onTaskFailure: () => undefined,
       ...changes,
-    };
+    });
     return runActionWithPolicy({ builtIn: 'wipe', environment, command: [], timeoutMs: 0, retries: 0 }, context);
   }
 
